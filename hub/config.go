@@ -1,0 +1,213 @@
+package hub
+
+import (
+	"fmt"
+	"log/slog"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/kinopio-hub/kinopio-hub/transport"
+)
+
+// Selection is how a hub orders several configured servers before it connects.
+type Selection string
+
+const (
+	// Latency, the default, connects to the servers side by side and keeps the fastest.
+	Latency Selection = "latency"
+	// Ordered tries the servers as they are listed.
+	Ordered Selection = "ordered"
+	// Random shuffles the servers before each fresh connection.
+	Random Selection = "random"
+)
+
+// DemoServers are used, with a warning, when no server is configured. They belong to the
+// NATS project and are for trying things out only.
+var demoServers = []string{"wss://demo.nats.io:8443", "wss://demo.nats.io:4443"}
+
+// Config says how a hub connects. Its zero value works; each field's zero value stands for
+// the default that its comment names.
+type Config struct {
+	// Servers are the URLs to connect to: nats, tls, ws or wss (in a browser ws and wss).
+	// Nil means two public demo servers and a warning; an empty, non-nil list is an error.
+	Servers []string
+	// Selection orders Servers. Default Latency.
+	Selection Selection
+	// Name is shown by the servers' monitoring. Default "kinopio-hub".
+	Name string
+	// NoEcho keeps the hub's own messages from its own subscriptions.
+	NoEcho bool
+
+	// ManualConnect waits for Connect instead of connecting at once.
+	ManualConnect bool
+	// FailFast makes a failed first connection final: the hub's state is then StateError.
+	// Otherwise it goes on trying.
+	FailFast bool
+	// NoRetry makes a failed connection final, also later ones.
+	NoRetry bool
+	// MaxReconnects bounds the rounds of attempts after a lost connection. 0 and below: no bound.
+	MaxReconnects int
+	// ReconnectTimeout bounds one attempt to connect. Default 5 s.
+	ReconnectTimeout time.Duration
+	// ReconnectWait is the least time between two attempts on the same server. Default 500 ms.
+	ReconnectWait time.Duration
+	// RetryDelay, RetryFactor and MaxRetryDelay are the backoff between rounds in which no
+	// server could be reached: a random time up to the delay, which grows by the factor.
+	// Defaults 1 s, 1.5 and 30 s.
+	RetryDelay    time.Duration
+	RetryFactor   float64
+	MaxRetryDelay time.Duration
+
+	// PingInterval and MaxPingOut find dead connections. Defaults 3 s and 3.
+	PingInterval time.Duration
+	MaxPingOut   int
+	// Timeout bounds an operation that got no deadline of its own: a request, a publish that
+	// waits for a connection, a flush. Default 3 s.
+	Timeout time.Duration
+	// PendingLimit bounds the bytes that wait while there is no connection. Default 8 MiB.
+	PendingLimit int
+
+	// Discovery finds the leaf on the LAN.
+	Discovery Discovery
+
+	// Codec replaces JSON for values other than nil, []byte and string.
+	Codec Codec
+	// Logger gets readable lines at level Debug, and Warn for what needs attention. Nil is silent.
+	Logger *slog.Logger
+	// Dialers open the connections. Nil means the platform's own.
+	Dialers []transport.Dialer
+	// OnBatch, if set, is called on a link's goroutine after each run of messages that one
+	// read of the socket brought, for callers that hand on messages in batches.
+	OnBatch func()
+}
+
+// Discovery says whether and how a hub looks for the leaf on its LAN.
+type Discovery struct {
+	// Enabled turns discovery on.
+	Enabled bool
+	// ManifestURL is where the leaf's manifest is served (http or https). In a browser the
+	// default is the page's origin + /.well-known/kinopio-leader.json; natively there is none.
+	ManifestURL string
+	// NoBackgroundProbe looks once, after the first connection, instead of going on.
+	NoBackgroundProbe bool
+	// SwitchTimeout bounds the fetch of a manifest and, apart, the connection to a leaf. Default 1.5 s.
+	SwitchTimeout time.Duration
+	// CacheTTL is the time between two looks at the manifest. Default 5 s.
+	CacheTTL time.Duration
+}
+
+// normalize returns cfg with its defaults filled in, or an error that names the field, the
+// value and what would be right.
+func (cfg Config) normalize() (Config, error) {
+	if cfg.Servers == nil {
+		cfg.Servers = demoServers
+		if cfg.Logger != nil {
+			cfg.Logger.Warn("no servers configured: using the public demo servers, which are not for production", "servers", demoServers)
+		}
+	}
+	if len(cfg.Servers) == 0 {
+		return cfg, configError("Servers", cfg.Servers, "at least one URL, or nil for the demo servers")
+	}
+	servers := make([]string, len(cfg.Servers))
+	for i, s := range cfg.Servers {
+		canonical, err := canonicalURL(s)
+		if err != nil {
+			return cfg, configError(fmt.Sprintf("Servers[%d]", i), transport.Redact(s), err.Error())
+		}
+		servers[i] = canonical
+	}
+	cfg.Servers = servers
+	switch cfg.Selection {
+	case "":
+		cfg.Selection = Latency
+	case Latency, Ordered, Random:
+	default:
+		return cfg, configError("Selection", cfg.Selection, `"latency", "ordered" or "random"`)
+	}
+	if cfg.Name == "" {
+		cfg.Name = "kinopio-hub"
+	}
+	for _, d := range []struct {
+		name  string
+		value *time.Duration
+		def   time.Duration
+	}{
+		{"ReconnectTimeout", &cfg.ReconnectTimeout, 5 * time.Second},
+		{"ReconnectWait", &cfg.ReconnectWait, 500 * time.Millisecond},
+		{"RetryDelay", &cfg.RetryDelay, time.Second},
+		{"MaxRetryDelay", &cfg.MaxRetryDelay, 30 * time.Second},
+		{"PingInterval", &cfg.PingInterval, 3 * time.Second},
+		{"Timeout", &cfg.Timeout, 3 * time.Second},
+		{"Discovery.SwitchTimeout", &cfg.Discovery.SwitchTimeout, 1500 * time.Millisecond},
+		{"Discovery.CacheTTL", &cfg.Discovery.CacheTTL, 5 * time.Second},
+	} {
+		if *d.value < 0 {
+			return cfg, configError(d.name, *d.value, "a positive duration, or 0 for the default "+d.def.String())
+		}
+		if *d.value == 0 {
+			*d.value = d.def
+		}
+	}
+	if cfg.RetryFactor == 0 {
+		cfg.RetryFactor = 1.5
+	}
+	if !(cfg.RetryFactor >= 1) {
+		return cfg, configError("RetryFactor", cfg.RetryFactor, "a number from 1, or 0 for the default 1.5")
+	}
+	for _, n := range []struct {
+		name  string
+		value *int
+		def   int
+	}{{"MaxPingOut", &cfg.MaxPingOut, 3}, {"PendingLimit", &cfg.PendingLimit, 8 << 20}} {
+		if *n.value < 0 {
+			return cfg, configError(n.name, *n.value, fmt.Sprintf("a positive number, or 0 for the default %d", n.def))
+		}
+		if *n.value == 0 {
+			*n.value = n.def
+		}
+	}
+	if cfg.Discovery.Enabled {
+		if cfg.Discovery.ManifestURL == "" {
+			cfg.Discovery.ManifestURL = defaultManifestURL()
+		}
+		u, err := url.Parse(cfg.Discovery.ManifestURL)
+		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+			return cfg, configError("Discovery.ManifestURL", transport.Redact(cfg.Discovery.ManifestURL), "an http or https URL such as https://app.example.com"+manifestPath)
+		}
+	}
+	if cfg.Dialers == nil {
+		cfg.Dialers = defaultDialers()
+	}
+	if cfg.Codec == nil {
+		cfg.Codec = jsonCodec{}
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	return cfg, nil
+}
+
+// canonicalURL is a server's one identity: scheme, host in lower case, port, path. Credentials
+// stay in it; compare and show servers through [transport.Redact].
+func canonicalURL(raw string) (string, error) {
+	const want = "a URL such as nats://host:4222 or wss://host:443"
+	u, err := url.Parse(strings.TrimSpace(raw))
+	if err != nil || u.Host == "" || u.Hostname() == "" {
+		return "", fmt.Errorf("%s", want)
+	}
+	u.Scheme = strings.ToLower(u.Scheme)
+	u.Host = strings.ToLower(u.Host)
+	port := map[string]string{"nats": "4222", "tls": "4222", "ws": "80", "wss": "443"}[u.Scheme]
+	if port == "" {
+		return "", fmt.Errorf("%s; the scheme is one of nats, tls, ws, wss", want)
+	}
+	if u.Port() == "" {
+		u.Host = strings.TrimSuffix(u.Host, ":") + ":" + port
+	}
+	if u.Path == "/" {
+		u.Path = ""
+	}
+	u.Fragment = ""
+	return u.String(), nil
+}

@@ -1,0 +1,72 @@
+package hub
+
+import (
+	"errors"
+	"fmt"
+)
+
+// What callers may branch on, with errors.Is. [Code] gives each its stable name.
+var (
+	ErrInvalidConfig   = errors.New("invalid configuration")
+	ErrInvalidName     = errors.New("invalid name")
+	ErrInvalidValue    = errors.New("value cannot be sent")
+	ErrMessageTooLarge = errors.New("message too large")
+	ErrDisconnected    = errors.New("disconnected")
+	ErrTimeout         = errors.New("timed out")
+	ErrNoResponders    = errors.New("no responders")
+	ErrService         = errors.New("service error")
+	ErrDisposed        = errors.New("hub is closed")
+	ErrConnect         = errors.New("cannot connect")
+	ErrMove            = errors.New("move not made")
+	ErrPermission      = errors.New("not permitted")
+	ErrSlowConsumer    = errors.New("slow consumer")
+	ErrNoReply         = errors.New("message wants no answer")
+)
+
+// Code returns the stable name of err's kind, as the JavaScript package shows it, such as
+// "TIMEOUT"; "UNKNOWN" for an error that is not the hub's.
+func Code(err error) string {
+	for _, e := range []struct {
+		err  error
+		code string
+	}{
+		{ErrInvalidConfig, "INVALID_CONFIG"},
+		{ErrInvalidName, "INVALID_NAME"},
+		{ErrInvalidValue, "INVALID_VALUE"},
+		{ErrMessageTooLarge, "MESSAGE_TOO_LARGE"},
+		{ErrNoResponders, "NO_RESPONDERS"},
+		{ErrService, "SERVICE_ERROR"},
+		{ErrDisposed, "DISPOSED"},
+		{ErrMove, "MOVE_FAILED"},
+		{ErrPermission, "PERMISSION_DENIED"},
+		{ErrSlowConsumer, "SLOW_CONSUMER"},
+		{ErrNoReply, "NO_REPLY"},
+		{ErrTimeout, "TIMEOUT"},
+		{ErrDisconnected, "DISCONNECTED"},
+		{ErrConnect, "CONNECT_FAILED"},
+	} {
+		if errors.Is(err, e.err) {
+			return e.code
+		}
+	}
+	return "UNKNOWN"
+}
+
+// ServiceError is a request's outcome when the service's handler failed.
+type ServiceError struct {
+	Code    string // header Nats-Service-Error-Code
+	Message string // header Nats-Service-Error
+	Data    []byte // the reply's payload
+}
+
+func (e *ServiceError) Error() string {
+	return fmt.Sprintf("service error %s: %s", e.Code, e.Message)
+}
+
+// Is makes errors.Is(err, ErrService) true.
+func (e *ServiceError) Is(target error) bool { return target == ErrService }
+
+// configError reads "invalid configuration: Field = value: want …".
+func configError(field string, value any, want string) error {
+	return fmt.Errorf("%w: %s = %q: want %s", ErrInvalidConfig, field, fmt.Sprint(value), want)
+}

@@ -1,0 +1,36 @@
+package hub
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+)
+
+// checkName refuses what cannot be part of a subject: empty parts, white space and control
+// characters, and the wildcards * and > unless allowed (for subscriptions).
+func checkName(name string, wildcards bool) error {
+	if name == "" {
+		return fmt.Errorf("%w: %q is empty", ErrInvalidName, name)
+	}
+	parts := strings.Split(name, ".")
+	for i, part := range parts {
+		if part == "" {
+			return fmt.Errorf("%w: %q has an empty part between its dots", ErrInvalidName, name)
+		}
+		if part == "*" || part == ">" {
+			if !wildcards {
+				return fmt.Errorf("%w: %q: the wildcard %q is for subscribing only", ErrInvalidName, name, part)
+			}
+			if part == ">" && i != len(parts)-1 {
+				return fmt.Errorf("%w: %q: %q may only stand at the end", ErrInvalidName, name, part)
+			}
+			continue
+		}
+		for _, r := range part {
+			if unicode.IsSpace(r) || unicode.IsControl(r) || r == '*' || r == '>' || r == unicode.ReplacementChar {
+				return fmt.Errorf("%w: %q: the part %q has the character %q", ErrInvalidName, name, part, r)
+			}
+		}
+	}
+	return nil
+}
