@@ -1,0 +1,136 @@
+package tlsca
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/gofrs/flock"
+)
+
+const (
+	keyFileName  = "root-ca-key.pem"
+	rootFileName = "root-ca.pem"
+	lockFileName = "root-ca.lock"
+
+	lockWait  = 10 * time.Second
+	lockRetry = 5 * time.Millisecond
+)
+
+// The causes that callers may branch on, with errors.Is.
+var (
+	// ErrDamaged: a file of the CA is there but cannot be used. It is never replaced
+	// by itself, because a new root has to be trusted anew; remove the directory to
+	// start again.
+	ErrDamaged = errors.New("damaged CA file")
+	// ErrConstrained: a name or address that the root may not sign for.
+	ErrConstrained = errors.New("outside the name constraints of the root")
+	// ErrExpired: the root's ten years, or a given certificate's life, are over.
+	ErrExpired = errors.New("certificate has expired")
+)
+
+// Options of [Open]. The zero value is useful.
+type Options struct {
+	// Hostnames are DNS names that certificates will be issued for, beside localhost,
+	// names below .local and this machine's name. They are written into a new root's
+	// constraints; a root that exists must already cover them. IP addresses here are
+	// ignored unless they are outside the private ranges, which is an error.
+	Hostnames []string
+
+	// Logger hears about a new root and about repaired file modes. nil is silent.
+	Logger *slog.Logger
+}
+
+// CA is an opened root. It is safe for concurrent use and needs no closing.
+type CA struct {
+	dir     string
+	root    *x509.Certificate
+	rootPEM []byte
+	key     *ecdsa.PrivateKey
+}
+
+// Dir is where, below the cache directory of a user or of an application, the leaf's
+// CA lives: <cacheRoot>/kinopio-hub/leaf-ca.
+func Dir(cacheRoot string) string {
+	return filepath.Join(cacheRoot, "kinopio-hub", "leaf-ca")
+}
+
+// Open returns the root kept in dir, making the directory and the root when they are
+// not there. Any number of goroutines and processes may open one directory at the
+// same time; they get the same root.
+//
+// Errors wrap [ErrDamaged], [ErrExpired] or [ErrConstrained] where that is the cause.
+func Open(dir string, o Options) (*CA, error) {
+	if dir == "" {
+		return nil, errors.New("open CA: directory is empty: give an absolute path, such as tlsca.Dir(cacheRoot)")
+	}
+	log := o.Logger
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	if err := privateDir(dir, log); err != nil {
+		return nil, fmt.Errorf("open CA %s: %w", dir, err)
+	}
+
+	lock := flock.New(filepath.Join(dir, lockFileName), flock.SetPermissions(0o600))
+	ctx, cancel := context.WithTimeout(context.Background(), lockWait)
+	defer cancel()
+	if _, err := lock.TryLockContext(ctx, lockRetry); err != nil {
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = fmt.Errorf("another process has held it for %v", lockWait)
+		}
+		return nil, fmt.Errorf("open CA %s: lock %s: %w", dir, lockFileName, err)
+	}
+	defer lock.Close()
+
+	ca, err := load(dir, log)
+	if errors.Is(err, os.ErrNotExist) {
+		ca, err = create(dir, o.Hostnames, log)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open CA %s: %w", dir, err)
+	}
+	if err := ca.publishRoot(log); err != nil {
+		return nil, fmt.Errorf("open CA %s: %w", dir, err)
+	}
+	for _, h := range o.Hostnames {
+		if err := ca.Permits(h); err != nil {
+			return nil, fmt.Errorf("open CA %s: %w", dir, err)
+		}
+	}
+	return ca, nil
+}
+
+// RootPEM returns a copy of the root certificate, PEM encoded.
+func (ca *CA) RootPEM() []byte { return append([]byte(nil), ca.rootPEM...) }
+
+// RootFile is the path of the root certificate without its key: the file to add to a
+// trust store.
+func (ca *CA) RootFile() string { return filepath.Join(ca.dir, rootFileName) }
+
+// Root returns the root certificate. It must not be changed.
+func (ca *CA) Root() *x509.Certificate { return ca.root }
+
+// Fingerprint is the lower-case hexadecimal SHA-256 of the root certificate.
+func (ca *CA) Fingerprint() string { return fingerprint(ca.root.Raw) }
+
+// NotAfter is when the root ends.
+func (ca *CA) NotAfter() time.Time { return ca.root.NotAfter }
+
+func fingerprint(der []byte) string {
+	sum := sha256.Sum256(der)
+	return hex.EncodeToString(sum[:])
+}
+
+func certPEM(der []byte) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+}

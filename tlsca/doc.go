@@ -1,0 +1,18 @@
+// Package tlsca owns a small certificate authority for one machine: a root that
+// may only sign for private addresses, loopback, .local and the names in use, and
+// short-lived server certificates below it.
+//
+// The root is made once, kept in one directory and used again by every later
+// [Open], so that a browser has to be told to trust it only once. It carries
+// critical name constraints (RFC 5280, section 4.2.1.10): whoever steals its key
+// still cannot impersonate a site on the internet.
+//
+// On disk, below the directory given to [Open] (mode 0700):
+//
+//   - root-ca-key.pem (0600): the private key and its certificate, in one file, so
+//     that no crash can leave one without the other;
+//   - root-ca.pem (0644): a copy of the certificate alone, to hand to a trust store;
+//   - root-ca.lock: held while the directory is being opened.
+//
+// Nothing here reads the environment, prints or changes a trust store.
+package tlsca

@@ -1,0 +1,176 @@
+package tlsca
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/big"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+const (
+	rootYears = 10
+	// A device on the LAN whose clock is slow must accept what was signed just now.
+	backdate = time.Hour
+	// Larger than any file written here; what is larger is not ours.
+	maxPEMFile = 64 << 10
+)
+
+// create makes a new root in dir. The caller holds the lock.
+func create(dir string, hostnames []string, log *slog.Logger) (*CA, error) {
+	machine, _ := os.Hostname() // Without a name there is one fewer to permit.
+	permitted, err := permittedDNS(machine, hostnames)
+	if err != nil {
+		return nil, err
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("make key: %w", err)
+	}
+	serial, err := newSerial()
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	subject := "Kinopio leaf CA"
+	if machine != "" {
+		subject += " (" + machine + ")"
+	}
+	template := &x509.Certificate{
+		SerialNumber:                serial,
+		Subject:                     pkix.Name{CommonName: subject, Organization: []string{"KinopioHub"}},
+		NotBefore:                   now.Add(-backdate),
+		NotAfter:                    now.AddDate(rootYears, 0, 0),
+		KeyUsage:                    x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
+		BasicConstraintsValid:       true,
+		IsCA:                        true,
+		MaxPathLenZero:              true,
+		PermittedDNSDomainsCritical: true, // Makes the whole extension critical, addresses too.
+		PermittedDNSDomains:         permitted,
+		PermittedIPRanges:           permittedIPs(),
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		return nil, fmt.Errorf("sign root: %w", err)
+	}
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return nil, fmt.Errorf("encode key: %w", err)
+	}
+	file := append(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}), certPEM(der)...)
+	if err := writeFile(filepath.Join(dir, keyFileName), file, 0o600); err != nil {
+		return nil, err
+	}
+	log.Info("made a new root CA", "dir", dir, "fingerprint", fingerprint(der), "names", permitted)
+	return load(dir, log)
+}
+
+// load reads the root in dir; the error wraps os.ErrNotExist when there is none.
+func load(dir string, log *slog.Logger) (*CA, error) {
+	path := filepath.Join(dir, keyFileName)
+	info, err := os.Lstat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() || info.Size() > maxPEMFile {
+		return nil, damaged(path, "is not a regular file of at most 64 KiB")
+	}
+	if err := keepPrivate(path, info, 0o600, log); err != nil {
+		return nil, err
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	key, root, err := parseRoot(data)
+	if err != nil {
+		return nil, damaged(path, err.Error())
+	}
+	if now := time.Now(); now.After(root.NotAfter) {
+		return nil, fmt.Errorf("root %s: %w on %s: remove the directory to make a new root, which browsers must then trust",
+			path, ErrExpired, root.NotAfter.Format(time.DateOnly))
+	}
+	return &CA{dir: dir, root: root, rootPEM: certPEM(root.Raw), key: key}, nil
+}
+
+// parseRoot reads the two blocks of the key file and checks that they are a root as
+// create makes it. What is not constrained is refused: it was not made here.
+func parseRoot(data []byte) (*ecdsa.PrivateKey, *x509.Certificate, error) {
+	var key *ecdsa.PrivateKey
+	var root *x509.Certificate
+	for {
+		block, rest := pem.Decode(data)
+		if block == nil {
+			break
+		}
+		data = rest
+		switch {
+		case block.Type == "PRIVATE KEY" && key == nil:
+			parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+			if err != nil {
+				return nil, nil, fmt.Errorf("private key: %w", err)
+			}
+			k, ok := parsed.(*ecdsa.PrivateKey)
+			if !ok || k.Curve != elliptic.P256() {
+				return nil, nil, errors.New("private key is not ECDSA P-256")
+			}
+			key = k
+		case block.Type == "CERTIFICATE" && root == nil:
+			c, err := x509.ParseCertificate(block.Bytes)
+			if err != nil {
+				return nil, nil, fmt.Errorf("certificate: %w", err)
+			}
+			root = c
+		default:
+			return nil, nil, fmt.Errorf("unexpected PEM block %q", block.Type)
+		}
+	}
+	switch {
+	case key == nil:
+		return nil, nil, errors.New("has no private key")
+	case root == nil:
+		return nil, nil, errors.New("has no certificate")
+	case !key.PublicKey.Equal(root.PublicKey):
+		return nil, nil, errors.New("key and certificate do not belong together")
+	case !root.IsCA || !root.BasicConstraintsValid:
+		return nil, nil, errors.New("certificate is not a CA")
+	case !root.PermittedDNSDomainsCritical || len(root.PermittedDNSDomains) == 0 || len(root.PermittedIPRanges) == 0:
+		return nil, nil, errors.New("certificate has no critical name constraints, so it could sign for the whole internet")
+	}
+	return key, root, nil
+}
+
+// publishRoot keeps the public copy equal to the root itself.
+func (ca *CA) publishRoot(log *slog.Logger) error {
+	path := ca.RootFile()
+	have, err := os.ReadFile(path)
+	if err == nil && string(have) == string(ca.rootPEM) {
+		return nil
+	}
+	if err == nil {
+		log.Warn("the public copy of the root differed and was written again", "file", path)
+	}
+	return writeFile(path, ca.rootPEM, 0o644)
+}
+
+func damaged(path, why string) error {
+	return fmt.Errorf("%w: %s: %s: restore it, or remove the directory to make a new root, which browsers must then trust",
+		ErrDamaged, path, why)
+}
+
+func newSerial() (*big.Int, error) {
+	b := make([]byte, 16)
+	if _, err := rand.Read(b); err != nil {
+		return nil, fmt.Errorf("make serial number: %w", err)
+	}
+	b[0] = b[0]&0x7f | 0x40 // Positive, and always 16 bytes long.
+	return new(big.Int).SetBytes(b), nil
+}
