@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"net/url"
@@ -67,6 +68,9 @@ type Config struct {
 	Timeout time.Duration
 	// PendingLimit bounds the bytes that wait while there is no connection. Default 8 MiB.
 	PendingLimit int
+
+	// TLS is used natively for tls and wss servers and https manifests; a browser ignores it.
+	TLS *tls.Config
 
 	// Discovery finds the leaf on the LAN.
 	Discovery Discovery
@@ -177,7 +181,7 @@ func (cfg Config) normalize() (Config, error) {
 		}
 	}
 	if cfg.Dialers == nil {
-		cfg.Dialers = defaultDialers()
+		cfg.Dialers = defaultDialers(cfg.TLS)
 	}
 	if cfg.Codec == nil {
 		cfg.Codec = jsonCodec{}

@@ -70,3 +70,9 @@ func (e *ServiceError) Is(target error) bool { return target == ErrService }
 func configError(field string, value any, want string) error {
 	return fmt.Errorf("%w: %s = %q: want %s", ErrInvalidConfig, field, fmt.Sprint(value), want)
 }
+
+func slowConsumer(subject string, messages, bytes int) error {
+	return fmt.Errorf("%w: subscription %s: %d messages (%d bytes) wait for its callback; further ones are dropped", ErrSlowConsumer, subject, messages, bytes)
+}
+
+func isDisconnected(err error) bool { return errors.Is(err, ErrDisconnected) }

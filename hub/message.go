@@ -43,15 +43,47 @@ func (m *Message) Respond(value any) error {
 	if err != nil {
 		return err
 	}
-	return m.RespondMsg(OutMsg{Data: data})
+	return m.Responder().Respond(OutMsg{Data: data}).Err()
 }
 
-// RespondMsg answers the message with headers and bytes; out.Subject is ignored. The answer
-// leaves by the link that brought the message, or, when that has gone, by the current one.
-func (m *Message) RespondMsg(out OutMsg) error {
-	if m.Reply == "" {
-		return ErrNoReply
+// size is what counts against a server's max payload, in bytes: data and encoded headers.
+func (m *OutMsg) size() int {
+	size := len(m.Data)
+	if len(m.Header) > 0 {
+		size += len("NATS/1.0\r\n\r\n")
+		for name, values := range m.Header {
+			for _, v := range values {
+				size += len(name) + len(": \r\n") + len(v)
+			}
+		}
 	}
-	out.Subject = m.Reply
-	return m.hub.respond(m.link, out)
+	return size
+}
+
+// A Responder answers one message, also after the call that brought the message.
+type Responder struct {
+	hub   *Hub
+	link  *link
+	reply string
+}
+
+// Responder may be kept where the message may not.
+func (m *Message) Responder() Responder { return Responder{m.hub, m.link, m.Reply} }
+
+// Respond sends the answer; out.Subject is ignored. It leaves by the link that brought the
+// message, or, when that has gone, by the current one.
+func (r Responder) Respond(out OutMsg) *Receipt {
+	if r.reply == "" {
+		return failedReceipt(ErrNoReply)
+	}
+	out.Subject = r.reply
+	if err := tooLarge(r.link, []OutMsg{out}); err != nil {
+		return failedReceipt(err)
+	}
+	if err := r.link.wire.publish(&out); err == nil {
+		return handedOver
+	} else if !isDisconnected(err) {
+		return failedReceipt(err)
+	}
+	return r.hub.outbox.send([]OutMsg{out})
 }

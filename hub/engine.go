@@ -1,0 +1,65 @@
+package hub
+
+import (
+	"context"
+	"time"
+)
+
+// An engine opens connections to servers. natsEngine is the one that products use; tests
+// have an in-memory one beside it.
+type engine interface {
+	// dial connects to one server, for good: a wire never reconnects by itself. ctx bounds
+	// the dial only. Messages go to r from before dial returns.
+	dial(ctx context.Context, server string, r receiver) (wire, error)
+}
+
+// A receiver takes what a wire brings. Its methods are never called side by side.
+type receiver interface {
+	// receive takes messages in the order in which the server sent them. The slice is
+	// reused after the call, what its elements point to is not.
+	receive(batch []inbound)
+	// leaving says that the server is about to stop and wants its clients elsewhere.
+	leaving()
+	// trouble says what the server complained of without closing the connection.
+	trouble(err error)
+}
+
+// An inbound message. route is what subscribe was given.
+type inbound struct {
+	route          *entry // nil: an answer or a marker, for the link itself
+	subject, reply string
+	header         Header
+	data           []byte
+}
+
+// A wire is one connection to one server. Its methods may be called from any goroutine,
+// and fail with an error that wraps ErrDisconnected once the connection has ended.
+type wire interface {
+	// publish hands one message to the connection; it keeps nothing of it. It waits while
+	// the connection is congested.
+	publish(m *OutMsg) error
+	// subscribe begins to receive subject, as a member of queue unless that is "".
+	subscribe(subject, queue string, route *entry) (wireSub, error)
+	// retire asks the server to send no more of it. What is on its way is still received.
+	retire(wireSub) error
+	// flush returns when the server has dealt with all that was sent before, and
+	// everything that it sent before its answer has been through receive.
+	flush(ctx context.Context) error
+	// maxPayload is the largest payload, headers included, that the server takes, in bytes.
+	maxPayload() int
+	// close ends the connection; what was published before is written first if it can be.
+	close()
+	// done is closed when the connection has ended, and cause then says why.
+	done() <-chan struct{}
+	cause() error
+}
+
+// wireSub is the engine's own mark of one subscription.
+type wireSub any
+
+// roundTrip measures the distance to a wire's server.
+func roundTrip(ctx context.Context, w wire) (time.Duration, error) {
+	start := time.Now()
+	err := w.flush(ctx)
+	return time.Since(start), err
+}

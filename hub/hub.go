@@ -1,0 +1,282 @@
+package hub
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"sync"
+	"sync/atomic"
+)
+
+// A Hub is a set of scopes and variables, connected to one server at a time. It is safe for
+// concurrent use.
+type Hub struct {
+	cfg      Config
+	id       string // unique; part of inboxes and queue names
+	engine   engine
+	registry registry
+	outbox   outbox
+	requests requests
+	links    atomic.Uint64
+	marks    atomic.Uint64
+
+	ctx    context.Context // ends with the hub
+	cancel context.CancelFunc
+	wg     sync.WaitGroup // every goroutine of the hub
+	done   chan struct{}
+
+	wanted    chan struct{}  // Connect was called
+	again     chan reconnect // Reconnect was called
+	proposals chan proposal  // from discovery
+
+	events  eventQueue // for the observers
+	onState observers[State]
+	onMove  observers[Move]
+	onError observers[error]
+
+	mu        sync.Mutex // guards what follows
+	closed    bool
+	status    Status
+	live      *link         // the current link
+	changed   chan struct{} // closed, and replaced, when status or live change
+	final     error         // why the hub gave up
+	variables map[string]*Variable
+}
+
+// Open makes a hub and begins to connect, without waiting for it: names can be used at once.
+// The hub lives until Close, or until ctx ends. An error says which field of cfg is wrong.
+func Open(ctx context.Context, cfg Config) (*Hub, error) {
+	cfg, err := cfg.normalize()
+	if err != nil {
+		return nil, err
+	}
+	return open(ctx, cfg, newNatsEngine(&cfg)), nil
+}
+
+func open(ctx context.Context, cfg Config, e engine) *Hub {
+	h := &Hub{
+		cfg:       cfg,
+		id:        rand.Text()[:10],
+		engine:    e,
+		done:      make(chan struct{}),
+		wanted:    make(chan struct{}, 1),
+		again:     make(chan reconnect),
+		proposals: make(chan proposal),
+		changed:   make(chan struct{}),
+		variables: map[string]*Variable{},
+	}
+	h.ctx, h.cancel = context.WithCancel(ctx)
+	h.registry.entries = map[entryKey]*entry{}
+	h.registry.prefix = "_KH." + h.id + "."
+	h.outbox.hub = h
+	h.requests.pending = map[uint64]*request{}
+	h.status.State = StateDisconnected
+	if !cfg.ManualConnect {
+		h.wanted <- struct{}{}
+	}
+	h.wg.Go(h.run)
+	h.events.some.L = &h.events.mu
+	observing := make(chan struct{})
+	go func() {
+		defer close(observing)
+		h.events.run()
+	}()
+	go h.end(observing)
+	return h
+}
+
+// end waits for the hub's context and then for everything that the hub started.
+func (h *Hub) end(observing <-chan struct{}) {
+	<-h.ctx.Done()
+	h.mu.Lock()
+	h.closed = true
+	h.mu.Unlock()
+	h.outbox.close()
+	h.requests.close()
+	for _, s := range h.registry.close() {
+		s.finish()
+	}
+	h.wg.Wait()
+	h.setState(StateDisconnected, nil)
+	h.events.close()
+	<-observing
+	close(h.done)
+}
+
+// Close ends the hub: what waits fails with ErrDisposed, and no callback begins any more.
+// It returns when everything has ended, so it must not be called from a callback; there,
+// end the context that was given to Open. It may be called any number of times.
+func (h *Hub) Close() error {
+	h.cancel()
+	<-h.done
+	return nil
+}
+
+// Done is closed when the hub has ended.
+func (h *Hub) Done() <-chan struct{} { return h.done }
+
+// spawn runs fn on a goroutine that Close waits for; false after Close.
+func (h *Hub) spawn(fn func()) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		return false
+	}
+	h.wg.Go(fn)
+	return true
+}
+
+// Connect begins to connect, for Config.ManualConnect and after StateError. Otherwise, and
+// when called again, it does nothing. It does not wait.
+func (h *Hub) Connect() error {
+	if h.ctx.Err() != nil {
+		return ErrDisposed
+	}
+	select {
+	case h.wanted <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+// Connected waits until messages flow. It fails with ErrDisposed, with the reason why the
+// hub gave up, or with ErrTimeout or ErrDisconnected when ctx ends.
+func (h *Hub) Connected(ctx context.Context) error {
+	_, err := h.current(ctx)
+	return err
+}
+
+// current waits for a link.
+func (h *Hub) current(ctx context.Context) (*link, error) {
+	for {
+		h.mu.Lock()
+		l, changed, final, state, last := h.live, h.changed, h.final, h.status.State, h.status.LastError
+		h.mu.Unlock()
+		switch {
+		case h.ctx.Err() != nil:
+			return nil, ErrDisposed
+		case l != nil:
+			return l, nil
+		case state == StateError:
+			return nil, final
+		}
+		select {
+		case <-changed:
+		case <-h.ctx.Done():
+			return nil, ErrDisposed
+		case <-ctx.Done():
+			why := ErrDisconnected
+			if last != nil {
+				why = fmt.Errorf("%w: %w", ErrDisconnected, last)
+			}
+			return nil, ctxError(ctx, why)
+		}
+	}
+}
+
+// Flush returns when a server has dealt with everything that was published and subscribed
+// before. Without a deadline in ctx it waits for a connection as long as it takes.
+func (h *Hub) Flush(ctx context.Context) error {
+	for {
+		l, err := h.current(ctx)
+		if err != nil {
+			return err
+		}
+		if err := h.wait(ctx, h.outbox.send(nil)); err != nil && !isDisconnected(err) {
+			return err
+		}
+		err = l.wire.flush(ctx)
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return ctxError(ctx, ErrDisconnected)
+		}
+		select { // the link has died: the next one has everything again
+		case <-l.wire.done():
+		case <-ctx.Done():
+		}
+		h.awaitChange(ctx, l)
+	}
+}
+
+// awaitChange returns when l is no longer the current link.
+func (h *Hub) awaitChange(ctx context.Context, l *link) {
+	for {
+		h.mu.Lock()
+		live, changed := h.live, h.changed
+		h.mu.Unlock()
+		if live != l {
+			return
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
+		case <-h.ctx.Done():
+			return
+		}
+	}
+}
+
+// State is the hub's state now.
+func (h *Hub) State() State {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.status.State
+}
+
+// Status is what the hub knows of itself now.
+func (h *Hub) Status() Status {
+	h.mu.Lock()
+	s, l := h.status, h.live
+	h.mu.Unlock()
+	if l != nil {
+		s.Server, s.Via, s.MaxPayload = l.target.String(), l.target.via, l.wire.maxPayload()
+	}
+	s.Subscriptions, s.PendingBytes = h.registry.size(), h.outbox.pending()
+	return s
+}
+
+// OnStateChange calls fn with each new state, in order, until stop.
+func (h *Hub) OnStateChange(fn func(State)) (stop func()) { return h.onState.add(fn) }
+
+// OnMove calls fn with each change of server, the first connection and failed moves included.
+func (h *Hub) OnMove(fn func(Move)) (stop func()) { return h.onMove.add(fn) }
+
+// OnError calls fn with what went wrong and is nobody's return value: what a server
+// complained of, a callback that panicked, a subscription that is too slow.
+func (h *Hub) OnError(fn func(error)) (stop func()) { return h.onError.add(fn) }
+
+// report tells of an error that is nobody's return value.
+func (h *Hub) report(err error) {
+	h.cfg.Logger.Warn("trouble", "err", err)
+	h.events.put(func() { h.onError.tell(err) }, true)
+}
+
+// setState changes the state, and l, the current link.
+func (h *Hub) setState(s State, l *link) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	different := h.status.State != s
+	h.status.State, h.live = s, l
+	close(h.changed)
+	h.changed = make(chan struct{})
+	if different {
+		h.cfg.Logger.Debug("state", "state", s)
+		h.events.put(func() { h.onState.tell(s) }, false)
+	}
+}
+
+// count changes the status's figures.
+func (h *Hub) count(change func(*Status)) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	change(&h.status)
+}
+
+func (h *Hub) batchEnd() {
+	if h.cfg.OnBatch != nil {
+		h.cfg.OnBatch()
+	}
+}

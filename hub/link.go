@@ -1,0 +1,173 @@
+package hub
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/kinopio-hub/kinopio-hub/transport"
+)
+
+// A link is one connection as the hub sees it: a wire, an inbox of its own on it, and a
+// gate that can hold messages back while a move puts them in order.
+type link struct {
+	hub    *Hub
+	wire   wire
+	target target
+	inbox  string // "_INBOX.<hub>.<link>.", each answer and marker adds a token
+
+	leave chan struct{} // closed when the server says that it is about to stop
+	left  sync.Once
+
+	gate    sync.Mutex // held while messages go from the wire to their receivers
+	state   gateState
+	held    []inbound
+	scratch Message
+
+	marks sync.Mutex
+	mark  map[string]chan struct{}
+
+	unanswered atomic.Int64  // requests sent by this link that wait for their answer
+	quiet      chan struct{} // a token when unanswered falls to 0
+}
+
+type gateState int
+
+const (
+	gateOpen   gateState = iota
+	gateHolds            // messages of names wait; answers and markers pass
+	gateClosed           // nothing passes any more
+)
+
+// target is a server that a hub may be on, and how the hub came by it.
+type target struct {
+	url string
+	via string // viaConfigured or viaLeaf
+}
+
+const (
+	viaConfigured = "configured"
+	viaLeaf       = "leaf"
+)
+
+// String is the server without credentials.
+func (t target) String() string {
+	if t.url == "" {
+		return ""
+	}
+	return transport.Redact(t.url)
+}
+
+// openLink connects to t.
+func (h *Hub) openLink(ctx context.Context, t target) (*link, error) {
+	l := &link{
+		hub:    h,
+		target: t,
+		inbox:  "_INBOX." + h.id + "." + strconv.FormatUint(h.links.Add(1), 36) + ".",
+		leave:  make(chan struct{}),
+		mark:   map[string]chan struct{}{},
+		quiet:  make(chan struct{}, 1),
+	}
+	w, err := h.engine.dial(ctx, t.url, l)
+	if err != nil {
+		return nil, err
+	}
+	l.wire = w
+	if _, err = w.subscribe(l.inbox+"*", "", nil); err != nil {
+		w.close()
+		return nil, err
+	}
+	return l, nil
+}
+
+// receive is the wire's: messages in the order of the stream.
+func (l *link) receive(batch []inbound) {
+	l.gate.Lock()
+	for i := range batch {
+		m := &batch[i]
+		switch {
+		case l.state == gateClosed:
+		case m.route == nil:
+			l.answer(m)
+		case l.state == gateHolds && !m.route.shared():
+			l.held = append(l.held, *m)
+		default:
+			l.deliver(m)
+		}
+	}
+	l.gate.Unlock()
+	l.hub.batchEnd()
+}
+
+// deliver hands one message to the handles of its name. The gate is held.
+func (l *link) deliver(m *inbound) {
+	l.scratch = Message{Subject: m.subject, Reply: m.reply, Header: m.header, Data: m.data, hub: l.hub, link: l}
+	m.route.deliver(&l.scratch)
+}
+
+// hold keeps the messages of plain subscriptions back from now on.
+func (l *link) hold() {
+	l.gate.Lock()
+	defer l.gate.Unlock()
+	l.state = gateHolds
+}
+
+// release delivers what was held back, in order, and opens the gate.
+func (l *link) release() {
+	l.gate.Lock()
+	for i := range l.held {
+		l.deliver(&l.held[i])
+	}
+	l.held = nil
+	if l.state == gateHolds {
+		l.state = gateOpen
+	}
+	l.gate.Unlock()
+	l.hub.batchEnd()
+}
+
+// shut lets nothing through any more and closes the connection.
+func (l *link) shut() {
+	l.gate.Lock()
+	l.state = gateClosed
+	l.held = nil
+	l.gate.Unlock()
+	l.wire.close()
+}
+
+func (l *link) leaving() { l.left.Do(func() { close(l.leave) }) }
+
+func (l *link) trouble(err error) { l.hub.report(err) }
+
+// answer takes what came to the link's inbox: a marker, or the answer to a request.
+func (l *link) answer(m *inbound) {
+	l.marks.Lock()
+	arrived := l.mark[m.subject]
+	delete(l.mark, m.subject)
+	l.marks.Unlock()
+	if arrived != nil {
+		close(arrived)
+		return
+	}
+	if token, ok := strings.CutPrefix(m.subject, l.inbox); ok {
+		l.scratch = Message{Subject: m.subject, Reply: m.reply, Header: m.header, Data: m.data, hub: l.hub, link: l}
+		l.hub.requests.answer(token, &l.scratch)
+	}
+}
+
+// expect returns a channel that is closed when a message on subject arrives.
+func (l *link) expect(subject string) <-chan struct{} {
+	arrived := make(chan struct{})
+	l.marks.Lock()
+	l.mark[subject] = arrived
+	l.marks.Unlock()
+	return arrived
+}
+
+func (l *link) forget(subject string) {
+	l.marks.Lock()
+	delete(l.mark, subject)
+	l.marks.Unlock()
+}

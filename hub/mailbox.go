@@ -1,0 +1,75 @@
+package hub
+
+import "sync"
+
+// Limits of what waits for one slow callback. What comes on top is dropped and reported.
+const (
+	mailboxMessages = 512 << 10
+	mailboxBytes    = 64 << 20
+)
+
+// A mailbox is what waits for one callback.
+type mailbox struct {
+	mu      sync.Mutex
+	some    sync.Cond
+	waiting []*Message
+	spare   []*Message // the batch before the last, to be filled again
+	bytes   int
+	closed  bool
+	full    bool // since the last empty moment
+}
+
+func (b *mailbox) init() { b.some.L = &b.mu }
+
+func (b *mailbox) put(m *Message) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return
+	}
+	if len(b.waiting) >= mailboxMessages || b.bytes+len(m.Data) > mailboxBytes && len(b.waiting) > 0 {
+		if !b.full {
+			b.full = true
+			m.hub.report(slowConsumer(m.Subject, len(b.waiting), b.bytes))
+		}
+		return
+	}
+	b.waiting = append(b.waiting, m)
+	b.bytes += len(m.Data)
+	if len(b.waiting) == 1 {
+		b.some.Signal()
+	}
+}
+
+// take waits for messages; false means that there will be none.
+func (b *mailbox) take() ([]*Message, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for len(b.waiting) == 0 && !b.closed {
+		b.some.Wait()
+	}
+	if b.closed {
+		return nil, false
+	}
+	batch := b.waiting
+	b.waiting, b.spare = b.spare[:0], nil
+	b.bytes, b.full = 0, false
+	return batch, true
+}
+
+// reuse gives a batch that has been dealt with back.
+func (b *mailbox) reuse(batch []*Message) {
+	clear(batch)
+	b.mu.Lock()
+	b.spare = batch[:0]
+	b.mu.Unlock()
+}
+
+// close drops what waits.
+func (b *mailbox) close() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.closed = true
+	b.waiting = nil
+	b.some.Signal()
+}

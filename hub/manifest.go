@@ -1,0 +1,126 @@
+package hub
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/kinopio-hub/kinopio-hub/transport"
+)
+
+const (
+	manifestPath  = "/.well-known/kinopio-leader.json"
+	manifestLimit = 64 << 10 // bytes
+)
+
+// manifest is what a hub needs of the document that a leaf serves.
+type manifest struct {
+	Version         string   `json:"version"`
+	ExpiresAt       string   `json:"expiresAt"`
+	LeaderEpoch     int64    `json:"leaderEpoch"`
+	WebsocketURL    string   `json:"websocketUrl"`
+	WssURL          string   `json:"wssUrl"`
+	FallbackServers []string `json:"fallbackServers"`
+	BridgeState     string   `json:"bridgeState"`
+	NodeID          string   `json:"nodeId"`
+	IsLeader        *bool    `json:"isLeader"`
+}
+
+// errNoLeader: the place where manifests are served says that there is no leaf. That is no failure.
+var errNoLeader = errors.New("no leader")
+
+// fetchManifest asks for the manifest and returns the leaf that it names, as a canonical URL.
+func (h *Hub) fetchManifest(ctx context.Context, client *http.Client) (string, error) {
+	address := h.cfg.Discovery.ManifestURL
+	ctx, cancel := context.WithTimeout(ctx, h.cfg.Discovery.SwitchTimeout)
+	defer cancel()
+	fail := func(err error) (string, error) {
+		return "", fmt.Errorf("manifest %s: %w", transport.Redact(address), err)
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return fail(err)
+	}
+	prepareManifestRequest(request)
+	response, err := client.Do(request)
+	if err != nil {
+		if inner, ok := errors.AsType[*url.Error](err); ok {
+			err = inner.Err // without the address, which may hold a secret
+		}
+		return fail(err)
+	}
+	defer response.Body.Close()
+	switch response.StatusCode {
+	case http.StatusOK:
+	case http.StatusNoContent, http.StatusNotFound:
+		return "", errNoLeader
+	default:
+		return fail(fmt.Errorf("HTTP status %s", response.Status))
+	}
+	body, err := io.ReadAll(io.LimitReader(response.Body, manifestLimit+1))
+	if err != nil {
+		return fail(err)
+	}
+	now := time.Now()
+	if served, err := http.ParseTime(response.Header.Get("Date")); err == nil {
+		now = served // the leaf's clock set the expiry, so it also judges it
+	}
+	leaf, err := readManifest(body, response.Header.Get("Content-Type"), now)
+	if err != nil && !errors.Is(err, errNoLeader) {
+		return fail(err)
+	}
+	return leaf, err
+}
+
+// readManifest finds the leaf to connect to in a manifest, at the time now of who served it.
+func readManifest(body []byte, contentType string, now time.Time) (string, error) {
+	if len(body) > manifestLimit {
+		return "", fmt.Errorf("more than %d bytes", manifestLimit)
+	}
+	var m manifest
+	if err := json.Unmarshal(body, &m); err != nil {
+		if media, _, _ := mime.ParseMediaType(contentType); media != "" && media != "application/json" {
+			return "", fmt.Errorf("is %s, want application/json", media)
+		}
+		return "", fmt.Errorf("is no JSON object: %w", err)
+	}
+	if m.Version != "1" {
+		return "", fmt.Errorf(`version = %q: want "1"`, m.Version)
+	}
+	expires, err := time.Parse(time.RFC3339, m.ExpiresAt)
+	if err != nil {
+		return "", fmt.Errorf("expiresAt = %q: want a time such as 2030-01-02T15:04:05.000Z", m.ExpiresAt)
+	}
+	// Date has whole seconds: the expiry may not be judged more finely.
+	if expires.Before(now.Truncate(time.Second)) {
+		return "", fmt.Errorf("expired at %s", m.ExpiresAt)
+	}
+	if m.IsLeader != nil && !*m.IsLeader {
+		return "", errNoLeader
+	}
+	// A leaf that has a backbone but no way to it would cut the hub off from everybody there.
+	if len(m.FallbackServers) > 0 && m.BridgeState != "connected" {
+		return "", fmt.Errorf("bridgeState = %q: the leaf has no connection to its backbone", m.BridgeState)
+	}
+	address := m.WssURL
+	if address == "" {
+		address = m.WebsocketURL
+	}
+	leaf, err := canonicalURL(address)
+	if err == nil {
+		var u *url.URL
+		if u, err = url.Parse(leaf); err == nil && u.Scheme != "ws" && u.Scheme != "wss" {
+			err = errors.New("want a ws or wss URL")
+		}
+	}
+	if err != nil {
+		return "", fmt.Errorf("wssUrl = %q: %w", transport.Redact(address), err)
+	}
+	return leaf, nil
+}

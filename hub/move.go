@@ -1,0 +1,173 @@
+package hub
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+)
+
+// move takes the hub from its link, which is alive, to one of the targets, such that
+// nothing is lost, repeated or reordered; on failure it stays, with nothing lost. It is the
+// one place that knows how: recipe «queue». Every plain subscription is the only member of
+// a queue group of its own, so that on two servers of one system each message still
+// reaches exactly one of the two.
+//
+//  1. Connect, and hold what arrives there.
+//  2. Subscribe everything on the new link as well. Barrier: a probe old → new shows that
+//     the old server knows of the new interest; a marker new → old shows that what was on
+//     its way to the old subscriptions when the new ones took over has arrived.
+//  3. Unsubscribe on the old link and wait for the server's answer: nothing comes there any
+//     more. Release what was held: order is kept per publisher and subject.
+//  4. Hold publishing; a marker old → new shows that everything published so far is where
+//     nothing published later can overtake it. Publish on.
+//  5. The old link ends when the requests that it sent are answered.
+func (s *session) move(targets []target, reason string, timeout time.Duration) error {
+	h, start := s.h, time.Now()
+	old := s.link
+	m := Move{From: old.target.String(), Reason: reason, Planned: true}
+	if len(targets) > 0 {
+		m.To, m.Via = targets[0].String(), targets[0].via
+	}
+	next, err := h.race(h.ctx, targets, timeout)
+	if err == nil {
+		m.To, m.Via = next.target.String(), next.target.via
+		m.Held, err = s.carry(old, next)
+	}
+	m.Took = time.Since(start)
+	if err != nil {
+		m.Err = fmt.Errorf("%w: %w", ErrMove, err)
+		if h.ctx.Err() == nil {
+			h.count(func(st *Status) { st.LastError = m.Err })
+			h.moved(m)
+		}
+		return m.Err
+	}
+	h.count(func(st *Status) { st.Moves++ })
+	h.moved(m)
+	return nil
+}
+
+// carry does steps 2 to 5, and undoes what it did when they cannot be completed.
+func (s *session) carry(old, next *link) (held time.Duration, err error) {
+	h := s.h
+	ctx, cancel := context.WithTimeout(h.ctx, h.cfg.Timeout)
+	defer cancel()
+	start := time.Now()
+	next.hold()
+	if h.cfg.NoEcho {
+		// The server keeps a link's own messages from that link, and the two links are
+		// strangers to it: nothing may be published while both are subscribed.
+		h.outbox.hold()
+		if err = pass(ctx, old, next, next.inbox+h.mark()); err != nil {
+			s.undo(old, next, false)
+			return 0, err
+		}
+	}
+	for {
+		changes := h.registry.bind(next)
+		if err = h.barrier(ctx, old, next); err != nil {
+			s.undo(old, next, true)
+			return 0, err
+		}
+		if h.registry.cut(old, changes) {
+			break
+		}
+	}
+	if err = old.wire.flush(ctx); err != nil {
+		// The old link died, or hangs, after its subscriptions went: the new one has them.
+		h.cfg.Logger.Debug("old link did not confirm the move", "err", err)
+	}
+	next.release()
+	held = time.Since(start)
+	s.promote(next)
+	h.outbox.hold()
+	if err = pass(ctx, old, next, next.inbox+h.mark()); err != nil {
+		h.cfg.Logger.Debug("old link did not pass on what was published", "err", err)
+	}
+	h.outbox.open(next)
+	h.spawn(func() { h.retire(old) })
+	return held, nil
+}
+
+// undo leaves everything on old. What next was given before it gave up its subscriptions is
+// delivered after what was on its way through old.
+func (s *session) undo(old, next *link, bound bool) {
+	h := s.h
+	ctx, cancel := context.WithTimeout(h.ctx, h.cfg.Timeout)
+	defer cancel()
+	if bound {
+		h.registry.unbind(next)
+		if err := next.wire.flush(ctx); err != nil {
+			h.cfg.Logger.Debug("new link did not confirm the way back", "err", err)
+		}
+		next.release()
+	}
+	next.shut()
+	h.outbox.open(old)
+}
+
+// barrier returns when interest in everything that next subscribed to has reached old's
+// server, and what was under way to old's subscriptions before that has been received.
+func (h *Hub) barrier(ctx context.Context, old, next *link) error {
+	// An inbox that is subscribed to after everything else: interest spreads in order.
+	last := "_INBOX." + h.id + ".last." + h.mark()
+	sub, err := next.wire.subscribe(last, "", nil)
+	if err != nil {
+		return err
+	}
+	defer next.wire.retire(sub)
+	if err := pass(ctx, old, next, last); err != nil {
+		return fmt.Errorf("%s does not hear of %s: %w", old.target, next.target, err)
+	}
+	if err := pass(ctx, next, old, old.inbox+h.mark()); err != nil {
+		return fmt.Errorf("%s does not hear of %s: %w", next.target, old.target, err)
+	}
+	return nil
+}
+
+// mark is a token that no request has.
+func (h *Hub) mark() string { return "m" + strconv.FormatUint(h.marks.Add(1), 36) }
+
+// pass publishes on from, to an inbox of to, until one arrives: interest in it may still be
+// on its way.
+func pass(ctx context.Context, from, to *link, subject string) error {
+	arrived := to.expect(subject)
+	defer to.forget(subject)
+	pause := 5 * time.Millisecond
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-arrived:
+			return nil
+		case <-from.wire.done():
+			return fmt.Errorf("%s: %w", from.target, from.wire.cause())
+		case <-to.wire.done():
+			return fmt.Errorf("%s: %w", to.target, to.wire.cause())
+		case <-ctx.Done():
+			return ctxError(ctx, fmt.Errorf("no marker came from %s to %s", from.target, to.target))
+		case <-timer.C:
+			if err := from.wire.publish(&OutMsg{Subject: subject}); err != nil {
+				return err
+			}
+			timer.Reset(pause)
+			pause = min(2*pause, 100*time.Millisecond)
+		}
+	}
+}
+
+// retire ends a link that the hub has moved away from, when its requests are answered.
+func (h *Hub) retire(l *link) {
+	for l.unanswered.Load() > 0 {
+		select {
+		case <-l.quiet:
+			continue
+		case <-l.wire.done():
+		case <-h.ctx.Done():
+		}
+		break
+	}
+	l.shut()
+	h.requests.lost(l)
+}

@@ -1,0 +1,302 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// The outbox is where everything that the hub sends goes through, in order: straight to the
+// current link, or, while there is none or a move holds it, into a bounded queue.
+type outbox struct {
+	hub *Hub
+
+	mu      sync.Mutex
+	link    *link // nil: messages wait
+	waiting []*Receipt
+	bytes   int
+	timer   *time.Timer
+	closed  bool
+}
+
+// A Receipt is what becomes of a batch of messages.
+type Receipt struct {
+	msgs     []OutMsg
+	size     int              // bytes that count against the limit while it waits
+	sending  func(*link) bool // prepares a request; false: it is no longer wanted
+	failed   func(error)      // tells a request that it was not sent
+	deadline time.Time
+	done     chan struct{}
+	err      error
+}
+
+// handedOver is the receipt of all batches that went straight to a link.
+var handedOver = func() *Receipt {
+	r := &Receipt{done: make(chan struct{})}
+	close(r.done)
+	return r
+}()
+
+func failedReceipt(err error) *Receipt {
+	r := &Receipt{done: make(chan struct{}), err: err}
+	close(r.done)
+	return r
+}
+
+// Done is closed when the batch is with a link, or will not be sent.
+func (r *Receipt) Done() <-chan struct{} { return r.done }
+
+// Settled says whether Done is closed.
+func (r *Receipt) Settled() bool {
+	select {
+	case <-r.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// Err is nil while the batch waits and when it was handed over.
+func (r *Receipt) Err() error {
+	if r.Settled() {
+		return r.err
+	}
+	return nil
+}
+
+// Publish hands messages to the current link, in order and all or none. It does not wait
+// for a connection: without one, or during a move, the batch waits (its data is copied) for
+// at most Config.Timeout and then fails with ErrDisconnected. It may wait while the
+// connection is congested. The caller may reuse the data when Publish has returned.
+func (h *Hub) Publish(msgs ...OutMsg) *Receipt {
+	for i := range msgs {
+		if err := checkName(msgs[i].Subject, false); err != nil {
+			return failedReceipt(err)
+		}
+	}
+	return h.outbox.send(msgs)
+}
+
+// send is Publish for subjects that are known to be good.
+func (o *outbox) send(msgs []OutMsg) *Receipt {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closed {
+		return failedReceipt(ErrDisposed)
+	}
+	if o.link == nil {
+		return o.wait(&Receipt{msgs: msgs})
+	}
+	if err := tooLarge(o.link, msgs); err != nil {
+		return failedReceipt(err)
+	}
+	for i := range msgs {
+		if err := o.link.wire.publish(&msgs[i]); err != nil {
+			if !isDisconnected(err) {
+				return failedReceipt(err)
+			}
+			o.link = nil
+			return o.wait(&Receipt{msgs: msgs[i:]})
+		}
+	}
+	return handedOver
+}
+
+// sendRequest sends msg after prepare has filled in what depends on the link; when prepare
+// returns false the message is no longer wanted. failed is told why it was not sent.
+func (o *outbox) sendRequest(msg OutMsg, prepare func(*link, *OutMsg) bool, failed func(error)) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closed {
+		failed(ErrDisposed)
+		return
+	}
+	r := &Receipt{msgs: []OutMsg{msg}, failed: failed}
+	r.sending = func(l *link) bool { return prepare(l, &r.msgs[0]) }
+	if o.link == nil {
+		if r = o.wait(r); r.err != nil {
+			failed(r.err)
+		}
+		return
+	}
+	r.done = make(chan struct{})
+	o.transmit(r)
+}
+
+// wait queues r. o.mu is held.
+func (o *outbox) wait(r *Receipt) *Receipt {
+	size := 0
+	for _, m := range r.msgs {
+		size += len(m.Data) + len(m.Subject)
+	}
+	if o.bytes+size > o.hub.cfg.PendingLimit {
+		return failedReceipt(fmt.Errorf("%w: %d bytes wait for a connection and %d more exceed the limit of %d", ErrDisconnected, o.bytes, size, o.hub.cfg.PendingLimit))
+	}
+	msgs := make([]OutMsg, len(r.msgs))
+	for i, m := range r.msgs {
+		m.Data = append([]byte(nil), m.Data...)
+		msgs[i] = m
+	}
+	r.msgs = msgs
+	r.done = make(chan struct{})
+	r.deadline = time.Now().Add(o.hub.cfg.Timeout)
+	r.size = size
+	o.bytes += size
+	o.waiting = append(o.waiting, r)
+	if len(o.waiting) == 1 {
+		o.arm()
+	}
+	return r
+}
+
+// settle ends r's waiting. o.mu is held.
+func (o *outbox) settle(r *Receipt, err error) {
+	o.bytes -= r.size
+	r.err = err
+	r.msgs = nil
+	if err != nil && r.failed != nil {
+		r.failed(err)
+	}
+	close(r.done)
+}
+
+// transmit gives r to the link; false means that the link has died and r must wait on.
+func (o *outbox) transmit(r *Receipt) bool {
+	if r.sending != nil && !r.sending(o.link) {
+		o.settle(r, ErrTimeout)
+		return true
+	}
+	if err := tooLarge(o.link, r.msgs); err != nil {
+		o.settle(r, err)
+		return true
+	}
+	for i := range r.msgs {
+		if err := o.link.wire.publish(&r.msgs[i]); err != nil {
+			if isDisconnected(err) && r.sending == nil {
+				return false
+			}
+			o.settle(r, err)
+			return true
+		}
+	}
+	o.settle(r, nil)
+	return true
+}
+
+// hold lets everything wait from now on.
+func (o *outbox) hold() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.link = nil
+}
+
+// open sends what waits, in order, and what comes from now on, through l.
+func (o *outbox) open(l *link) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closed {
+		return
+	}
+	o.link = l
+	for len(o.waiting) > 0 {
+		if !o.transmit(o.waiting[0]) {
+			o.link = nil
+			break
+		}
+		o.waiting = o.waiting[1:]
+	}
+	if len(o.waiting) == 0 {
+		o.waiting = nil
+	}
+	o.arm()
+}
+
+// arm sets the timer to the first deadline. o.mu is held.
+func (o *outbox) arm() {
+	if o.timer != nil {
+		o.timer.Stop()
+		o.timer = nil
+	}
+	if len(o.waiting) > 0 && !o.closed {
+		o.timer = time.AfterFunc(time.Until(o.waiting[0].deadline), o.expire)
+	}
+}
+
+// expire fails what has waited too long.
+func (o *outbox) expire() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	now := time.Now()
+	for len(o.waiting) > 0 && !o.waiting[0].deadline.After(now) {
+		o.settle(o.waiting[0], fmt.Errorf("%w: no server for %v", ErrDisconnected, o.hub.cfg.Timeout))
+		o.waiting = o.waiting[1:]
+	}
+	o.arm()
+}
+
+func (o *outbox) close() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.closed = true
+	o.link = nil
+	for _, r := range o.waiting {
+		o.settle(r, ErrDisposed)
+	}
+	o.waiting = nil
+	o.arm()
+}
+
+func (o *outbox) pending() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.bytes
+}
+
+// withdraw takes r back if it still waits.
+func (o *outbox) withdraw(r *Receipt, why error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for i, other := range o.waiting {
+		if other == r {
+			o.waiting = append(o.waiting[:i:i], o.waiting[i+1:]...)
+			o.settle(r, why)
+			o.arm()
+			return
+		}
+	}
+}
+
+// wait returns when r is settled. When ctx ends first, r is withdrawn, so that the error
+// means that it was not sent.
+func (h *Hub) wait(ctx context.Context, r *Receipt) error {
+	select {
+	case <-r.done:
+		return r.err
+	case <-ctx.Done():
+		h.outbox.withdraw(r, ctxError(ctx, ErrDisconnected))
+		<-r.done
+		return r.err
+	}
+}
+
+// tooLarge checks a batch before any of it is sent.
+func tooLarge(l *link, msgs []OutMsg) error {
+	limit := l.wire.maxPayload()
+	for i := range msgs {
+		if size := msgs[i].size(); limit > 0 && size > limit {
+			return fmt.Errorf("%w: %s: %d bytes, and %s takes %d", ErrMessageTooLarge, msgs[i].Subject, size, l.target, limit)
+		}
+	}
+	return nil
+}
+
+// ctxError is ErrTimeout for a deadline, otherwise the cancellation, in either case with what
+// was being waited for.
+func ctxError(ctx context.Context, waiting error) error {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return fmt.Errorf("%w (%w): %w", ErrTimeout, waiting, ctx.Err())
+	}
+	return fmt.Errorf("%w: %w", waiting, ctx.Err())
+}

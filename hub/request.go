@@ -1,0 +1,211 @@
+package hub
+
+import (
+	"container/heap"
+	"context"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// Headers of a reply whose handler failed: the convention of NATS services.
+const (
+	headerServiceError     = "Nats-Service-Error"
+	headerServiceErrorCode = "Nats-Service-Error-Code"
+	headerStatus           = "Status" // "503": nobody serves the subject
+)
+
+// requests are those that wait for their answer. One timer serves them all.
+type requests struct {
+	mu      sync.Mutex
+	pending map[uint64]*request
+	serial  uint64
+	due     dueHeap
+	timer   *time.Timer
+	closed  bool
+}
+
+type request struct {
+	token    uint64
+	link     *link // that sent it; nil before
+	deadline time.Time
+	place    int // in the heap
+	done     func(*Message, error)
+}
+
+// Request sends out and calls done once: with the first answer, or with ErrNoResponders, a
+// *[ServiceError], ErrTimeout (after timeout; 0 means Config.Timeout), ErrDisconnected when
+// the link that carried it was lost, or what the cancellation was. done may be called before
+// Request returns, must not wait or call the hub, and the Message is valid during the call only.
+// out.Reply is ignored.
+func (h *Hub) Request(out OutMsg, timeout time.Duration, done func(*Message, error)) (cancel func()) {
+	if err := checkName(out.Subject, false); err != nil {
+		done(nil, err)
+		return func() {}
+	}
+	if timeout <= 0 {
+		timeout = h.cfg.Timeout
+	}
+	q := h.requests.add(timeout, done)
+	if q == nil {
+		done(nil, ErrDisposed)
+		return func() {}
+	}
+	h.outbox.sendRequest(out,
+		func(l *link, m *OutMsg) bool { return h.requests.sending(q, l, m) },
+		func(err error) { h.requests.finish(q, nil, err) })
+	return func() { h.requests.finish(q, nil, context.Canceled) }
+}
+
+func (r *requests) add(timeout time.Duration, done func(*Message, error)) *request {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return nil
+	}
+	r.serial++
+	q := &request{token: r.serial, deadline: time.Now().Add(timeout), done: done}
+	r.pending[q.token] = q
+	heap.Push(&r.due, q)
+	if q.place == 0 {
+		r.arm()
+	}
+	return q
+}
+
+// sending binds q to the link that is about to carry it; false if q has ended.
+func (r *requests) sending(q *request, l *link, m *OutMsg) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.pending[q.token] != q {
+		return false
+	}
+	q.link = l
+	l.unanswered.Add(1)
+	m.Reply = l.inbox + strconv.FormatUint(q.token, 36)
+	return true
+}
+
+// answer takes a message from a link's inbox.
+func (r *requests) answer(token string, m *Message) {
+	n, err := strconv.ParseUint(token, 36, 64)
+	if err != nil {
+		return
+	}
+	r.mu.Lock()
+	q := r.pending[n]
+	r.mu.Unlock()
+	if q == nil {
+		return
+	}
+	switch {
+	case m.Header.Get(headerStatus) == "503" && len(m.Data) == 0:
+		r.finish(q, nil, ErrNoResponders)
+	case m.Header[headerServiceError] != nil || m.Header[headerServiceErrorCode] != nil:
+		r.finish(q, nil, &ServiceError{
+			Code:    m.Header.Get(headerServiceErrorCode),
+			Message: m.Header.Get(headerServiceError),
+			Data:    m.Data,
+		})
+	default:
+		r.finish(q, m, nil)
+	}
+}
+
+// finish ends q, unless it has ended.
+func (r *requests) finish(q *request, m *Message, err error) {
+	r.mu.Lock()
+	if r.pending[q.token] != q {
+		r.mu.Unlock()
+		return
+	}
+	delete(r.pending, q.token)
+	first := q.place == 0
+	heap.Remove(&r.due, q.place)
+	if first {
+		r.arm()
+	}
+	l := q.link
+	r.mu.Unlock()
+	q.done(m, err)
+	if l != nil && l.unanswered.Add(-1) == 0 {
+		select {
+		case l.quiet <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// fail ends every request that which picks.
+func (r *requests) fail(err error, which func(*request) bool) {
+	r.mu.Lock()
+	var picked []*request
+	for _, q := range r.pending {
+		if which(q) {
+			picked = append(picked, q)
+		}
+	}
+	r.mu.Unlock()
+	for _, q := range picked {
+		r.finish(q, nil, err)
+	}
+}
+
+// lost fails what was sent through l.
+func (r *requests) lost(l *link) {
+	err := fmt.Errorf("%w: %s was lost before the answer came", ErrDisconnected, l.target)
+	r.fail(err, func(q *request) bool { return q.link == l })
+}
+
+func (r *requests) close() {
+	r.mu.Lock()
+	r.closed = true
+	r.mu.Unlock()
+	r.fail(ErrDisposed, func(*request) bool { return true })
+}
+
+// arm sets the timer to the first deadline, with r.mu held.
+func (r *requests) arm() {
+	if len(r.due) == 0 {
+		if r.timer != nil {
+			r.timer.Stop()
+		}
+		return
+	}
+	wait := time.Until(r.due[0].deadline)
+	if r.timer == nil {
+		r.timer = time.AfterFunc(wait, r.expire)
+	} else {
+		r.timer.Reset(wait)
+	}
+}
+
+func (r *requests) expire() {
+	now := time.Now()
+	r.fail(ErrTimeout, func(q *request) bool { return !q.deadline.After(now) })
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.arm()
+}
+
+// dueHeap has the earliest deadline first.
+type dueHeap []*request
+
+func (d dueHeap) Len() int           { return len(d) }
+func (d dueHeap) Less(i, j int) bool { return d[i].deadline.Before(d[j].deadline) }
+func (d dueHeap) Swap(i, j int) {
+	d[i], d[j] = d[j], d[i]
+	d[i].place, d[j].place = i, j
+}
+func (d *dueHeap) Push(q any) {
+	q.(*request).place = len(*d)
+	*d = append(*d, q.(*request))
+}
+func (d *dueHeap) Pop() any {
+	old := *d
+	q := old[len(old)-1]
+	old[len(old)-1] = nil
+	*d = old[:len(old)-1]
+	return q
+}

@@ -1,0 +1,235 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+)
+
+// A Scope is a part of the names: everything below one prefix.
+type Scope struct {
+	hub  *Hub
+	name string
+	err  error
+}
+
+// Scope returns the names below name. A dot in it goes down one more level. A name that
+// cannot be part of a subject makes every operation below it fail with ErrInvalidName.
+func (h *Hub) Scope(name string) *Scope {
+	return &Scope{hub: h, name: name, err: checkName(name, true)}
+}
+
+// Scope returns the names below name in s.
+func (s *Scope) Scope(name string) *Scope {
+	return &Scope{hub: s.hub, name: s.name + "." + name, err: errors.Join(s.err, checkName(name, true))}
+}
+
+// PubOptions goes with a value or a request that is sent.
+type PubOptions struct {
+	Header Header
+	// Reply is a subject where answers to a published value are wanted.
+	Reply string
+}
+
+// ServeOptions says how requests are served. Its zero value shares them with every other
+// service of the same variable, and handles up to 64 at a time.
+type ServeOptions struct {
+	// Queue is the queue group. Default: the variable's subject + ".service".
+	Queue string
+	// Concurrency is how many requests are handled side by side. Default 64.
+	Concurrency int
+}
+
+// one returns the only element of an optional argument.
+func one[T any](options []T) T {
+	var zero T
+	if len(options) == 0 {
+		return zero
+	}
+	return options[0]
+}
+
+// Pub sends value to everyone who listens to v. It returns when a link has it (Hub.Flush
+// when the server has it); without a connection it waits for one, until ctx ends or for
+// Config.Timeout.
+func (v *Variable) Pub(ctx context.Context, value any, options ...PubOptions) error {
+	if v.err != nil {
+		return v.err
+	}
+	if err := checkName(v.subject, false); err != nil {
+		return err
+	}
+	data, err := v.hub.encode(value)
+	if err != nil {
+		return fmt.Errorf("publish %s: %w", v.subject, err)
+	}
+	v.written()
+	opt := one(options)
+	r := v.hub.outbox.send([]OutMsg{{Subject: v.subject, Reply: opt.Reply, Header: opt.Header, Data: data}})
+	if err := v.hub.wait(ctx, r); err != nil {
+		return fmt.Errorf("publish %s: %w", v.subject, err)
+	}
+	v.keep(data)
+	return nil
+}
+
+// Sub calls fn with each message on v, in order, on a goroutine of its own, and returns when
+// the server knows, or ctx has ended. See [Hub.Subscribe].
+func (v *Variable) Sub(ctx context.Context, fn func(*Message), options ...SubOptions) (*Subscription, error) {
+	if v.err != nil {
+		return nil, v.err
+	}
+	s, err := v.hub.Subscribe(v.subject, one(options), fn)
+	if err != nil {
+		return nil, fmt.Errorf("subscribe %s: %w", v.subject, err)
+	}
+	return v.hub.ready(ctx, s)
+}
+
+func (h *Hub) ready(ctx context.Context, s *Subscription) (*Subscription, error) {
+	if err := s.Ready(ctx); err != nil {
+		s.Unsubscribe()
+		return nil, fmt.Errorf("subscribe %s: %w", s.key.subject, err)
+	}
+	return s, nil
+}
+
+// Req sends value as a request and returns the first answer. Without a deadline in ctx it
+// waits for Config.Timeout. See [Hub.Request] for its errors.
+func (v *Variable) Req(ctx context.Context, value any, options ...PubOptions) (*Message, error) {
+	fail := func(err error) (*Message, error) { return nil, fmt.Errorf("request %s: %w", v.subject, err) }
+	if v.err != nil {
+		return nil, v.err
+	}
+	data, err := v.hub.encode(value)
+	if err != nil {
+		return fail(err)
+	}
+	v.written()
+	timeout := v.hub.cfg.Timeout
+	if deadline, ok := ctx.Deadline(); ok {
+		timeout = untilDeadline(deadline)
+	}
+	type result struct {
+		m   *Message
+		err error
+	}
+	answer := make(chan result, 1)
+	cancel := v.hub.Request(OutMsg{Subject: v.subject, Header: one(options).Header, Data: data}, timeout, func(m *Message, err error) {
+		if m != nil {
+			m = new(*m)
+		}
+		answer <- result{m, err}
+	})
+	select {
+	case r := <-answer:
+		if r.err != nil {
+			return fail(r.err)
+		}
+		return r.m, nil
+	case <-ctx.Done():
+		cancel()
+		return fail(ctxError(ctx, context.Cause(ctx)))
+	}
+}
+
+// Serve answers requests to v with what fn returns; nil is the empty answer. An error becomes
+// an answer that says so, which fails the request. fn's ctx ends with the hub. It returns
+// when the server knows. The handle's Unsubscribe ends the service.
+func (v *Variable) Serve(ctx context.Context, fn func(context.Context, *Message) (any, error), options ...ServeOptions) (*Subscription, error) {
+	if v.err != nil {
+		return nil, v.err
+	}
+	opt := one(options)
+	if opt.Queue == "" {
+		opt.Queue = v.subject + ".service"
+	}
+	if opt.Concurrency < 0 {
+		return nil, configError("Concurrency", opt.Concurrency, "a positive number, or 0 for the default 64")
+	}
+	if opt.Concurrency == 0 {
+		opt.Concurrency = 64
+	}
+	v.written()
+	slots := make(chan struct{}, opt.Concurrency)
+	s, err := v.hub.Subscribe(v.subject, SubOptions{Queue: opt.Queue}, func(m *Message) {
+		if m.Reply == "" {
+			return
+		}
+		select {
+		case slots <- struct{}{}:
+		case <-v.hub.ctx.Done():
+			return
+		}
+		started := v.hub.spawn(func() {
+			defer func() { <-slots }()
+			v.hub.serveOne(m, fn)
+		})
+		if !started {
+			<-slots
+		}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("serve %s: %w", v.subject, err)
+	}
+	return v.hub.ready(ctx, s)
+}
+
+// serveOne runs a handler, and answers.
+func (h *Hub) serveOne(m *Message, fn func(context.Context, *Message) (any, error)) {
+	value, err := func() (value any, err error) {
+		defer func() {
+			if p := recover(); p != nil {
+				err = fmt.Errorf("panic: %v", p)
+			}
+		}()
+		return fn(h.ctx, m)
+	}()
+	var out OutMsg
+	if err == nil {
+		out.Data, err = h.encode(value)
+	}
+	if err != nil {
+		out = errorReply(err)
+	}
+	if err := h.wait(h.ctx, m.Responder().Respond(out)); err != nil {
+		h.report(fmt.Errorf("answer a request to %s: %w", m.Subject, err))
+	}
+}
+
+// errorReply is what a requester gets when the handler failed: the JSON object that
+// kinopio-hub 2.x sends, and the headers of NATS services.
+func errorReply(err error) OutMsg {
+	message := err.Error()
+	code := "500"
+	if e, ok := errors.AsType[*ServiceError](err); ok && e.Code != "" {
+		code, message = e.Code, e.Message
+	}
+	return OutMsg{
+		Header: Header{headerServiceError: {oneLine(message)}, headerServiceErrorCode: {code}},
+		Data:   []byte(`{"error":true,"message":` + quoteJSON(message) + `}`),
+	}
+}
+
+// oneLine makes s fit for a header.
+func oneLine(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, s)
+}
+
+func quoteJSON(s string) string {
+	quoted, _ := jsonCodec{}.Encode(s) // a string can always be encoded
+	return string(quoted)
+}
+
+// untilDeadline is never 0, which would mean the default.
+func untilDeadline(deadline time.Time) time.Duration {
+	return max(time.Until(deadline), time.Nanosecond)
+}

@@ -1,0 +1,276 @@
+package hub
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// A session is one hub's way from server to server. Its goroutine alone decides where the
+// hub is: everything that may lead to another server comes to it and is done one at a time.
+type session struct {
+	h     *Hub
+	link  *link     // the current one; nil while there is none
+	last  target    // where the hub was last connected
+	since time.Time // when that connection began
+}
+
+// reconnect is a call of Reconnect.
+type reconnect struct {
+	ctx  context.Context
+	done chan error // takes one result without anyone waiting for it
+}
+
+// Reconnect makes a fresh connection, to a server chosen as for the first one, and returns
+// when the hub is on it. Names, and while the old connection works messages, are kept.
+func (h *Hub) Reconnect(ctx context.Context) error {
+	r := reconnect{ctx, make(chan error, 1)}
+	select {
+	case h.again <- r:
+	case <-h.ctx.Done():
+		return ErrDisposed
+	case <-ctx.Done():
+		return ctxError(ctx, ErrDisconnected)
+	}
+	select {
+	case err := <-r.done:
+		return err
+	case <-h.ctx.Done():
+		return ErrDisposed
+	case <-ctx.Done():
+		return ctxError(ctx, ErrDisconnected)
+	}
+}
+
+// run is the session's goroutine.
+func (h *Hub) run() {
+	s := &session{h: h}
+	defer s.close()
+	if !s.awaitConnect() {
+		return
+	}
+	if h.cfg.Discovery.Enabled {
+		h.spawn(h.discover)
+	}
+	reason := "connect"
+	for {
+		switch err := s.establish(reason); {
+		case h.ctx.Err() != nil:
+			return
+		case err != nil:
+			h.giveUp(err)
+			if !s.awaitConnect() {
+				return
+			}
+			reason = "connect"
+		default:
+			if reason = s.stay(); reason == "" {
+				return
+			}
+		}
+	}
+}
+
+func (s *session) close() {
+	if s.link != nil {
+		s.h.registry.forget(s.link)
+		s.link.shut()
+	}
+}
+
+// awaitConnect waits until the program wants a connection; false means that the hub ends.
+func (s *session) awaitConnect() bool {
+	for {
+		select {
+		case <-s.h.wanted:
+			return true
+		case r := <-s.h.again:
+			s.h.answerLater(r)
+			return true
+		case p := <-s.h.proposals:
+			p.done <- ErrDisconnected // not while the program does not want any
+		case <-s.h.ctx.Done():
+			return false
+		}
+	}
+}
+
+// answerLater tells r when the hub is connected.
+func (h *Hub) answerLater(r reconnect) {
+	h.spawn(func() { r.done <- h.Connected(r.ctx) })
+}
+
+// giveUp ends the search for a server, until Connect or Reconnect.
+func (h *Hub) giveUp(err error) {
+	h.mu.Lock()
+	h.final = err
+	h.mu.Unlock()
+	h.setState(StateError, nil)
+	h.report(err)
+}
+
+// establish connects to a configured server when there is no link, trying for as long as the
+// configuration allows.
+func (s *session) establish(reason string) error {
+	h := s.h
+	start := time.Now()
+	h.setState(StateConnecting, nil)
+	select {
+	case <-h.wanted: // Connect is being done
+	default:
+	}
+	if s.last.url != "" && time.Since(s.since) < h.cfg.ReconnectWait {
+		// The server took the hub and dropped it at once: do not ask it again at once.
+		s.sleep(h.cfg.ReconnectWait)
+	}
+	for round := 0; ; round++ {
+		var known string
+		if round == 0 && s.last.via == viaConfigured {
+			known = s.last.url
+		}
+		l, err := h.race(h.ctx, rank(h.cfg.Servers, h.cfg.Selection, known), h.cfg.ReconnectTimeout)
+		if err == nil {
+			from := s.last
+			h.registry.bind(l)
+			s.promote(l)
+			h.outbox.open(l)
+			if from.url != "" {
+				h.count(func(st *Status) { st.Reconnects++ })
+			}
+			h.moved(Move{From: from.String(), To: l.target.String(), Via: l.target.via, Reason: reason, Took: time.Since(start)})
+			return nil
+		}
+		if h.ctx.Err() != nil {
+			return ErrDisposed
+		}
+		h.count(func(st *Status) { st.LastError = err })
+		h.cfg.Logger.Debug("no server", "round", round+1, "err", err)
+		switch first := s.last.url == ""; {
+		case h.cfg.NoRetry, first && h.cfg.FailFast:
+			return err
+		case !first && h.cfg.MaxReconnects > 0 && round+1 >= h.cfg.MaxReconnects:
+			return fmt.Errorf("gave up after %d rounds: %w", round+1, err)
+		}
+		if !s.sleep(retryDelay(&h.cfg, round, randomFraction())) {
+			return ErrDisposed
+		}
+	}
+}
+
+// sleep waits before the next attempt, or until Reconnect; false means that the hub ends.
+func (s *session) sleep(d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	for {
+		select {
+		case <-timer.C:
+			return true
+		case r := <-s.h.again:
+			s.h.answerLater(r)
+			return true
+		case p := <-s.h.proposals:
+			p.done <- ErrDisconnected // the configured servers come first
+		case <-s.h.ctx.Done():
+			return false
+		}
+	}
+}
+
+// promote makes l the current link.
+func (s *session) promote(l *link) {
+	s.link, s.last, s.since = l, l.target, time.Now()
+	s.h.setState(StateConnected, l)
+	s.h.measure(l)
+}
+
+// measure finds out, in the background, how far the server is.
+func (h *Hub) measure(l *link) {
+	h.spawn(func() {
+		ctx, cancel := context.WithTimeout(h.ctx, h.cfg.Timeout)
+		defer cancel()
+		if rtt, err := roundTrip(ctx, l.wire); err == nil {
+			h.count(func(st *Status) { st.RTT = rtt })
+		}
+	})
+}
+
+// stay keeps the hub connected, and moves it when there is a reason to, until the link is
+// lost. It returns the reason for the next connection, or "" when the hub ends.
+func (s *session) stay() (reason string) {
+	h := s.h
+	again := time.NewTimer(time.Hour) // for another try to leave a server that will stop
+	defer again.Stop()
+	resting, rest := false, h.cfg.ReconnectWait
+	for {
+		leave := s.link.leave
+		if resting {
+			leave = nil
+		}
+		select {
+		case <-h.ctx.Done():
+			return ""
+		case <-s.link.wire.done():
+			return s.lose()
+		case <-leave:
+			if err := s.move(s.elsewhere(), s.kind()+" leaving", h.cfg.ReconnectTimeout); err != nil {
+				resting = true
+				again.Reset(rest)
+				rest *= 2
+			} else {
+				rest = h.cfg.ReconnectWait
+			}
+		case <-again.C:
+			resting = false
+		case p := <-h.proposals:
+			var err error
+			if p.target.url != s.link.target.url {
+				err = s.move([]target{p.target}, p.reason, h.cfg.Discovery.SwitchTimeout)
+			}
+			p.done <- err
+		case r := <-h.again:
+			r.done <- s.move(rank(h.cfg.Servers, h.cfg.Selection, ""), "requested", h.cfg.ReconnectTimeout)
+		}
+	}
+}
+
+// elsewhere are the configured servers that the hub is not on.
+func (s *session) elsewhere() (targets []target) {
+	for _, t := range rank(s.h.cfg.Servers, s.h.cfg.Selection, "") {
+		if t.url != s.link.target.url {
+			targets = append(targets, t)
+		}
+	}
+	return targets
+}
+
+// kind is how a Move's reason names the current server.
+func (s *session) kind() string {
+	if s.link.target.via == viaLeaf {
+		return "leaf"
+	}
+	return "server"
+}
+
+// lose takes down the current link, which has died.
+func (s *session) lose() (reason string) {
+	h, l := s.h, s.link
+	reason = s.kind() + " lost"
+	h.outbox.hold()
+	h.registry.forget(l)
+	l.shut()
+	h.requests.lost(l)
+	h.count(func(st *Status) { st.LastError = l.wire.cause() })
+	h.cfg.Logger.Debug("link lost", "server", l.target.String(), "err", l.wire.cause())
+	s.link = nil
+	return reason
+}
+
+// moved tells of a move.
+func (h *Hub) moved(m Move) {
+	if m.Err != nil {
+		h.cfg.Logger.Debug("move not made", "from", m.From, "to", m.To, "reason", m.Reason, "err", m.Err)
+	} else {
+		h.cfg.Logger.Debug("moved", "from", m.From, "to", m.To, "reason", m.Reason, "planned", m.Planned, "took", m.Took, "held", m.Held)
+	}
+	h.events.put(func() { h.onMove.tell(m) }, false)
+}

@@ -1,0 +1,130 @@
+package hub
+
+import (
+	"sync"
+	"time"
+)
+
+// State is where a hub stands between its program and the servers.
+type State string
+
+const (
+	// StateDisconnected: not connecting, before Connect or after Close.
+	StateDisconnected State = "disconnected"
+	// StateConnecting: looking for a server, also after a connection was lost.
+	StateConnecting State = "connecting"
+	// StateConnected: messages flow.
+	StateConnected State = "connected"
+	// StateError: gave up, as the configuration demands; Status().LastError says why.
+	StateError State = "error"
+)
+
+// Status is what a hub knows of itself at a moment.
+type Status struct {
+	State      State
+	Server     string        // without credentials; "" without a connection
+	Via        string        // "configured" or "leaf"; "" without a connection
+	RTT        time.Duration // when the connection was made
+	MaxPayload int           // bytes; 0 without a connection
+	Moves      int           // planned changes of server that were made
+	Reconnects int           // connections after a loss
+	// Subscriptions on the wire, and bytes that wait for a connection.
+	Subscriptions int
+	PendingBytes  int
+	LastError     error // of the last attempt to connect or move that failed
+}
+
+// Move is a change of server, or the failure of one.
+type Move struct {
+	From, To string // without credentials; From is "" for the first connection
+	Via      string // how To became known: "configured" or "leaf"
+	// Reason is "connect", "requested", "leaf found", "leaf leaving", "server leaving",
+	// "leaf lost" or "server lost".
+	Reason string
+	// Planned: the old connection was alive, so nothing was lost, repeated or reordered.
+	Planned bool
+	Took    time.Duration // from the decision, connecting included
+	Held    time.Duration // the part of it in which messages were held back
+	Err     error         // why the hub stayed where it was
+}
+
+// observers calls functions back, in the order of their registration, each event on the
+// hub's one goroutine for that.
+type observers[T any] struct {
+	mu   sync.Mutex
+	list []*func(T)
+}
+
+func (o *observers[T]) add(fn func(T)) (stop func()) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	p := &fn
+	o.list = append(o.list, p)
+	return func() {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		for i, other := range o.list {
+			if other == p {
+				o.list = append(o.list[:i:i], o.list[i+1:]...)
+				return
+			}
+		}
+	}
+}
+
+func (o *observers[T]) tell(event T) {
+	o.mu.Lock()
+	list := o.list
+	o.mu.Unlock()
+	for _, fn := range list {
+		(*fn)(event)
+	}
+}
+
+// An eventQueue is what waits for the observers, so that nothing that carries messages ever
+// waits for one.
+type eventQueue struct {
+	mu      sync.Mutex
+	some    sync.Cond
+	waiting []func()
+	closed  bool
+}
+
+// eventsKept bounds the events that may be dropped when the observers lag behind.
+const eventsKept = 256
+
+func (q *eventQueue) put(event func(), droppable bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed || droppable && len(q.waiting) >= eventsKept {
+		return
+	}
+	q.waiting = append(q.waiting, event)
+	q.some.Signal()
+}
+
+// run tells the events until close, and those that wait then.
+func (q *eventQueue) run() {
+	for {
+		q.mu.Lock()
+		for len(q.waiting) == 0 && !q.closed {
+			q.some.Wait()
+		}
+		batch := q.waiting
+		q.waiting = nil
+		q.mu.Unlock()
+		if len(batch) == 0 {
+			return
+		}
+		for _, event := range batch {
+			event()
+		}
+	}
+}
+
+func (q *eventQueue) close() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.closed = true
+	q.some.Signal()
+}

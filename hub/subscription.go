@@ -1,0 +1,150 @@
+package hub
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+)
+
+// SubOptions says how a subscription gets its messages. Its zero value gets every message.
+type SubOptions struct {
+	// Queue makes the subscription a member of a queue group: each message goes to one member.
+	Queue string
+	// Max ends the subscription after so many messages. 0: no end.
+	Max int
+	// Inline calls back on the goroutine that reads the socket, with a Message that is valid
+	// during the call only. The callback must neither wait nor call the hub. For bridges.
+	Inline bool
+}
+
+// A Subscription is one callback on one subject. It lives, on whatever server the hub is,
+// until Unsubscribe, its Max, or the end of the hub.
+type Subscription struct {
+	hub    *Hub
+	key    entryKey
+	entry  *entry
+	inline bool
+	fn     func(*Message)
+
+	max  int64
+	seen atomic.Int64
+
+	mailbox mailbox
+	end     sync.Once
+	over    atomic.Bool   // no further call
+	done    chan struct{} // closed when the last call has returned
+}
+
+// Subscribe calls fn with each message on subject, which may have the wildcards * and >, in
+// the order of arrival. It does not wait for the server: see [Subscription.Ready]. A callback
+// that panics is reported by OnError and gets the next message all the same.
+func (h *Hub) Subscribe(subject string, opts SubOptions, fn func(*Message)) (*Subscription, error) {
+	if err := checkName(subject, true); err != nil {
+		return nil, err
+	}
+	if opts.Queue != "" {
+		if err := checkName(opts.Queue, false); err != nil {
+			return nil, fmt.Errorf("queue: %w", err)
+		}
+	}
+	if fn == nil || opts.Max < 0 {
+		return nil, fmt.Errorf("%w: subscribe %s: want a callback and Max from 0, got Max %d", ErrInvalidConfig, subject, opts.Max)
+	}
+	s := &Subscription{
+		hub:    h,
+		key:    entryKey{subject, opts.Queue},
+		inline: opts.Inline,
+		fn:     fn,
+		max:    int64(opts.Max),
+		done:   make(chan struct{}),
+	}
+	if !s.inline {
+		s.mailbox.init()
+		if !h.spawn(s.work) {
+			return nil, ErrDisposed
+		}
+	}
+	if err := h.registry.add(s); err != nil {
+		s.finish()
+		return nil, err
+	}
+	return s, nil
+}
+
+// Subject is what was subscribed to.
+func (s *Subscription) Subject() string { return s.key.subject }
+
+// Done is closed when the subscription has ended and its last callback has returned.
+func (s *Subscription) Done() <-chan struct{} { return s.done }
+
+// Ready waits until the server knows of the subscription, so that a message which anyone
+// publishes from now on arrives. Its error is ErrDisposed or ctx's.
+func (s *Subscription) Ready(ctx context.Context) error {
+	return s.hub.Flush(ctx)
+}
+
+// Unsubscribe ends the subscription: no callback begins after it returns. It may be called
+// from the callback, and more than once.
+func (s *Subscription) Unsubscribe() error {
+	if s.finish() {
+		s.hub.registry.remove(s)
+	}
+	return nil
+}
+
+// finish makes sure that no further callback begins.
+func (s *Subscription) finish() (first bool) {
+	s.end.Do(func() {
+		first = true
+		s.over.Store(true)
+		if s.inline {
+			close(s.done)
+		} else {
+			s.mailbox.close()
+		}
+	})
+	return first
+}
+
+// work is the goroutine of an ordinary callback.
+func (s *Subscription) work() {
+	defer close(s.done)
+	for {
+		batch, ok := s.mailbox.take()
+		if !ok {
+			return
+		}
+		for _, m := range batch {
+			s.run(m)
+		}
+		s.mailbox.reuse(batch)
+	}
+}
+
+// run calls back once, unless the subscription has ended.
+func (s *Subscription) run(m *Message) {
+	if s.over.Load() {
+		return
+	}
+	last := false
+	if s.max > 0 {
+		n := s.seen.Add(1)
+		if n > s.max {
+			return
+		}
+		last = n == s.max
+	}
+	func() {
+		defer func() {
+			if p := recover(); p != nil {
+				s.hub.report(fmt.Errorf("callback of subscription %s: panic: %v", s.key.subject, p))
+			}
+		}()
+		s.fn(m)
+	}()
+	if last && s.finish() {
+		// The registry may be waiting for the gate of a link that this goroutine holds.
+		s.hub.spawn(func() { s.hub.registry.remove(s) })
+	}
+}
