@@ -1,0 +1,199 @@
+package leaf
+
+import (
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"strings"
+
+	"github.com/nats-io/nuid"
+)
+
+// Config of a leaf. Only DiscoveryNamespace is required; every other zero value has
+// the meaning that its comment gives.
+type Config struct {
+	// DiscoveryNamespace names the system of which this leaf is a part.
+	DiscoveryNamespace string
+
+	// BackboneServers are the leafnode listeners of the backbone, all of one kind:
+	// nats://, nats-leaf:// or host:port (port 7422), tls:// (7422), ws:// (80) or
+	// wss:// (443). Credentials may stand in the URL; they are passed on and never
+	// shown. Empty: the leaf stands alone. The leaf starts whether or not they answer.
+	BackboneServers []string
+
+	// BackboneTLS is used for tls:// and wss:// backbones. nil: the roots that this
+	// machine trusts, and no client certificate.
+	BackboneTLS *tls.Config
+
+	// AdvertisedHostname is the name or address in the URLs that are given to others.
+	// Empty: the LAN address.
+	AdvertisedHostname string
+
+	// NodeID identifies this node. Empty: a new random one for each start.
+	NodeID string
+
+	// CacheDir is the directory below which the CA is kept (kinopio-hub/leaf-ca).
+	// Empty: os.UserCacheDir().
+	CacheDir string
+
+	// RuntimeDir is for files that live as long as the leaf (its log, its public
+	// certificate); a leaf that is running keeps it for itself. Stop removes those
+	// files, and the directory if Start made it. Empty: a new temporary directory.
+	RuntimeDir string
+
+	// LANBindAddress is the IP address for WebSockets and the manifest. Empty: this
+	// machine's private IPv4 address, else 127.0.0.1.
+	LANBindAddress string
+
+	// NoWebSocketTLS serves ws:// and http:// instead of wss:// and https://.
+	NoWebSocketTLS bool
+
+	// Ports of the listeners. 0: one that is free.
+	Ports Ports
+
+	// TLS brings a certificate of the caller's own. Zero: one from this machine's CA.
+	TLS TLSFiles
+
+	// SkipTrustInstall asks never to touch a trust store.
+	SkipTrustInstall bool
+
+	// AllowedOrigins are the origins (https://app.example.com) whose pages may open
+	// WebSockets. Empty: any.
+	AllowedOrigins []string
+
+	// Logger hears warnings and errors, and at debug level what the server says. nil
+	// is silent. The log file in the runtime directory is written in any case.
+	Logger *slog.Logger
+
+	// OnChange, if not nil, is called with the first status and with each one that
+	// differs from the last, one call at a time, from a goroutine of the leaf. The last
+	// call, with phase "stopped", ends before Stop returns. It must not call Stop.
+	OnChange func(Status)
+}
+
+// Ports of the four listeners; 0 chooses a free one.
+type Ports struct {
+	Client    int `json:"client"`
+	WebSocket int `json:"websocket"`
+	Discovery int `json:"discovery"`
+	Monitor   int `json:"monitor"`
+}
+
+// TLSFiles names a certificate chain and its key, both PEM. Both or neither.
+type TLSFiles struct {
+	CertFile string
+	KeyFile  string
+}
+
+// settings is a Config that has been checked and completed.
+type settings struct {
+	Config
+	lan      netip.Addr
+	backbone backbone
+}
+
+// normalize checks c and fills in what it leaves open. It looks at this machine's
+// interfaces, and touches no file.
+func (c Config) normalize() (*settings, error) {
+	s := &settings{Config: c}
+	if s.Logger == nil {
+		s.Logger = slog.New(slog.DiscardHandler)
+	}
+
+	if err := checkWord("DiscoveryNamespace", s.DiscoveryNamespace, 128, "a name that the nodes of one system share, such as studio"); err != nil {
+		return nil, err
+	}
+	if s.NodeID == "" {
+		s.NodeID = strings.ToLower(nuid.Next())
+	}
+	if err := checkWord("NodeID", s.NodeID, 64, "a short word such as the machine's name, or empty for a random one"); err != nil {
+		return nil, err
+	}
+
+	var err error
+	if s.LANBindAddress == "" {
+		s.lan = detectLAN()
+		s.LANBindAddress = s.lan.String()
+	} else if s.lan, err = netip.ParseAddr(s.LANBindAddress); err != nil {
+		return nil, fieldError("LANBindAddress", s.LANBindAddress, "not an IP address: give one of this machine's, or leave it empty to have it detected")
+	}
+	if s.AdvertisedHostname == "" {
+		addr := s.lan
+		if addr.IsUnspecified() {
+			addr = detectLAN()
+		}
+		s.AdvertisedHostname = addr.String()
+	}
+	if u, err := url.Parse("https://" + net.JoinHostPort(s.AdvertisedHostname, "1")); err != nil || u.Hostname() != s.AdvertisedHostname || strings.ContainsAny(s.AdvertisedHostname, "/@ ") {
+		return nil, fieldError("AdvertisedHostname", s.AdvertisedHostname, "not a hostname: give a name or an IP address without scheme and port")
+	}
+
+	if err := s.Ports.check(); err != nil {
+		return nil, err
+	}
+	if (s.TLS.CertFile == "") != (s.TLS.KeyFile == "") {
+		return nil, fieldError("TLS", s.TLS.CertFile+s.TLS.KeyFile, "a certificate file and a key file belong together: give both or neither")
+	}
+	if s.TLS.CertFile != "" && s.NoWebSocketTLS {
+		return nil, fieldError("TLS", s.TLS.CertFile, "given although NoWebSocketTLS is set: leave one of them out")
+	}
+	for _, o := range s.AllowedOrigins {
+		u, err := url.Parse(o)
+		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || (u.Path != "" && u.Path != "/") {
+			return nil, fieldError("AllowedOrigins", o, "not an origin: give scheme and host, such as https://app.example.com")
+		}
+	}
+	if s.backbone, err = parseBackbone(s.BackboneServers); err != nil {
+		return nil, err
+	}
+	if s.CacheDir == "" && !s.NoWebSocketTLS && s.TLS.CertFile == "" {
+		if s.CacheDir, err = os.UserCacheDir(); err != nil {
+			return nil, fmt.Errorf("CacheDir: empty, and this user has no cache directory: %w: name a directory for the CA", err)
+		}
+	}
+	return s, nil
+}
+
+func (p Ports) check() error {
+	roles := []struct {
+		role string
+		port int
+	}{{"Client", p.Client}, {"WebSocket", p.WebSocket}, {"Discovery", p.Discovery}, {"Monitor", p.Monitor}}
+	taken := map[int]string{}
+	for _, r := range roles {
+		if r.port < 0 || r.port > 65535 {
+			return fieldError("Ports."+r.role, fmt.Sprint(r.port), "not a port: give 1 to 65535, or 0 for a free one")
+		}
+		if other, ok := taken[r.port]; ok && r.port != 0 {
+			return fieldError("Ports."+r.role, fmt.Sprint(r.port), "the same as Ports."+other+": each listener needs its own")
+		}
+		taken[r.port] = r.role
+	}
+	return nil
+}
+
+func checkWord(field, value string, limit int, right string) error {
+	switch {
+	case value == "":
+		return fieldError(field, "", "empty: give "+right)
+	case len(value) > limit:
+		return fieldError(field, value, fmt.Sprintf("longer than %d bytes: give %s", limit, right))
+	case strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r == 0x7f || r == '\uFFFD' }):
+		return fieldError(field, value, "contains blanks or control characters: give "+right)
+	}
+	return nil
+}
+
+// ConfigError says which field of a [Config] cannot be used, its value (without
+// credentials), and what would be right.
+type ConfigError struct{ Field, Value, Problem string }
+
+func (e *ConfigError) Error() string { return fmt.Sprintf("%s %q: %s", e.Field, e.Value, e.Problem) }
+
+func fieldError(field, value, problem string) error {
+	return &ConfigError{Field: field, Value: value, Problem: problem}
+}

@@ -1,0 +1,85 @@
+package leaf
+
+import (
+	"encoding/json"
+	"net/http"
+	"time"
+)
+
+// ManifestPath is where a manifest is served.
+const ManifestPath = "/.well-known/kinopio-leader.json"
+
+// ManifestVersion is the version of the format that this package writes.
+const ManifestVersion = "1"
+
+// manifestLife is for how long a manifest without a lease may be believed.
+const manifestLife = 5 * time.Second
+
+// timeFormat is RFC 3339 in UTC with milliseconds, as JavaScript writes it.
+const timeFormat = "2006-01-02T15:04:05.000Z07:00"
+
+// Manifest tells where the leader of a namespace is. The JSON format is shared with
+// kinopio-hub 2.x; consumers ignore fields that they do not know.
+type Manifest struct {
+	Version            string `json:"version"`
+	ExpiresAt          string `json:"expiresAt"` // RFC 3339, UTC, milliseconds; refuse an expired manifest.
+	LeaderEpoch        int64  `json:"leaderEpoch"`
+	AdvertisedHostname string `json:"advertisedHostname"`
+	// WebsocketURL and WSSURL carry the same URL, ws:// when TLS is off.
+	WebsocketURL    string      `json:"websocketUrl"`
+	WSSURL          string      `json:"wssUrl"`
+	DiscoveryURL    string      `json:"discoveryUrl"`
+	FallbackServers []string    `json:"fallbackServers"` // The backbone's URLs, without credentials.
+	BridgeState     BridgeState `json:"bridgeState"`
+	BackboneRTTMs   *float64    `json:"backboneRttMs"` // Whole milliseconds; nil when not measured.
+
+	LeaseExpiresAt     string `json:"leaseExpiresAt,omitempty"`
+	NodeID             string `json:"nodeId,omitempty"`
+	DiscoveryNamespace string `json:"discoveryNamespace,omitempty"`
+	IsLeader           bool   `json:"isLeader"`
+	CandidateRole      string `json:"candidateRole"` // leader, follower, candidate or stopped.
+}
+
+// ManifestHandler serves what current returns, at whatever path it is mounted, to
+// pages of any origin: 200 with the manifest as JSON, or 204 when current returns nil
+// (there is no leader). Only GET, HEAD and OPTIONS are answered otherwise than with
+// 405. current is called for each GET and HEAD, from any goroutine.
+//
+// A Go web application mounts it at [ManifestPath] of its own origin, with
+// [Leaf.Manifest] as current.
+func ManifestHandler(current func() *Manifest) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Access-Control-Allow-Origin", "*")
+		h.Set("Cache-Control", "no-store")
+		h.Set("X-Content-Type-Options", "nosniff")
+		switch r.Method {
+		case http.MethodGet, http.MethodHead:
+		case http.MethodOptions:
+			h.Set("Allow", allowedMethods)
+			h.Set("Access-Control-Allow-Methods", allowedMethods)
+			h.Set("Access-Control-Allow-Headers", "*")
+			h.Set("Access-Control-Max-Age", "600")
+			w.WriteHeader(http.StatusNoContent)
+			return
+		default:
+			h.Set("Allow", allowedMethods)
+			http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
+			return
+		}
+		m := current()
+		if m == nil {
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
+		body, err := json.Marshal(m)
+		if err != nil {
+			http.Error(w, "manifest cannot be written", http.StatusInternalServerError)
+			return
+		}
+		h.Set("Content-Type", "application/json; charset=utf-8")
+		w.Write(append(body, '\n')) // net/http leaves the body of a HEAD out.
+	})
+}
+
+const allowedMethods = "GET, HEAD, OPTIONS"

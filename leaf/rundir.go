@@ -1,0 +1,112 @@
+package leaf
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/gofrs/flock"
+)
+
+const (
+	logName  = "leaf.log"
+	certName = "leaf-cert.pem"
+	lockName = "leaf.lock"
+
+	// The log begins again at this size: what happened last is what one looks for.
+	logLimit = 4 << 20
+)
+
+// runDir is the directory of one running leaf, and its log file.
+type runDir struct {
+	path string
+	made bool // By us, so ours to remove.
+	lock *flock.Flock
+	log  *cappedFile
+}
+
+func openRunDir(path string) (*runDir, error) {
+	d := &runDir{path: path}
+	var err error
+	if path == "" {
+		if d.path, err = os.MkdirTemp("", "kinopio-leaf-"); err != nil {
+			return nil, fmt.Errorf("make runtime directory: %w", err)
+		}
+		d.made = true
+	} else {
+		if d.path, err = filepath.Abs(path); err != nil {
+			return nil, fmt.Errorf("RuntimeDir %q: %w", path, err)
+		}
+		if _, err := os.Stat(d.path); os.IsNotExist(err) {
+			d.made = true
+		}
+		if err := os.MkdirAll(d.path, 0o700); err != nil {
+			return nil, fmt.Errorf("RuntimeDir %q: %w", path, err)
+		}
+	}
+	d.lock = flock.New(filepath.Join(d.path, lockName), flock.SetPermissions(0o600))
+	if ok, err := d.lock.TryLock(); err != nil || !ok {
+		d.lock.Close()
+		if err == nil {
+			return nil, fieldError("RuntimeDir", path, "in use by another leaf: give each leaf its own, or none")
+		}
+		return nil, fmt.Errorf("RuntimeDir %q: %w", path, err)
+	}
+	f, err := os.OpenFile(filepath.Join(d.path, logName), os.O_CREATE|os.O_RDWR|os.O_TRUNC, 0o600)
+	if err != nil {
+		d.remove()
+		return nil, fmt.Errorf("open log file: %w", err)
+	}
+	d.log = &cappedFile{file: f, limit: logLimit}
+	return d, nil
+}
+
+func (d *runDir) logFile() string  { return filepath.Join(d.path, logName) }
+func (d *runDir) certFile() string { return filepath.Join(d.path, certName) }
+
+// remove deletes what the leaf made, and nothing else.
+func (d *runDir) remove() {
+	if d.log != nil {
+		d.log.Close()
+	}
+	for _, name := range []string{logName, certName, lockName} {
+		os.Remove(filepath.Join(d.path, name))
+	}
+	d.lock.Close()
+	if d.made {
+		os.Remove(d.path) // Fails, rightly, when somebody has put a file there.
+	}
+}
+
+// cappedFile begins again when it is full. Safe for concurrent use.
+type cappedFile struct {
+	mu    sync.Mutex
+	file  *os.File
+	size  int64
+	limit int64
+}
+
+func (c *cappedFile) Write(p []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.size+int64(len(p)) > c.limit {
+		if err := c.file.Truncate(0); err != nil {
+			return 0, err
+		}
+		if _, err := c.file.Seek(0, io.SeekStart); err != nil {
+			return 0, err
+		}
+		c.size = 0
+	}
+	n, err := c.file.Write(p)
+	c.size += int64(n)
+	return n, err
+}
+
+func (c *cappedFile) Close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.file.Close()
+}

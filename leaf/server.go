@@ -1,0 +1,158 @@
+package leaf
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"math"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nuid"
+)
+
+const (
+	loopbackHost = "127.0.0.1"
+
+	// A backbone that is gone without a word is noticed after about three of these.
+	pingInterval = 2 * time.Second
+	// Pages in hidden tabs answer late.
+	websocketPingInterval = 30 * time.Second
+	// How often the backbone is tried: between one and two of these.
+	reconnectInterval = 500 * time.Millisecond
+	dialTimeout       = 3 * time.Second
+	readyTimeout      = 5 * time.Second
+)
+
+// startServer runs a nats-server for s and returns it with its ports. What it says
+// goes to log. On an error nothing of it is left.
+func startServer(s *settings, conf *tls.Config, log *serverLog) (*server.Server, Ports, error) {
+	opts := serverOptions(s, conf)
+	srv, err := server.NewServer(opts)
+	if err != nil {
+		return nil, Ports{}, errors.New("start nats-server: " + log.secrets.Replace(err.Error()))
+	}
+	srv.SetLoggerV2(log, false, false, false)
+	srv.Start()
+	err = startFailure(s, log.failure())
+	if err == nil && !srv.ReadyForConnections(readyTimeout) {
+		err = fmt.Errorf("start nats-server: not ready within %v", readyTimeout)
+	}
+	var ports Ports
+	if err == nil {
+		ports, err = readPorts(srv)
+	}
+	if err != nil {
+		srv.Shutdown()
+		srv.WaitForShutdown()
+		return nil, Ports{}, err
+	}
+	return srv, ports, nil
+}
+
+func serverOptions(s *settings, conf *tls.Config) *server.Options {
+	o := &server.Options{
+		// Two servers with one name evict each other from the backbone for ever.
+		ServerName: "kinopio-leaf-" + s.NodeID + "-" + nuid.Next(),
+		Host:       loopbackHost,
+		Port:       freeOr(s.Ports.Client),
+		HTTPHost:   loopbackHost,
+		HTTPPort:   freeOr(s.Ports.Monitor),
+		NoSigs:     true,
+
+		PingInterval: pingInterval,
+		MaxPingsOut:  2,
+
+		// Each attempt at the backbone is told; serverLog keeps the repeats down.
+		ConnectErrorReports:   1,
+		ReconnectErrorReports: 1,
+
+		// Stop announces lame duck and decides itself when to end: these only have to
+		// be longer than that, so that the server closes neither client nor bridge.
+		LameDuckGracePeriod: time.Hour,
+		LameDuckDuration:    2 * time.Hour,
+	}
+	o.Websocket = server.WebsocketOpts{
+		Host:             s.lan.String(),
+		Port:             freeOr(s.Ports.WebSocket),
+		TLSConfig:        conf,
+		NoTLS:            conf == nil,
+		AllowedOrigins:   s.AllowedOrigins,
+		HandshakeTimeout: promptPatience,
+		PingInterval:     websocketPingInterval,
+	}
+	o.LeafNode = server.LeafNodeOpts{
+		ReconnectInterval: reconnectInterval,
+		DialTimeout:       dialTimeout,
+		Remotes:           s.backbone.remotes(s.BackboneTLS),
+	}
+	return o
+}
+
+func freeOr(port int) int {
+	if port == 0 {
+		return server.RANDOM_PORT
+	}
+	return port
+}
+
+// startFailure turns the line that would have ended nats-server into an error that
+// names the listener. The server tells failures to listen in no other way.
+func startFailure(s *settings, failure error) error {
+	if failure == nil {
+		return nil
+	}
+	for _, listener := range []struct {
+		begins, role, address string
+		port                  int
+	}{
+		{"Error listening on port", "client", loopbackHost, s.Ports.Client},
+		{"Unable to listen for websocket connections", "websocket", s.lan.String(), s.Ports.WebSocket},
+		{"Can't start monitoring", "monitor", loopbackHost, s.Ports.Monitor},
+	} {
+		if strings.HasPrefix(failure.Error(), listener.begins) {
+			cause := errors.Unwrap(failure)
+			if cause == nil {
+				cause = failure
+			}
+			return listenError(listener.role, listener.address, listener.port, cause)
+		}
+	}
+	return fmt.Errorf("start nats-server: %w", failure)
+}
+
+func readPorts(srv *server.Server) (Ports, error) {
+	var p Ports
+	if a, ok := srv.Addr().(*net.TCPAddr); ok {
+		p.Client = a.Port
+	}
+	if a := srv.MonitorAddr(); a != nil {
+		p.Monitor = a.Port
+	}
+	if u, err := url.Parse(srv.WebsocketURL()); err == nil {
+		p.WebSocket, _ = strconv.Atoi(u.Port())
+	}
+	if p.Client <= 0 || p.Monitor <= 0 || p.WebSocket <= 0 {
+		return p, fmt.Errorf("start nats-server: it does not tell its ports (%+v)", p)
+	}
+	return p, nil
+}
+
+// bridgeRTT is the round trip to the backbone in whole milliseconds, as the server's
+// own pings measure it; nil when the bridge is down or was not measured yet.
+func bridgeRTT(srv *server.Server) *float64 {
+	z, err := srv.Leafz(nil)
+	if err != nil || len(z.Leafs) == 0 {
+		return nil
+	}
+	rtt, err := time.ParseDuration(z.Leafs[0].RTT)
+	if err != nil || rtt <= 0 {
+		return nil
+	}
+	ms := math.Round(float64(rtt) / float64(time.Millisecond))
+	return &ms
+}
