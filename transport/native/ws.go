@@ -1,0 +1,71 @@
+//go:build !js
+
+package native
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+
+	"github.com/coder/websocket"
+
+	"github.com/kinopio-hub/kinopio-hub/transport"
+)
+
+// maxHeader bounds the answer to the request that opens a WebSocket.
+const maxHeader = 64 << 10
+
+// upgrade makes a WebSocket of tcp. The caller closes tcp when it fails.
+func (d Dialer) upgrade(ctx context.Context, tcp net.Conn, u *url.URL, name string) (net.Conn, error) {
+	stream := tcp
+	if u.Scheme == "wss" {
+		secure := tls.Client(tcp, d.tlsConfig(u.Hostname()))
+		if err := secure.HandshakeContext(ctx); err != nil {
+			return nil, tlsError(err)
+		}
+		stream = secure
+	}
+	raw := &corked{Conn: stream}
+	handOver := func(context.Context, string, string) (net.Conn, error) { return raw, nil }
+	client := &http.Client{
+		Transport: &http.Transport{
+			DialContext:            handOver,
+			DialTLSContext:         handOver,
+			DisableKeepAlives:      true,
+			MaxResponseHeaderBytes: maxHeader,
+		},
+		// As in a browser: a WebSocket follows no redirection, which could lead anywhere.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	target := *u
+	target.User, target.Fragment = nil, ""
+	ws, _, err := websocket.Dial(ctx, target.String(), &websocket.DialOptions{HTTPClient: client, HTTPHeader: d.Header})
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", transport.ErrHandshake, err)
+	}
+	return newWSConn(ws, raw, name), nil
+}
+
+func (d Dialer) tlsConfig(host string) *tls.Config {
+	config := d.TLS.Clone()
+	if config == nil {
+		config = &tls.Config{}
+	}
+	if config.ServerName == "" {
+		config.ServerName = host
+	}
+	config.NextProtos = []string{"http/1.1"} // WebSocket over HTTP/2 is another protocol
+	return config
+}
+
+// tlsError tells what was refused from what broke while it was being decided.
+func tlsError(err error) error {
+	if header, ok := errors.AsType[tls.RecordHeaderError](err); ok {
+		return fmt.Errorf("%w: no TLS there: %s", transport.ErrHandshake, header.Msg)
+	}
+	return fmt.Errorf("%w: %w", transport.ErrUntrusted, err)
+}

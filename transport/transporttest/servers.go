@@ -1,0 +1,96 @@
+package transporttest
+
+import (
+	"net"
+	"sync"
+)
+
+// ServeMem starts peers on a network in memory. stop ends them and returns when all have.
+func ServeMem(network *Mem) (peers Peers, stop func(), err error) {
+	s := newServers()
+	peers = Peers{Refused: "mem://nobody", Hang: "mem://hang"}
+	for _, b := range []Behaviour{Echo, Goodbye, Cut, Stall, Hang} {
+		l, err := network.Listen(string(b))
+		if err != nil {
+			s.stop()
+			return nil, nil, err
+		}
+		peers[b] = "mem://" + string(b)
+		if b == Hang { // a dial ends when it is accepted
+			s.closers = append(s.closers, l)
+			continue
+		}
+		s.serve(l, b, func(c net.Conn) Peer { return c.(*MemConn) })
+	}
+	return peers, s.stop, nil
+}
+
+// servers runs listeners and plays their connections until they are stopped.
+type servers struct {
+	done    chan struct{}
+	running sync.WaitGroup
+	hanging *counter
+
+	mu      sync.Mutex
+	closers []interface{ Close() error }
+	open    map[Peer]bool
+	stopped bool
+}
+
+func newServers() *servers {
+	return &servers{done: make(chan struct{}), hanging: newCounter(), open: map[Peer]bool{}}
+}
+
+func (s *servers) serve(l net.Listener, b Behaviour, wrap func(net.Conn) Peer) {
+	s.closers = append(s.closers, l)
+	s.running.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			s.running.Go(func() { s.play(b, wrap(c)) })
+		}
+	})
+}
+
+// enter counts the caller as running, which it ends by running.Done, unless the servers stop.
+func (s *servers) enter() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.stopped {
+		s.running.Add(1)
+	}
+	return !s.stopped
+}
+
+func (s *servers) play(b Behaviour, peer Peer) {
+	s.mu.Lock()
+	if s.stopped {
+		s.mu.Unlock()
+		peer.Cut()
+		return
+	}
+	s.open[peer] = true
+	s.mu.Unlock()
+	behave(b, peer, s.done, s.hanging)
+	s.mu.Lock()
+	delete(s.open, peer)
+	s.mu.Unlock()
+}
+
+func (s *servers) stop() {
+	s.mu.Lock()
+	if !s.stopped {
+		s.stopped = true
+		close(s.done)
+	}
+	for _, c := range s.closers {
+		_ = c.Close()
+	}
+	for peer := range s.open {
+		peer.Cut()
+	}
+	s.mu.Unlock()
+	s.running.Wait()
+}
