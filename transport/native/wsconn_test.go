@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
-	"go.uber.org/goleak"
 
 	"github.com/kinopio-hub/kinopio-hub/transport/native"
 )
@@ -35,7 +34,6 @@ func serve(t *testing.T, handle func(*websocket.Conn, *http.Request)) string {
 }
 
 func TestEachWriteIsOneBinaryMessage(t *testing.T) {
-	defer goleak.VerifyNone(t)
 	sizes := []int{1, 125, 126, 4082, 4083, 65535, 65536, 1 << 20}
 	got := make(chan int, len(sizes))
 	url := serve(t, func(c *websocket.Conn, _ *http.Request) {

@@ -1,0 +1,18 @@
+package main
+
+import "github.com/kinopio-hub/kinopio-hub/transport/transporttest"
+
+// peerSets are what -peers can name: each starts its peers and returns the environment by which
+// the test in the page finds them.
+var peerSets = map[string]func() (env map[string]string, stop func(), err error){
+	"none":      func() (map[string]string, func(), error) { return nil, func() {}, nil },
+	"transport": transportPeers,
+}
+
+func transportPeers() (map[string]string, func(), error) {
+	peers, _, stop, err := transporttest.ServeWS(false)
+	if err != nil {
+		return nil, nil, err
+	}
+	return map[string]string{transporttest.PeersVariable: peers.Encode()}, stop, nil
+}
