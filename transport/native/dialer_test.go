@@ -6,8 +6,6 @@ import (
 	"crypto/tls"
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"github.com/kinopio-hub/kinopio-hub/transport/native"
 	"github.com/kinopio-hub/kinopio-hub/transport/transporttest"
 )
@@ -43,6 +41,6 @@ func webSocket(secure bool) transporttest.Factory {
 
 // prove runs the suite and then looks for goroutines that it has left.
 func prove(t *testing.T, factory transporttest.Factory) {
-	defer goleak.VerifyNone(t)
+	defer transporttest.NoLeaks(t)
 	t.Run("contract", func(t *testing.T) { transporttest.Run(t, factory) })
 }

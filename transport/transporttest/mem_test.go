@@ -4,13 +4,11 @@ import (
 	"io"
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"github.com/kinopio-hub/kinopio-hub/transport/transporttest"
 )
 
 func TestMemKeepsTheContract(t *testing.T) {
-	defer goleak.VerifyNone(t)
+	defer transporttest.NoLeaks(t)
 	t.Run("mem", func(t *testing.T) {
 		transporttest.Run(t, func(t *testing.T) transporttest.Subject {
 			network := &transporttest.Mem{}

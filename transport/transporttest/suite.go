@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"github.com/kinopio-hub/kinopio-hub/transport"
 )
 
@@ -81,6 +83,13 @@ func Run(t *testing.T, factory Factory) {
 			p.test(t, s)
 		})
 	}
+}
+
+// NoLeaks fails the test if a goroutine is left. The test defers it before it starts anything.
+func NoLeaks(t testing.TB) {
+	t.Helper()
+	// In a browser, the goroutine in which Go's runtime calls js.Funcs stays.
+	goleak.VerifyNone(t, goleak.IgnoreAnyFunction("runtime.handleEvent"))
 }
 
 // dial opens a stream for one test, and ends it with the test or when patience is over.

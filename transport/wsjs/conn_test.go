@@ -10,16 +10,13 @@ import (
 	"syscall/js"
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"github.com/kinopio-hub/kinopio-hub/transport"
 	"github.com/kinopio-hub/kinopio-hub/transport/transporttest"
 	"github.com/kinopio-hub/kinopio-hub/transport/wsjs"
 )
 
 func TestWebSocketKeepsTheContract(t *testing.T) {
-	// The goroutine in which the runtime of Go calls js.Funcs stays.
-	defer goleak.VerifyNone(t, goleak.IgnoreAnyFunction("runtime.handleEvent"))
+	defer transporttest.NoLeaks(t)
 	t.Run("contract", func(t *testing.T) {
 		transporttest.Run(t, func(t *testing.T) transporttest.Subject {
 			peers, err := transporttest.PeersFromEnv()

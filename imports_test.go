@@ -1,0 +1,173 @@
+package kinopiohub_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/kinopio-hub/kinopio-hub"
+
+// A room is a package, or with /... a folder of packages, and what of ours it may import.
+type room struct {
+	name string
+	may  []string
+	why  string
+}
+
+// rooms is the import table. The first line that matches a package holds.
+var rooms = []room{
+	{"transport", nil, "the contract is what everything else agrees on, so it depends on nothing"},
+	{"transport/inbox", nil, "a queue of bytes knows nothing of streams"},
+	{"transport/native", []string{"transport", "transport/inbox"}, "an adapter knows the contract and nothing else"},
+	{"transport/wsjs", []string{"transport", "transport/inbox"}, "an adapter knows the contract and nothing else"},
+	{"transport/transporttest", []string{"transport", "transport/inbox"}, "the suite must prove any transport, so it knows none"},
+	{"hub", []string{"transport", "transport/native", "transport/wsjs"}, "a hub gets its streams from any transport.Dialer"},
+	{"leaf", []string{"tlsca"}, "libraries do not know each other, except that a leaf needs certificates"},
+	{"election", nil, "the election is given something that starts a leaf, and knows no leaf"},
+	{"tlsca", nil, "libraries do not know each other"},
+	{"wasm", []string{"hub", "transport", "transport/inbox"}, "the bridge has its own dialer, and the page downloads all that it imports"},
+	{"cmd/kinopio-hub/...", []string{"hub", "transport", "transport/native", "leaf", "election", "tlsca", "cmd/kinopio-hub/..."}, "a command turns flags into calls of the libraries"},
+	{"e2e/...", []string{"transport/transporttest", "e2e/..."}, "the end-to-end tests drive what was built, and do not link it"},
+	{"bench/...", []string{"hub", "transport", "transport/native", "bench/..."}, "a benchmark is a program that uses the libraries"},
+	{"scripts/...", nil, "a script works on any state of the repository"},
+}
+
+// A ban is about all that a package links, on the platforms it names.
+type ban struct {
+	from      string
+	platforms []string // nil is all
+	never     []string // import paths; a path covers what is below it
+	why       string
+}
+
+const download = "what a page downloads must stay small, and these compile for it without complaint"
+
+var (
+	heavy = []string{
+		"github.com/nats-io/nats-server", "github.com/spf13/cobra", "github.com/hashicorp/mdns", "github.com/chromedp",
+		module + "/leaf", module + "/election", module + "/tlsca", module + "/cmd",
+	}
+	bans = []ban{
+		{"hub", nil, heavy, "a program that joins a hub runs no server, and " + download},
+		{"wasm", nil, heavy, download},
+		{"wasm", []string{"js/wasm"}, []string{module + "/transport/native", "github.com/coder/websocket"}, download},
+		{"hub", []string{"js/wasm"}, []string{module + "/transport/native", "github.com/coder/websocket"}, download},
+		{"transport", nil, []string{"github.com", "testing"}, "the contract needs the standard library only"},
+		{"transport/inbox", nil, []string{"github.com", "testing"}, "a queue needs the standard library only"},
+		{"transport/native", nil, append([]string{"testing", "github.com/nats-io"}, heavy...), "a transport carries bytes and knows no protocol inside"},
+		{"transport/wsjs", nil, append([]string{"testing", "github.com/nats-io", "github.com/coder/websocket", "net/http"}, heavy...), "a transport carries bytes, and " + download},
+		{"leaf", nil, []string{"github.com/spf13/cobra", "github.com/chromedp"}, "a library has no command line"},
+		{"election", nil, []string{"github.com/spf13/cobra", "github.com/nats-io", "github.com/chromedp"}, "the election decides who leads, whatever a leaf is"},
+		{"tlsca", nil, []string{"github.com/spf13/cobra", "github.com/nats-io", "github.com/chromedp"}, "certificates serve any server"},
+		{"cmd/kinopio-hub", nil, []string{"testing", "github.com/chromedp"}, "tests do not belong into the program that is shipped"},
+	}
+)
+
+// listed is what go list -json tells of a package.
+type listed struct {
+	ImportPath string
+	Dir        string
+	GoFiles    []string
+	Imports    []string
+	Deps       []string
+}
+
+func TestPackagesImportOnlyWhatTheTableAllows(t *testing.T) {
+	for _, platform := range []string{"linux/amd64", "windows/amd64", "darwin/arm64", "js/wasm"} {
+		t.Run(platform, func(t *testing.T) {
+			for _, p := range list(t, platform) {
+				name := strings.TrimPrefix(p.ImportPath, module+"/")
+				i := slices.IndexFunc(rooms, func(r room) bool { return covers(r.name, name) })
+				if i < 0 {
+					t.Errorf("the package %s is not in the import table of imports_test.go: add a line that says what of ours it may import, and why", name)
+					continue
+				}
+				for _, imported := range p.Imports {
+					imported, ours := strings.CutPrefix(imported, module+"/")
+					if ours && !slices.ContainsFunc(rooms[i].may, func(may string) bool { return covers(may, imported) }) {
+						t.Errorf("%s imports %s, but may import of ours only %q: %s", name, imported, rooms[i].may, rooms[i].why)
+					}
+				}
+				for _, b := range bans {
+					if b.from == name && (b.platforms == nil || slices.Contains(b.platforms, platform)) {
+						forbid(t, p, b)
+					}
+				}
+				if name == "hub" {
+					adaptersOnlyInDefaults(t, p)
+				}
+			}
+		})
+	}
+}
+
+func forbid(t *testing.T, p listed, b ban) {
+	for _, never := range b.never {
+		for _, dep := range p.Deps {
+			if dep == never || strings.HasPrefix(dep, never+"/") {
+				t.Errorf("%s links %s: %s", b.from, dep, b.why)
+				break
+			}
+		}
+	}
+}
+
+// adaptersOnlyInDefaults: the hub names a transport in one file a platform and nowhere else.
+func adaptersOnlyInDefaults(t *testing.T, p listed) {
+	for _, file := range p.GoFiles {
+		source, err := os.ReadFile(path.Join(p.Dir, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, adapter := range []string{"transport/native", "transport/wsjs"} {
+			if bytes.Contains(source, []byte(`"`+module+"/"+adapter+`"`)) && !strings.HasPrefix(file, "defaults_") {
+				t.Errorf("hub/%s imports %s, but only the files of defaults may, one for each platform: everything else dials through transport.Dialer", file, adapter)
+			}
+		}
+	}
+}
+
+// covers tells whether a name of the table, which may end in /..., means the package.
+func covers(name, pkg string) bool {
+	folder, all := strings.CutSuffix(name, "/...")
+	return folder == pkg || all && strings.HasPrefix(pkg, folder+"/")
+}
+
+// list returns our packages as they are built for a platform.
+func list(t *testing.T, platform string) []listed {
+	t.Helper()
+	goos, goarch, _ := strings.Cut(platform, "/")
+	cmd := exec.Command("go", "list", "-e", "-json=ImportPath,Dir,GoFiles,Imports,Deps", "./...")
+	cmd.Env = append(os.Environ(), "GOOS="+goos, "GOARCH="+goarch, "CGO_ENABLED=0", "GOFLAGS=")
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(fmt.Errorf("go list for %s: %w\n%s", platform, err, &stderr))
+	}
+	var packages []listed
+	for d := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p listed
+		if err := d.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		if p.ImportPath != module && len(p.GoFiles) > 0 { // the root has this test only
+			packages = append(packages, p)
+		}
+	}
+	if len(packages) == 0 {
+		t.Fatalf("go list for %s finds no package", platform)
+	}
+	return packages
+}
