@@ -292,22 +292,27 @@ func (w *natsWire) flush(ctx context.Context) error {
 	if err := w.conn.FlushWithContext(ctx); err != nil {
 		return w.explain(err)
 	}
+	gone := w.takeGone()
 	w.drain()
-	w.forgetRetired()
+	for _, sub := range gone {
+		w.routes.Delete(sub)
+	}
 	return nil
 }
 
-// forgetRetired drops the routes of subscriptions that nats.go has forgotten.
-func (w *natsWire) forgetRetired() {
+// takeGone returns the retired subscriptions that nats.go has forgotten. Their last messages
+// may still be in the channel: their routes are needed until it has been emptied once more.
+func (w *natsWire) takeGone() (gone []*nats.Subscription) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.retired = slices.DeleteFunc(w.retired, func(sub *nats.Subscription) bool {
 		if sub.IsValid() {
 			return false
 		}
-		w.routes.Delete(sub)
+		gone = append(gone, sub)
 		return true
 	})
+	return gone
 }
 
 func (w *natsWire) maxPayload() int { return int(w.conn.MaxPayload()) }

@@ -178,11 +178,14 @@ func (h *Hub) current(ctx context.Context) (*link, error) {
 // before. Without a deadline in ctx it waits for a connection as long as it takes.
 func (h *Hub) Flush(ctx context.Context) error {
 	for {
-		l, err := h.current(ctx)
-		if err != nil {
+		if _, err := h.current(ctx); err != nil {
 			return err
 		}
 		if err := h.wait(ctx, h.outbox.send(nil)); err != nil && !isDisconnected(err) {
+			return err
+		}
+		l, err := h.current(ctx) // a move may have come in between
+		if err != nil {
 			return err
 		}
 		err = l.wire.flush(ctx)

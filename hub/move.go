@@ -17,10 +17,10 @@ import (
 //  2. Subscribe everything on the new link as well. Barrier: a probe old → new shows that
 //     the old server knows of the new interest; a marker new → old shows that what was on
 //     its way to the old subscriptions when the new ones took over has arrived.
-//  3. Unsubscribe on the old link and wait for the server's answer: nothing comes there any
-//     more. Release what was held: order is kept per publisher and subject.
-//  4. Hold publishing; a marker old → new shows that everything published so far is where
-//     nothing published later can overtake it. Publish on.
+//  3. Hold publishing. Unsubscribe on the old link and wait for the server's answer: nothing
+//     comes there any more. Release what was held: order is kept per publisher and subject.
+//  4. A marker old → new shows that everything published so far is where nothing published
+//     later can overtake it. Publish on.
 //  5. The old link ends when the requests that it sent are answered.
 func (s *session) move(targets []target, reason string, timeout time.Duration) error {
 	h, start := s.h, time.Now()
@@ -64,24 +64,33 @@ func (s *session) carry(old, next *link) (held time.Duration, err error) {
 			return 0, err
 		}
 	}
-	for {
-		changes := h.registry.bind(next)
-		if err = h.barrier(ctx, old, next); err != nil {
+	for left := 1; left > 0; {
+		h.registry.bind(next)
+		if err = h.barrier(ctx, old, next); err != nil && s.link == old {
 			s.undo(old, next, true)
 			return 0, err
 		}
-		if h.registry.cut(old, changes) {
-			break
+		// Who subscribes from now on does so on the new link, and must hear what the hub
+		// publishes after that: so that has to wait for the new link, too.
+		h.outbox.hold()
+		left = h.registry.cut(old, next)
+		if s.link == old {
+			// From here on there is no way back: the old link may take as long as it lives.
+			ctx, cancel = context.WithTimeout(h.ctx, h.cfg.PingInterval*time.Duration(h.cfg.MaxPingOut+1))
+			defer cancel()
+		}
+		if err = old.wire.flush(ctx); err != nil {
+			h.cfg.Logger.Debug("old link did not confirm the move", "err", err)
+		}
+		next.release()
+		if s.link == old {
+			held = time.Since(start)
+			s.promote(next)
+		}
+		if left > 0 { // what was subscribed to meanwhile is on the old link only
+			next.hold()
 		}
 	}
-	if err = old.wire.flush(ctx); err != nil {
-		// The old link died, or hangs, after its subscriptions went: the new one has them.
-		h.cfg.Logger.Debug("old link did not confirm the move", "err", err)
-	}
-	next.release()
-	held = time.Since(start)
-	s.promote(next)
-	h.outbox.hold()
 	if err = pass(ctx, old, next, next.inbox+h.mark()); err != nil {
 		h.cfg.Logger.Debug("old link did not pass on what was published", "err", err)
 	}
@@ -126,8 +135,8 @@ func (h *Hub) barrier(ctx context.Context, old, next *link) error {
 	return nil
 }
 
-// mark is a token that no request has.
-func (h *Hub) mark() string { return "m" + strconv.FormatUint(h.marks.Add(1), 36) }
+// mark is a token that no request has: those are numbers.
+func (h *Hub) mark() string { return "-" + strconv.FormatUint(h.marks.Add(1), 36) }
 
 // pass publishes on from, to an inbox of to, until one arrives: interest in it may still be
 // on its way.

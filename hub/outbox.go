@@ -48,6 +48,17 @@ func failedReceipt(err error) *Receipt {
 // Done is closed when the batch is with a link, or will not be sent.
 func (r *Receipt) Done() <-chan struct{} { return r.done }
 
+// Wait returns when Done is closed, with Err, or when ctx ends; the batch may then still be
+// sent.
+func (r *Receipt) Wait(ctx context.Context) error {
+	select {
+	case <-r.done:
+		return r.err
+	case <-ctx.Done():
+		return ctxError(ctx, ErrDisconnected)
+	}
+}
+
 // Settled says whether Done is closed.
 func (r *Receipt) Settled() bool {
 	select {

@@ -15,8 +15,7 @@ type registry struct {
 	mu      sync.Mutex
 	entries map[entryKey]*entry
 	serial  uint64
-	bound   []*binding // the links that carry the entries
-	changes uint64     // counts new entries
+	bound   []*binding // the links that carry entries: the current one first
 	closed  bool
 }
 
@@ -65,7 +64,7 @@ type binding struct {
 	subs map[*entry]wireSub
 }
 
-// add gives s its entry and subscribes on every bound link.
+// add gives s its entry, and subscribes on the current link.
 func (r *registry) add(s *Subscription) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -75,15 +74,14 @@ func (r *registry) add(s *Subscription) error {
 	e := r.entries[s.key]
 	if e == nil {
 		r.serial++
-		r.changes++
 		e = &entry{key: s.key, wireQueue: s.key.queue}
 		if e.wireQueue == "" {
 			e.wireQueue = r.prefix + strconv.FormatUint(r.serial, 36)
 		}
 		r.entries[s.key] = e
 		e.handles.Store(&[]*Subscription{s})
-		for _, b := range r.bound {
-			b.subscribe(e)
+		if len(r.bound) > 0 {
+			r.bound[0].subscribe(e)
 		}
 	} else {
 		handles := append(append([]*Subscription(nil), *e.handles.Load()...), s)
@@ -113,44 +111,60 @@ func (r *registry) remove(s *Subscription) {
 	}
 }
 
-// bind subscribes every entry on l, and later ones too, until unbind or cut.
-// It returns a number that cut wants back.
-func (r *registry) bind(l *link) uint64 {
+// bind subscribes on l every entry that is not there yet. Entries that are added later go to
+// the current link, which l is if there was none.
+func (r *registry) bind(l *link) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var b *binding
-	for _, other := range r.bound {
-		if other.link == l {
-			b = other
-		}
-	}
+	b := r.binding(l)
 	if b == nil {
 		b = &binding{link: l, subs: map[*entry]wireSub{}}
 		r.bound = append(r.bound, b)
-		for _, e := range r.entries {
+	}
+	for _, e := range r.entries {
+		if _, ok := b.subs[e]; !ok {
 			b.subscribe(e)
 		}
 	}
-	return r.changes
 }
 
-// cut takes every entry off l, unless entries were added since the bind that gave changes:
-// then the caller's barrier did not cover them, and cut returns false having done nothing.
-func (r *registry) cut(l *link, changes uint64) bool {
+func (r *registry) binding(l *link) *binding {
+	if i := slices.IndexFunc(r.bound, func(b *binding) bool { return b.link == l }); i >= 0 {
+		return r.bound[i]
+	}
+	return nil
+}
+
+// cut makes next the current link and takes off old what both carry. It returns how many
+// entries are on old only, because they were added after next was bound.
+func (r *registry) cut(old, next *link) (left int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if changes != r.changes {
-		return false
+	from, to := r.binding(old), r.binding(next)
+	for e := range from.subs {
+		if _, ok := to.subs[e]; ok {
+			from.retire(e)
+		} else {
+			left++
+		}
 	}
-	r.drop(l)
-	return true
+	r.bound = []*binding{to}
+	if left > 0 {
+		r.bound = append(r.bound, from)
+	}
+	return left
 }
 
 // unbind takes every entry off l again.
 func (r *registry) unbind(l *link) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.drop(l)
+	if b := r.binding(l); b != nil {
+		r.bound = slices.DeleteFunc(r.bound, func(other *binding) bool { return other == b })
+		for e := range b.subs {
+			b.retire(e)
+		}
+	}
 }
 
 // forget is unbind for a link that has ended.
@@ -158,18 +172,6 @@ func (r *registry) forget(l *link) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.bound = slices.DeleteFunc(r.bound, func(b *binding) bool { return b.link == l })
-}
-
-func (r *registry) drop(l *link) {
-	i := slices.IndexFunc(r.bound, func(b *binding) bool { return b.link == l })
-	if i < 0 {
-		return
-	}
-	b := r.bound[i]
-	r.bound = slices.Delete(r.bound, i, i+1)
-	for e := range b.subs {
-		b.retire(e)
-	}
 }
 
 // close ends all handles and returns them.

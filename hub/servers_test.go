@@ -1,0 +1,198 @@
+package hub_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+
+	"github.com/kinopio-hub/kinopio-hub/hub"
+)
+
+// startServer runs a real nats-server until the test ends.
+func startServer(t testing.TB, change func(*server.Options)) *server.Server {
+	t.Helper()
+	opts := &server.Options{
+		Host: "127.0.0.1", Port: -1, NoSigs: true, NoLog: true,
+		ServerName: "test-" + t.Name() + "-" + fmt.Sprint(time.Now().UnixNano()),
+	}
+	opts.LameDuckGracePeriod, opts.LameDuckDuration = 10*time.Second, 20*time.Second
+	if change != nil {
+		change(opts)
+	}
+	s, err := server.NewServer(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go s.Start()
+	if !s.ReadyForConnections(10 * time.Second) {
+		t.Fatal("nats-server did not start")
+	}
+	t.Cleanup(func() {
+		s.Shutdown()
+		s.WaitForShutdown()
+	})
+	return s
+}
+
+// A system is a backbone and a leaf that is bridged to it, through a proxy that delays.
+type system struct{ backbone, leaf *server.Server }
+
+func startSystem(t testing.TB, delay time.Duration) system {
+	t.Helper()
+	backbone := startServer(t, func(o *server.Options) {
+		o.LeafNode.Host, o.LeafNode.Port = "127.0.0.1", -1
+	})
+	return system{backbone, startLeaf(t, backbone, delay)}
+}
+
+func startLeaf(t testing.TB, backbone *server.Server, delay time.Duration, change ...func(*server.Options)) *server.Server {
+	t.Helper()
+	address := fmt.Sprintf("127.0.0.1:%d", leafPort(t, backbone))
+	remote, err := url.Parse("nats-leaf://" + delayed(t, address, delay))
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf := startServer(t, func(o *server.Options) {
+		o.LeafNode.Remotes = []*server.RemoteLeafOpts{{URLs: []*url.URL{remote}}}
+		for _, f := range change {
+			f(o)
+		}
+	})
+	waitFor(t, "the bridge", func() bool { return leaf.NumLeafNodes() == 1 })
+	return leaf
+}
+
+// waitFor polls what no event tells, within 10 s.
+func waitFor(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(10 * time.Second)
+	for !ok() {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited 10 s for %s", what)
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+}
+
+// delayed is the address of a TCP proxy to address that delays each direction.
+func delayed(t testing.TB, address string, delay time.Duration) string {
+	t.Helper()
+	if delay == 0 {
+		return address
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	var open []net.Conn
+	wg.Go(func() {
+		for {
+			in, err := l.Accept()
+			if err != nil {
+				return
+			}
+			out, err := net.Dial("tcp", address)
+			if err != nil {
+				in.Close()
+				continue
+			}
+			mu.Lock()
+			open = append(open, in, out)
+			mu.Unlock()
+			wg.Go(func() { copyDelayed(out, in, delay) })
+			wg.Go(func() { copyDelayed(in, out, delay) })
+		}
+	})
+	t.Cleanup(func() {
+		l.Close()
+		mu.Lock()
+		for _, c := range open {
+			c.Close()
+		}
+		mu.Unlock()
+		wg.Wait()
+	})
+	return l.Addr().String()
+}
+
+// copyDelayed keeps order and bandwidth: each piece leaves its delay after it came.
+func copyDelayed(to, from net.Conn, delay time.Duration) {
+	type piece struct {
+		data []byte
+		due  time.Time
+	}
+	pieces := make(chan piece, 4096)
+	go func() {
+		defer close(pieces)
+		for {
+			buf := make([]byte, 16<<10)
+			n, err := from.Read(buf)
+			if n > 0 {
+				pieces <- piece{buf[:n], time.Now().Add(delay)}
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	for p := range pieces {
+		time.Sleep(time.Until(p.due))
+		if _, err := to.Write(p.data); err != nil {
+			from.Close()
+		}
+	}
+	to.Close()
+	io.Copy(io.Discard, from)
+}
+
+// openHub opens a hub that is closed with the test, and waits until it is connected.
+func openHub(t testing.TB, cfg hub.Config) *hub.Hub {
+	t.Helper()
+	h, err := hub.Open(context.Background(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { h.Close() })
+	if err := h.Connected(soon(t)); err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+// soon is a context for what must not take longer than 10 s.
+func soon(t testing.TB) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// leafPort is where leaves connect to s.
+func leafPort(t testing.TB, s *server.Server) int {
+	t.Helper()
+	v, err := s.Varz(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v.LeafNode.Port
+}
+
+// blackHole is a server that accepts and then says nothing.
+func blackHole(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return "nats://" + l.Addr().String()
+}
