@@ -9,6 +9,9 @@ import (
 // checkName refuses what cannot be part of a subject: empty parts, white space and control
 // characters, and the wildcards * and > unless allowed (for subscriptions).
 func checkName(name string, wildcards bool) error {
+	if plain(name) {
+		return nil
+	}
 	if name == "" {
 		return fmt.Errorf("%w: %q is empty", ErrInvalidName, name)
 	}
@@ -33,4 +36,23 @@ func checkName(name string, wildcards bool) error {
 		}
 	}
 	return nil
+}
+
+// plain is the quick way for what most names are: parts of printable ASCII.
+func plain(name string) bool {
+	dot := true // the character before was one, or there was none
+	for i := range len(name) {
+		switch c := name[i]; {
+		case c == '.':
+			if dot {
+				return false
+			}
+			dot = true
+		case c <= ' ' || c >= 0x7f || c == '*' || c == '>':
+			return false
+		default:
+			dot = false
+		}
+	}
+	return !dot
 }

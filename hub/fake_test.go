@@ -1,0 +1,303 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// A fakeNet is an in-memory engine: servers that all belong to one system, each so far away,
+// for tests in which time is synctest's.
+type fakeNet struct {
+	mu      sync.Mutex
+	servers map[string]*fakeServer
+	wires   []*fakeWire
+	dials   []string
+}
+
+type fakeServer struct {
+	rtt    time.Duration
+	silent bool // takes the connection and never answers
+	down   bool
+}
+
+func (n *fakeNet) dial(ctx context.Context, url string, r receiver) (wire, error) {
+	n.mu.Lock()
+	n.dials = append(n.dials, url)
+	s := n.servers[url]
+	n.mu.Unlock()
+	wait := time.Hour
+	if s != nil && !s.silent {
+		wait = 3 * s.rtt // TCP, INFO, PONG
+	}
+	select {
+	case <-time.After(wait):
+	case <-ctx.Done():
+		return nil, fmt.Errorf("%w: %w", ErrConnect, ctx.Err())
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if s == nil || s.down {
+		return nil, fmt.Errorf("%w to %s: refused", ErrConnect, url)
+	}
+	w := &fakeWire{net: n, url: url, rtt: s.rtt, receiver: r, subs: map[*fakeSub]bool{}, ended: make(chan struct{})}
+	n.wires = append(n.wires, w)
+	return w, nil
+}
+
+// cut ends every connection to url, and refuses new ones while down.
+func (n *fakeNet) cut(url string, down bool) {
+	n.mu.Lock()
+	n.servers[url].down = down
+	var hit []*fakeWire
+	for _, w := range n.wires {
+		if w.url == url {
+			hit = append(hit, w)
+		}
+	}
+	n.mu.Unlock()
+	for _, w := range hit {
+		w.close()
+	}
+}
+
+type fakeWire struct {
+	net      *fakeNet
+	url      string
+	rtt      time.Duration
+	receiver receiver
+	subs     map[*fakeSub]bool // guarded by net.mu
+	once     sync.Once
+	ended    chan struct{}
+}
+
+type fakeSub struct {
+	subject, queue string
+	route          *entry
+}
+
+func (w *fakeWire) publish(m *OutMsg) error {
+	if w.gone() {
+		return ErrDisconnected
+	}
+	w.net.mu.Lock()
+	type hit struct {
+		w *fakeWire
+		s *fakeSub
+	}
+	var hits []hit
+	queues := map[string]bool{}
+	for _, other := range w.net.wires {
+		for s := range other.subs {
+			matches := s.subject == m.Subject || s.subject[len(s.subject)-1] == '*' && len(m.Subject) >= len(s.subject) && m.Subject[:len(s.subject)-1] == s.subject[:len(s.subject)-1]
+			if !matches || s.queue != "" && queues[s.queue] {
+				continue
+			}
+			queues[s.queue] = true
+			hits = append(hits, hit{other, s})
+		}
+	}
+	w.net.mu.Unlock()
+	for _, h := range hits {
+		h.w.receiver.receive([]inbound{{route: h.s.route, subject: m.Subject, reply: m.Reply, data: append([]byte(nil), m.Data...)}})
+	}
+	return nil
+}
+
+func (w *fakeWire) subscribe(subject, queue string, route *entry) (wireSub, error) {
+	if w.gone() {
+		return nil, ErrDisconnected
+	}
+	w.net.mu.Lock()
+	defer w.net.mu.Unlock()
+	s := &fakeSub{subject, queue, route}
+	w.subs[s] = true
+	return s, nil
+}
+
+func (w *fakeWire) retire(s wireSub) error {
+	w.net.mu.Lock()
+	defer w.net.mu.Unlock()
+	delete(w.subs, s.(*fakeSub))
+	return nil
+}
+
+func (w *fakeWire) flush(ctx context.Context) error {
+	select {
+	case <-time.After(w.rtt):
+		return nil
+	case <-w.ended:
+		return ErrDisconnected
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (w *fakeWire) maxPayload() int       { return 1 << 20 }
+func (w *fakeWire) done() <-chan struct{} { return w.ended }
+func (w *fakeWire) cause() error          { return errors.New("cut") }
+
+func (w *fakeWire) gone() bool {
+	select {
+	case <-w.ended:
+		return true
+	default:
+		return false
+	}
+}
+
+func (w *fakeWire) close() {
+	w.once.Do(func() {
+		w.net.mu.Lock()
+		w.subs = map[*fakeSub]bool{}
+		w.net.mu.Unlock()
+		close(w.ended)
+	})
+}
+
+// openFake opens a hub on n, in a synctest bubble.
+func openFake(t *testing.T, n *fakeNet, cfg Config) *Hub {
+	t.Helper()
+	cfg, err := cfg.normalize()
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := open(context.Background(), cfg, n)
+	t.Cleanup(func() { h.Close() })
+	return h
+}
+
+const near, mid, far = "nats://near:4222", "nats://mid:4222", "nats://far:4222"
+
+func threeServers() *fakeNet {
+	return &fakeNet{servers: map[string]*fakeServer{
+		near: {rtt: 10 * time.Millisecond}, mid: {rtt: 100 * time.Millisecond}, far: {rtt: 600 * time.Millisecond},
+	}}
+}
+
+func connectionTime(t *testing.T, n *fakeNet, cfg Config) (time.Duration, string) {
+	t.Helper()
+	start := time.Now()
+	h := openFake(t, n, cfg)
+	if err := h.Connected(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	return time.Since(start), h.Status().Server
+}
+
+func TestLatencyModeFindsTheNearestWithoutWaitingForTheRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ordered, _ := connectionTime(t, threeServers(), Config{Servers: []string{near, mid, far}, Selection: Ordered})
+		latency, server := connectionTime(t, threeServers(), Config{Servers: []string{far, mid, near}})
+		if server != near || latency > ordered+ordered { // one round trip measures, a moment of patience
+			t.Errorf("latency mode took %v to %s, ordered mode with the best first %v", latency, server, ordered)
+		}
+	})
+}
+
+func TestSilentServerCostsOnlyItsHeadStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := threeServers()
+		n.servers[mid].silent = true
+		took, server := connectionTime(t, n, Config{Servers: []string{mid, near}, Selection: Ordered})
+		if server != near || took > stagger+100*time.Millisecond {
+			t.Errorf("took %v to %s", took, server)
+		}
+	})
+}
+
+func TestRetriesKeepTheirDistance(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := threeServers()
+		n.servers[near].down = true
+		openFake(t, n, Config{Servers: []string{near}})
+		time.Sleep(10 * time.Minute)
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		// At most one in 500 ms, and on average half of 30 s after the first dozen.
+		if dials := len(n.dials); dials < 25 || dials > 80 {
+			t.Errorf("%d attempts in 10 minutes, want some dozens", dials)
+		}
+	})
+}
+
+func TestLostServerIsTriedAgainAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := threeServers()
+		h := openFake(t, n, Config{Servers: []string{far, near}, Selection: Ordered})
+		h.Connected(context.Background())
+		server := h.Status().Server
+		time.Sleep(time.Minute)
+		start := time.Now()
+		n.cut(server, false)
+		synctest.Wait()
+		if h.State() != StateConnecting {
+			t.Fatalf("state after the loss: %s", h.State())
+		}
+		h.Connected(context.Background())
+		if took, rtt := time.Since(start), n.servers[server].rtt; h.Status().Server != server || took > 4*rtt {
+			t.Errorf("back on %s after %v, want %s at once", h.Status().Server, took, server)
+		}
+	})
+}
+
+func TestPublishWithoutAServer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := threeServers()
+		h := openFake(t, n, Config{Servers: []string{near}, PendingLimit: 100, MaxRetryDelay: 500 * time.Millisecond})
+		h.Connected(context.Background())
+		time.Sleep(time.Minute)
+		n.cut(near, true)
+		synctest.Wait()
+		start := time.Now()
+		small := h.Publish(OutMsg{Subject: "a", Data: make([]byte, 60)})
+		if err := h.Publish(OutMsg{Subject: "a", Data: make([]byte, 60)}).Err(); !errors.Is(err, ErrDisconnected) {
+			t.Errorf("a publish over the limit gave %v, want ErrDisconnected", err)
+		}
+		if err := small.Wait(context.Background()); !errors.Is(err, ErrDisconnected) || time.Since(start) != h.cfg.Timeout {
+			t.Errorf("after %v: %v, want ErrDisconnected after %v", time.Since(start), err, h.cfg.Timeout)
+		}
+		if h.Status().PendingBytes != 0 {
+			t.Errorf("%d bytes still wait", h.Status().PendingBytes)
+		}
+		kept := h.Publish(OutMsg{Subject: "a", Data: []byte("kept")})
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		if err := h.Scope("s").Variable("v").Pub(ctx, 1); !errors.Is(err, ErrTimeout) || !errors.Is(err, ErrDisconnected) {
+			t.Errorf("a publish whose context ends gave %v", err)
+		}
+		n.mu.Lock()
+		n.servers[near].down = false
+		n.mu.Unlock()
+		if err := kept.Wait(context.Background()); err != nil {
+			t.Errorf("a publish that waited gave %v", err)
+		}
+	})
+}
+
+func TestGivingUpIsFinalUntilConnect(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := threeServers()
+		h := openFake(t, n, Config{Servers: []string{near}, MaxReconnects: 3})
+		h.Connected(context.Background())
+		time.Sleep(time.Minute)
+		n.cut(near, true)
+		time.Sleep(5 * time.Minute)
+		if h.State() != StateError || len(n.dials) != 1+3 {
+			t.Fatalf("state %s after %d attempts, want error after 4", h.State(), len(n.dials))
+		}
+		if err := h.Connected(context.Background()); !errors.Is(err, ErrConnect) {
+			t.Errorf("Connected gave %v", err)
+		}
+		n.servers[near].down = false
+		h.Connect()
+		synctest.Wait()
+		if err := h.Connected(context.Background()); err != nil {
+			t.Errorf("after Connect: %v", err)
+		}
+	})
+}
