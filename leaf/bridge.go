@@ -77,6 +77,9 @@ func (b *bridge) complaint(line string) (isBridge, repeated bool) {
 	short := attempt.ReplaceAllString(line, "")
 	if ofLink {
 		_, text, _ = strings.Cut(text, " - ")
+		if b.refused && strings.HasSuffix(text, "connection closed") {
+			return true, true // What follows from the line before, which has the reason.
+		}
 		short = prefix + ": " + text
 		b.refused = !b.up
 	} else {

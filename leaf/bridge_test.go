@@ -180,6 +180,10 @@ func TestBridgeStates(t *testing.T) {
 		{func() bool { is, again := b.complaint(unreachable); return is && !again }, BridgeConnecting, `Error trying to connect as leafnode to remote server "127.0.0.1:7422": dial tcp: refused`},
 		{func() bool { is, again := b.complaint(strings.Replace(unreachable, "3", "4", 1)); return is && again }, BridgeConnecting, b.lastError},
 		{func() bool { is, _ := b.complaint(refusal); return is }, BridgeError, "127.0.0.1:7422: Leafnode Error 'Authorization Violation'"},
+		{func() bool {
+			b.complaint("127.0.0.1:7422 - lid_ws:5 - Error soliciting websocket connection: connection closed")
+			return true
+		}, BridgeError, "127.0.0.1:7422: Leafnode Error 'Authorization Violation'"},
 		{func() bool { b.links(1); return true }, BridgeConnected, ""},
 		{func() bool {
 			b.notice("127.0.0.1:7422 - lid:6 - Leafnode connection closed: Stale Connection - Account: $G")

@@ -69,9 +69,10 @@ type Config struct {
 	// is silent. The log file in the runtime directory is written in any case.
 	Logger *slog.Logger
 
-	// OnChange, if not nil, is called with the first status and with each one that
-	// differs from the last, one call at a time, from a goroutine of the leaf. The last
-	// call, with phase "stopped", ends before Stop returns. It must not call Stop.
+	// OnChange, if not nil, is called with the first status before Start returns, and
+	// then with each one that differs from the last, one call at a time, from a
+	// goroutine of the leaf. The last call, with phase "stopped", ends before Stop
+	// returns. It must not call Stop.
 	OnChange func(Status)
 }
 

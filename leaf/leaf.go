@@ -107,7 +107,9 @@ func start(ctx context.Context, c Config) (_ *Leaf, err error) {
 	l.discoveryURL = l.url("http", ports.Discovery) + ManifestPath
 	l.phase = PhaseRunning
 	l.mu.Unlock()
-	go l.watch()
+	var first Status
+	l.report(&first)
+	go l.watch(first)
 	return l, nil
 }
 
@@ -140,12 +142,11 @@ const (
 )
 
 // watch is the goroutine that observes the server and reports changes.
-func (l *Leaf) watch() {
+func (l *Leaf) watch(last Status) {
 	defer close(l.watched)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	discDone := l.disc.done
-	var last Status
 	for {
 		select {
 		case <-l.quit:

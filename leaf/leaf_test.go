@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"go.uber.org/goleak"
 )
 
 func TestStartServesAndStopLeavesNothing(t *testing.T) {
@@ -194,12 +195,13 @@ func TestPlainLeafServesWithoutTLS(t *testing.T) {
 }
 
 func TestStopLetsClientsLeaveFirst(t *testing.T) {
-	_, port := startHub(t, nil)
+	hub, port := startHub(t, nil)
 	c := config(t)
 	c.BackboneServers = []string{"nats://" + at(port)}
 	l, seen := startLeaf(t, c)
 	s := seen.awaitBridge(t, BridgeConnected)
 	http := httpClient(t, l)
+	beyond := connect(t, hub.ClientURL())
 
 	lame, closed := make(chan struct{}), make(chan time.Time, 1)
 	nc := connect(t, s.WSSURL, nats.Secure(trusting(t, l)),
@@ -215,9 +217,7 @@ func TestStopLetsClientsLeaveFirst(t *testing.T) {
 	if got := l.Status(); got.BridgeState != BridgeConnected || got.Phase != PhaseStopping {
 		t.Errorf("while stopping: %+v", got)
 	}
-	if err := nc.Flush(); err != nil {
-		t.Errorf("the client was cut before it could leave: %v", err)
-	}
+	cross(t, nc, beyond)
 	res, err := http.Get(s.DiscoveryURL)
 	if err != nil {
 		t.Fatal(err)
@@ -234,6 +234,25 @@ func TestStopLetsClientsLeaveFirst(t *testing.T) {
 	if took := end.Sub(begin); took > leaveTime {
 		t.Errorf("Stop took %v although the last client had left", took)
 	}
+}
+
+func TestStopLeavesNoGoroutine(t *testing.T) {
+	_, port := startHub(t, nil)
+	before := goleak.IgnoreCurrent()
+	c := config(t)
+	c.BackboneServers = []string{"nats://" + at(port)}
+	l, seen := startLeaf(t, c)
+	seen.awaitBridge(t, BridgeConnected)
+	// Connections that never say anything, one for each listener.
+	for _, port := range []int{l.Status().Ports.Client, l.Status().Ports.WebSocket, l.Status().Ports.Discovery, l.Status().Ports.Monitor} {
+		silent, err := net.Dial("tcp", at(port))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer silent.Close()
+	}
+	stopNow(l)
+	goleak.VerifyNone(t, before)
 }
 
 func TestStopCutsClientsThatStay(t *testing.T) {

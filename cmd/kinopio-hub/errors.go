@@ -1,0 +1,72 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/kinopio-hub/kinopio-hub/leaf"
+	"github.com/kinopio-hub/kinopio-hub/tlsca"
+)
+
+const (
+	exitError  = 1
+	exitUsage  = 2
+	exitAtOnce = 130 // As shells report an end by SIGINT.
+)
+
+// usageError is a command line that cannot be understood.
+type usageError struct {
+	err     error
+	command string
+	hint    string // Empty: how to get help.
+}
+
+func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Unwrap() error { return e.err }
+func (e *usageError) Hint() string {
+	if e.hint != "" {
+		return e.hint
+	}
+	return fmt.Sprintf("%s --help lists what there is", e.command)
+}
+
+// report prints err and what to do about it, and returns the exit code.
+func report(stderr io.Writer, err error, command string) int {
+	code := exitError
+	message := err.Error()
+
+	var usage *usageError
+	var config *leaf.ConfigError
+	switch {
+	case errors.As(err, &usage):
+		code = exitUsage
+	case errors.As(err, &config):
+		code = exitUsage
+		if flag, ok := flagOf[config.Field]; ok {
+			message = fmt.Sprintf("%s %q: %s", flag, config.Value, config.Problem)
+		}
+	}
+	fmt.Fprintf(stderr, "error: %s\n", strings.TrimSpace(message))
+	if hint := hintFor(err, command); hint != "" {
+		fmt.Fprintf(stderr, "hint: %s\n", hint)
+	}
+	return code
+}
+
+func hintFor(err error, command string) string {
+	var own interface{ Hint() string }
+	var config *leaf.ConfigError
+	switch {
+	case errors.As(err, &own):
+		return own.Hint()
+	case errors.As(err, &config):
+		return command + " --help tells what each flag takes"
+	case errors.Is(err, tlsca.ErrDamaged):
+		return "the CA's directory is named above; another one can be had with --cache-dir"
+	case errors.Is(err, tlsca.ErrConstrained):
+		return "a name below .local or the address needs no new root: leave --advertised-hostname out, or see kinopio-hub ca --help"
+	}
+	return ""
+}

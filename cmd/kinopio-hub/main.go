@@ -1,0 +1,28 @@
+// Command kinopio-hub runs a leaf, shows the demo and looks after the local CA. It
+// turns flags into calls of the libraries beside it, prints, and sets the exit code:
+// 0 for success, 1 for an error, 2 for a command line that cannot be understood, 130
+// when a second signal has cut a clean end short.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() { os.Exit(run()) }
+
+func run() int {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() { // Lives as long as the program.
+		<-signals
+		cancel() // A clean end.
+		<-signals
+		os.Exit(exitAtOnce)
+	}()
+	return execute(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.Getenv)
+}
