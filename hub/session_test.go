@@ -121,7 +121,6 @@ func TestHubFindsTheLeafAndLeavesItInTime(t *testing.T) {
 func TestLostLeafBringsTheHubBackAtOnce(t *testing.T) {
 	sys := startWebSystem(t)
 	manifest := serveManifest(t)
-	manifest.leaf(webSocketURL(t, sys.leaf))
 	h := openHub(t, hub.Config{
 		Servers:   []string{sys.backbone.ClientURL()},
 		Discovery: hub.Discovery{Enabled: true, ManifestURL: manifest.URL, CacheTTL: 10 * time.Millisecond},
@@ -132,8 +131,11 @@ func TestLostLeafBringsTheHubBackAtOnce(t *testing.T) {
 	if _, err := h.Scope("a").Variable("b").Sub(soon(t), func(*hub.Message) { echoes.Add(1) }); err != nil {
 		t.Fatal(err)
 	}
-	waitFor(t, "the leaf", func() bool { return h.Status().Via == "leaf" })
 	made := moves(h)
+	manifest.leaf(webSocketURL(t, sys.leaf))
+	if m := nextMove(t, made); m.Err != nil || m.Via != "leaf" {
+		t.Fatalf("moved %+v, want a move to the leaf", m)
+	}
 	manifest.none()
 	sys.leaf.Shutdown()
 	if m := nextMove(t, made); m.Err != nil || m.Reason != "leaf lost" || m.Planned || m.Via != "configured" {
