@@ -1,0 +1,45 @@
+import type { KinopioError } from "./errors.js";
+import type { Service } from "./service.js";
+import type { Session } from "./session.js";
+import type { Subscription } from "./subscription.js";
+import { Variable } from "./variable.js";
+import { checkName } from "./names.js";
+
+/** What the variables of one hub share. */
+export class HubCore {
+  readonly session: Session;
+  /** Default of operations, in milliseconds. */
+  readonly timeout: number;
+  /** Tells the hub's observers of an error that has no other way to go. */
+  readonly report: (error: KinopioError) => void;
+  /** Rejects when the hub ends; never unhandled. */
+  readonly disposed: Promise<never>;
+  readonly handles = new Set<Subscription<any>>();
+  readonly services = new Set<Service<any>>();
+  #variables = new Map<string, Variable>();
+
+  constructor(session: Session, timeout: number, disposed: Promise<never>, report: (error: KinopioError) => void) {
+    this.session = session;
+    this.timeout = timeout;
+    this.report = report;
+    this.disposed = disposed;
+    disposed.catch(() => {});
+  }
+
+  /** The one variable of a subject. */
+  variable(subject: string): Variable {
+    let variable = this.#variables.get(subject);
+    if (!variable) {
+      checkName(subject, true);
+      variable = new Variable(this, subject);
+      this.#variables.set(subject, variable);
+    }
+    return variable;
+  }
+
+  /** Ends every handle. */
+  end(): void {
+    for (const subscription of [...this.handles]) subscription.unsubscribe();
+    for (const service of [...this.services]) service.abandon();
+  }
+}

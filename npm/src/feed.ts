@@ -1,0 +1,67 @@
+import type { Rows } from "./rows.js";
+import type { Session } from "./session.js";
+import { Message } from "./message.js";
+
+/**
+ * One subscription on the wire that several share: a variable's value and its callbacks. It
+ * exists while `use` is greater than zero or `follow` is set.
+ */
+export class Feed {
+  #session: Session;
+  #subject: string;
+  #wildcard: boolean;
+  #take: (message: Message, rows: Rows, row: number) => void;
+  #id = 0;
+  #ready: Promise<void> = Promise.resolve();
+  #use = 0;
+  #follow = false;
+  #scheduled = false;
+
+  constructor(session: Session, subject: string, wildcard: boolean, take: (message: Message, rows: Rows, row: number) => void) {
+    this.#session = session;
+    this.#subject = subject;
+    this.#wildcard = wildcard;
+    this.#take = take;
+  }
+
+  /** Whether the subject is followed without any callback; takes effect in a microtask. */
+  set follow(on: boolean) {
+    if (this.#follow === on) return;
+    this.#follow = on;
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    queueMicrotask(() => {
+      this.#scheduled = false;
+      this.#adjust();
+    });
+  }
+
+  /** Adds a user; resolves when the server has the subscription. */
+  join(): Promise<void> {
+    this.#use++;
+    this.#adjust();
+    return this.#ready;
+  }
+
+  leave(): void {
+    this.#use--;
+    this.#adjust();
+  }
+
+  #adjust(): void {
+    const wanted = this.#use > 0 || this.#follow;
+    if (wanted && this.#id === 0) {
+      const subject = this.#wildcard ? "" : this.#subject;
+      const { id, ready } = this.#session.subscribe(
+        this.#subject,
+        (rows, row) => this.#take(new Message(this.#session, rows, row, subject), rows, row),
+        { wildcard: this.#wildcard },
+      );
+      this.#id = id;
+      this.#ready = ready;
+    } else if (!wanted && this.#id !== 0) {
+      this.#session.unsubscribe(this.#id);
+      this.#id = 0;
+    }
+  }
+}

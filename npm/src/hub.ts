@@ -1,0 +1,228 @@
+import { HubCore } from "./core.js";
+import { defer } from "./deferred.js";
+import { KinopioError, messageOf } from "./errors.js";
+import { Observers } from "./observers.js";
+import { toConfig, type KinopioOptions } from "./options.js";
+import { withChildren } from "./properties.js";
+import { makeScope, type Scope } from "./scope.js";
+import { Session, type HubState, type HubStatus, type Move } from "./session.js";
+
+/** The event that tells of a change of state, for `hub.on` and `hub.event.on`. */
+export const KINOPIO_STATE_EVENT = "kinopio.state";
+
+/** What `hub.event` offers. */
+export interface HubEvents {
+  on(event: typeof KINOPIO_STATE_EVENT, listener: (state: HubState) => void): () => void;
+  off(event: typeof KINOPIO_STATE_EVENT, listener: (state: HubState) => void): void;
+}
+
+// Kept under a symbol, because methods run on the proxy, where private fields cannot be reached.
+const inner = Symbol("kinopio-hub");
+
+interface Inner {
+  core: HubCore;
+  session: Session;
+  scopes: Map<string, Scope>;
+  states: Observers<HubState>;
+  moves: Observers<Move>;
+  errors: Observers<KinopioError>;
+  log: (level: "debug" | "info" | "warn" | "error", line: string) => void;
+  end: (error: KinopioError) => void;
+  disposing?: Promise<void>;
+}
+
+/** What hubs have by themselves; every other property is a scope. */
+export class HubBase {
+  /** @internal */
+  readonly [inner]!: Inner;
+
+  /**
+   * A hub that can be used at once: what needs the module or a connection waits for it.
+   *
+   * @throws KinopioError INVALID_CONFIG: the option, its value, and what would be right
+   */
+  constructor(options: KinopioOptions = {}) {
+    const config = toConfig(options);
+    const log = logger(options.debug);
+    const states = new Observers<HubState>();
+    const moves = new Observers<Move>();
+    const errors = new Observers<KinopioError>();
+    const ended = defer<never>();
+    const failed = (thrown: unknown) => report(new KinopioError("CALLBACK_FAILED", `an observer threw: ${messageOf(thrown)}`, { cause: thrown }));
+    const report = (error: KinopioError) => {
+      log("warn", `${error.code}: ${error.message}`);
+      errors.tell(error, (thrown) => log("error", `an observer of errors threw: ${messageOf(thrown)}`));
+    };
+    const session = new Session(
+      {
+        config,
+        codec: options.codec,
+        jsonReplacer: options.jsonReplacer,
+        jsonReviver: options.jsonReviver,
+        source: { wasmUrl: options.wasmUrl, wasmModule: options.wasmModule },
+        WebSocket: options.WebSocket,
+        pendingLimit: options.pendingLimitBytes ?? 8 << 20,
+      },
+      {
+        state: (state) => {
+          log("debug", `state: ${state}`);
+          states.tell(state, failed);
+          if (session.dead) this[inner].end(session.dead);
+        },
+        move: (move) => moves.tell(move, failed),
+        error: report,
+        log,
+      },
+    );
+    const core = new HubCore(session, options.timeout ?? 3000, ended.promise, report);
+    const end = (error: KinopioError) => {
+      ended.reject(error);
+      core.end();
+    };
+    const value: Inner = { core, session, scopes: new Map(), states, moves, errors, log, end };
+    Object.defineProperty(this, inner, { value });
+    return withChildren(this, (name) => this.getScope(name), "hub");
+  }
+
+  /**
+   * The scope of that name, always the same object.
+   * @throws KinopioError INVALID_NAME
+   */
+  getScope(name: string): Scope {
+    const { scopes, core } = this[inner];
+    let scope = scopes.get(name);
+    if (!scope) scopes.set(name, (scope = makeScope(core, name)));
+    return scope;
+  }
+
+  /** Where the hub stands: "disconnected", "connecting", "connected" or "error". */
+  get state(): HubState {
+    return this[inner].session.state;
+  }
+
+  /** What the hub knows of itself right now. */
+  get status(): HubStatus {
+    return this[inner].session.status;
+  }
+
+  /**
+   * Resolves when messages flow.
+   *
+   * @param timeoutMs milliseconds; 0: no bound
+   * @throws KinopioError the reason why the hub gave up, TIMEOUT, DISCONNECTED, DISPOSED
+   */
+  connected(timeoutMs = 10_000): Promise<void> {
+    return this[inner].session.command("connected", timeoutMs);
+  }
+
+  /** Begins to connect, where `autoConnect` is false or the hub gave up; resolves when connected. */
+  async connect(timeoutMs = 10_000): Promise<void> {
+    const { session } = this[inner];
+    await session.command("connect");
+    await session.command("connected", timeoutMs);
+  }
+
+  /** Makes a fresh connection; subscriptions and services stay. */
+  reconnect(timeoutMs = 10_000): Promise<void> {
+    return this[inner].session.command("reconnect", timeoutMs);
+  }
+
+  /**
+   * Resolves when the server has everything that was published before.
+   *
+   * @param timeoutMs milliseconds; default: the option `timeout`
+   */
+  flush(timeoutMs?: number): Promise<void> {
+    return this[inner].session.command("flush", timeoutMs ?? this[inner].core.timeout);
+  }
+
+  /**
+   * Ends the hub. What waits rejects with DISPOSED at once, no callback begins any more;
+   * resolves when every connection and timer is gone. May be called any number of times.
+   */
+  dispose(): Promise<void> {
+    const it = this[inner];
+    if (!it.disposing) {
+      it.disposing = it.session.dispose();
+      if (it.session.dead) it.end(it.session.dead);
+    }
+    return it.disposing;
+  }
+
+  /** Calls back with each new state. @returns what ends it */
+  onStateChange(callback: (state: HubState) => void): () => void {
+    return this[inner].states.add(callback);
+  }
+
+  /** Ends what {@link onStateChange} began. */
+  offStateChange(callback: (state: HubState) => void): void {
+    this[inner].states.remove(callback);
+  }
+
+  /** Calls back with each change of server, also the first, and those that failed. @returns what ends it */
+  onMove(callback: (move: Move) => void): () => void {
+    return this[inner].moves.add(callback);
+  }
+
+  /** Calls back with errors that have no promise to reject. @returns what ends it */
+  onError(callback: (error: KinopioError) => void): () => void {
+    return this[inner].errors.add(callback);
+  }
+
+  /** Calls back with each event; {@link KINOPIO_STATE_EVENT} is the one there is. @returns what ends it */
+  on(event: typeof KINOPIO_STATE_EVENT, listener: (state: HubState) => void): () => void {
+    checkEvent(event);
+    return this.onStateChange(listener);
+  }
+
+  /** Ends what {@link on} began. */
+  off(event: typeof KINOPIO_STATE_EVENT, listener: (state: HubState) => void): void {
+    checkEvent(event);
+    this.offStateChange(listener);
+  }
+
+  /** The same as {@link on} and {@link off}. */
+  get event(): HubEvents {
+    return {
+      on: (event, listener) => this.on(event, listener),
+      off: (event, listener) => this.off(event, listener),
+    };
+  }
+
+  /** `JSON.stringify(hub)` */
+  toJSON(): { state: HubState; server: string } {
+    const { state, server } = this.status;
+    return { state, server };
+  }
+}
+
+/**
+ * Remote variables and functions, used as if they were local: `hub.robot.battery` is
+ * `hub.getScope("robot").getVariable("battery")`.
+ */
+export type KinopioHub = HubBase & { readonly [scope: string]: Scope };
+
+/** Makes hubs. */
+export const KinopioHub = HubBase as unknown as { new (options?: KinopioOptions): KinopioHub; prototype: HubBase };
+
+function checkEvent(event: string): void {
+  if (event !== KINOPIO_STATE_EVENT) {
+    throw new KinopioError("INVALID_CONFIG", `unknown event ${JSON.stringify(event)}: want ${JSON.stringify(KINOPIO_STATE_EVENT)}`);
+  }
+}
+
+function logger(debug: KinopioOptions["debug"]): Inner["log"] {
+  if (typeof debug === "function") {
+    return (level, line) => {
+      try {
+        debug(`${level} ${line}`);
+      } catch {
+        // a logger that throws is its owner's affair
+      }
+    };
+  }
+  if (debug) return (level, line) => console[level](`[kinopio-hub] ${line}`);
+  return (level, line) => {
+    if (level === "warn" && line.includes("demo servers")) console.warn(`[kinopio-hub] ${line}`);
+  };
+}

@@ -1,0 +1,20 @@
+/**
+ * Remote variables and functions, used as if they were local, over NATS; in browsers and Node.
+ * Importing this starts nothing.
+ */
+export { KinopioHub, KinopioHub as default, KINOPIO_STATE_EVENT } from "./hub.js";
+export type { HubEvents } from "./hub.js";
+export { KinopioError } from "./errors.js";
+export type { KinopioErrorCode } from "./errors.js";
+export type { KinopioOptions, DiscoveryOptions } from "./options.js";
+export type { HubState, HubStatus, Move } from "./session.js";
+export type { Scope } from "./scope.js";
+export type { Variable, PubOptions, ReqOptions } from "./variable.js";
+export type { Subscription, SubCallback, SubOptions } from "./subscription.js";
+export type { Service, Handler, ServeOptions } from "./service.js";
+export type { Message } from "./message.js";
+export type { Codec } from "./codec.js";
+export type { HeadersInput, MessageHeaders } from "./headers.js";
+export type { WebSocketClass, WebSocketLike } from "./sockets.js";
+export type { Alive } from "./runtime.js";
+export { debugAlive } from "./debug.js";

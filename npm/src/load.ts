@@ -1,0 +1,100 @@
+import { KinopioError, messageOf } from "./errors.js";
+import { isNode, readFile, wsPackage } from "./node.js";
+import { Runtime } from "./runtime.js";
+import type { WebSocketClass } from "./sockets.js";
+import { defaultWasmUrl } from "./wasm-location.js";
+
+/** Where the module comes from. Only the first hub of a page loads it; the others share it. */
+export interface WasmSource {
+  wasmUrl?: string | URL;
+  wasmModule?: WebAssembly.Module | BufferSource;
+}
+
+let shared: Promise<Runtime> | undefined;
+let live: Runtime | undefined;
+
+/** The page's one runtime; a failed start is tried again by the next hub. */
+export function loadRuntime(source: WasmSource): Promise<Runtime> {
+  if (live?.crash) shared = live = undefined;
+  if (!shared) {
+    const attempt = compile(source).then((module) => Runtime.start(module));
+    shared = attempt;
+    attempt.then(
+      (runtime) => (live = runtime),
+      () => {
+        if (shared === attempt) shared = undefined;
+      },
+    );
+  }
+  return shared;
+}
+
+/** The runtime, if it runs. */
+export function currentRuntime(): Runtime | undefined {
+  return live;
+}
+
+async function compile({ wasmModule, wasmUrl }: WasmSource): Promise<WebAssembly.Module> {
+  if (typeof WebAssembly !== "object") throw new KinopioError("WASM_LOAD_FAILED", "there is no WebAssembly here");
+  if (wasmModule instanceof WebAssembly.Module) return wasmModule;
+  if (wasmModule) return compileBytes(wasmModule, "option wasmModule");
+  const url = wasmUrl ?? defaultWasmUrl();
+  if (!url) throw new KinopioError("WASM_LOAD_FAILED", "cannot tell where kinopio-hub.wasm is: set the option wasmUrl");
+  const text = String(url);
+  if (isNode && !/^(https?|data|blob):/.test(text)) {
+    let bytes;
+    try {
+      bytes = await readFile(text.startsWith("file:") ? new URL(text) : text);
+    } catch (cause) {
+      throw new KinopioError("WASM_LOAD_FAILED", `load ${text}: ${messageOf(cause)}`, { cause });
+    }
+    return compileBytes(bytes, text);
+  }
+  return fetchModule(text);
+}
+
+async function fetchModule(url: string): Promise<WebAssembly.Module> {
+  const failed = (why: string, cause?: unknown) => new KinopioError("WASM_LOAD_FAILED", `load ${url}: ${why}`, { cause });
+  let response: Response;
+  try {
+    response = await fetch(url, { credentials: "same-origin" });
+  } catch (cause) {
+    throw failed(`${messageOf(cause)} (not reachable, or refused by CORS or by the page's Content-Security-Policy)`, cause);
+  }
+  const type = response.headers.get("content-type") ?? "no content type";
+  if (!response.ok) throw failed(`status ${response.status}, ${type}`);
+  try {
+    if (/^application\/wasm\b/i.test(type) && typeof WebAssembly.compileStreaming === "function") {
+      return await WebAssembly.compileStreaming(response);
+    }
+    return await compileBytes(new Uint8Array(await response.arrayBuffer()), `${url}: status ${response.status}, ${type}`);
+  } catch (cause) {
+    if (cause instanceof KinopioError) throw cause;
+    throw failed(`status ${response.status}, ${type}: ${messageOf(cause)}`, cause);
+  }
+}
+
+async function compileBytes(source: BufferSource, origin: string): Promise<WebAssembly.Module> {
+  const bytes = ArrayBuffer.isView(source)
+    ? new Uint8Array(source.buffer, source.byteOffset, source.byteLength)
+    : new Uint8Array(source);
+  if (bytes.length < 8 || bytes[0] !== 0 || bytes[1] !== 0x61 || bytes[2] !== 0x73 || bytes[3] !== 0x6d) {
+    const start = new TextDecoder().decode(bytes.subarray(0, 40)).replace(/[^\x20-\x7e]+/g, " ").trim();
+    throw new KinopioError("WASM_LOAD_FAILED", `load ${origin}: this is no WebAssembly; it begins with ${JSON.stringify(start)}`);
+  }
+  try {
+    return await WebAssembly.compile(source);
+  } catch (cause) {
+    throw new KinopioError("WASM_LOAD_FAILED", `load ${origin}: ${messageOf(cause)}`, { cause });
+  }
+}
+
+/** The WebSocket class of this platform: the global one, else the `ws` package's. */
+export async function platformWebSocket(): Promise<WebSocketClass> {
+  if (typeof WebSocket === "function") return WebSocket as unknown as WebSocketClass;
+  try {
+    return await wsPackage();
+  } catch (cause) {
+    throw new KinopioError("CONNECT_FAILED", "there is no WebSocket here: install the package ws, or set the option WebSocket", { cause });
+  }
+}

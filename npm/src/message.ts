@@ -1,0 +1,75 @@
+import type { Payload } from "./codec.js";
+import { encode } from "./codec.js";
+import { KinopioError } from "./errors.js";
+import { packHeaders, type HeadersInput, type MessageHeaders } from "./headers.js";
+import type { Rows } from "./rows.js";
+import type { Session } from "./session.js";
+
+/** A message that arrived. Everything is decoded when it is asked for. */
+export class Message<T = any> {
+  #session: Session;
+  #rows: Rows;
+  #row: number;
+  #subject: string;
+  #value: unknown;
+  #decoded = false;
+  #raw: Uint8Array | undefined;
+  #headers: MessageHeaders | undefined;
+
+  /** @internal */
+  constructor(session: Session, rows: Rows, row: number, subject: string) {
+    this.#session = session;
+    this.#rows = rows;
+    this.#row = row;
+    this.#subject = subject;
+  }
+
+  /** The decoded payload. */
+  get data(): T {
+    if (!this.#decoded) {
+      this.#value = this.#rows.value(this.#row, this.#session.coding);
+      this.#decoded = true;
+    }
+    return this.#value as T;
+  }
+
+  /** Where the message was published. */
+  get subject(): string {
+    return this.#subject || this.#rows.subject(this.#row);
+  }
+
+  /** Where an answer is wanted, or "". */
+  get reply(): string {
+    return this.#rows.reply(this.#row);
+  }
+
+  /** The headers: names as they are written, each with its values. */
+  get headers(): MessageHeaders {
+    return (this.#headers ??= this.#rows.headers(this.#row));
+  }
+
+  /** The payload's bytes. */
+  get raw(): Uint8Array {
+    return (this.#raw ??= this.#rows.bytes(this.#row).slice());
+  }
+
+  /**
+   * Answers the message. Resolves when the answer was handed to the connection.
+   *
+   * @throws KinopioError NO_REPLY when no answer is wanted or one was given, INVALID_VALUE
+   */
+  respond(value?: unknown, options: { headers?: HeadersInput } = {}): Promise<void> {
+    try {
+      return this.answer(encode(value, this.#session.coding), packHeaders(options.headers));
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /** @internal */
+  answer(data: Payload, headers?: Uint8Array): Promise<void> {
+    const id = this.#rows.aux(this.#row);
+    if (id === 0) return Promise.reject(new KinopioError("NO_REPLY", `message on ${this.subject} wants no answer`));
+    return this.#session.respond(id, data, headers);
+  }
+}

@@ -1,0 +1,32 @@
+import { KinopioError } from "./errors.js";
+
+// The same rules as checkName in hub/names.go; hub/testdata/vectors.json holds both to it.
+const refused = /[\p{White_Space}\p{Cc}\p{Cs}*>\uFFFD]/u;
+
+/**
+ * Refuses what cannot be part of a subject: empty parts, white space, control characters,
+ * and the wildcards unless allowed.
+ *
+ * @throws KinopioError INVALID_NAME, naming the part
+ */
+export function checkName(name: string, wildcards: boolean): void {
+  const bad = (why: string) => new KinopioError("INVALID_NAME", `invalid name: ${JSON.stringify(name)} ${why}`);
+  if (typeof name !== "string") throw new KinopioError("INVALID_NAME", `invalid name: want a string, not ${typeof name}`);
+  if (name === "") throw bad("is empty");
+  const parts = name.split(".");
+  parts.forEach((part, i) => {
+    if (part === "") throw bad("has an empty part between its dots");
+    if (part === "*" || part === ">") {
+      if (!wildcards) throw bad(`has the wildcard ${JSON.stringify(part)}, which is for subscribing only`);
+      if (part === ">" && i !== parts.length - 1) throw bad('has a ">" that is not at the end');
+      return;
+    }
+    const found = refused.exec(part);
+    if (found) throw bad(`has the character ${JSON.stringify(found[0])} in the part ${JSON.stringify(part)}`);
+  });
+}
+
+/** Whether a valid subject stands for many. */
+export function isWildcard(subject: string): boolean {
+  return /(^|\.)[*>](\.|$)/.test(subject);
+}

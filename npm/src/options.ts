@@ -1,0 +1,250 @@
+import type { Codec } from "./codec.js";
+import { KinopioError } from "./errors.js";
+import { nearest } from "./nearest.js";
+import type { WebSocketClass } from "./sockets.js";
+
+/** How to look for the leaf on the LAN. */
+export interface DiscoveryOptions {
+  /** Looks for a leaf. Default false. */
+  enabled?: boolean;
+  /** Where the leaf's manifest is. Default: the page's origin + /.well-known/kinopio-leader.json. */
+  manifestUrl?: string;
+  /** Goes on looking after the first time. Default true. */
+  backgroundLocalProbe?: boolean;
+  /** Bounds fetching the manifest and, apart, connecting to the leaf. Default 1500 ms. */
+  localSwitchTimeoutMs?: number;
+  /** Time between two looks at the manifest. Default 5000 ms. */
+  cacheTtlMs?: number;
+}
+
+/** The options of a hub. Times are in milliseconds. */
+export interface KinopioOptions {
+  /** The servers' URLs, ws:// or wss://. Unset: two public demo servers, with a warning. */
+  servers?: string[];
+  /** Logs readable lines to the console, or to the function. Default false. */
+  debug?: boolean | ((line: string) => void);
+  /** Keeps the hub's own messages from its own subscriptions. Default false. */
+  noEcho?: boolean;
+  /** How several servers are ordered before connecting. Default "latency". */
+  serverSelectionMode?: "ordered" | "random" | "latency";
+  /** Legacy: true is "ordered", false is "random"; without effect beside serverSelectionMode. */
+  noRandomize?: boolean;
+  /** Rounds of attempts after a lost connection. Default -1: without end. */
+  maxReconnectAttempts?: number;
+  /** Goes on trying when the first connection fails. Default true. */
+  waitOnFirstConnect?: boolean;
+  /** Bounds one attempt to connect. Default 5000. */
+  reconnectTimeout?: number;
+  /** Least time between two attempts on one server. Default 500. */
+  reconnectTimeWait?: number;
+  /** Time between two pings. Default 3000. */
+  pingInterval?: number;
+  /** Unanswered pings after which a connection is given up. Default 3. */
+  maxPingOut?: number;
+  /** Bounds operations: a request, a publish that waits for a connection, a flush. Default 3000. */
+  timeout?: number;
+  /** Interval of health reports. Default 5000. */
+  healthReport?: number;
+  /** Connects as soon as the hub is made. Default true; otherwise call `connect()`. */
+  autoConnect?: boolean;
+  /** Tries again when connecting failed. Default true. */
+  autoRetry?: boolean;
+  /** First delay between rounds in which no server could be reached. Default 1000. */
+  retryDelay?: number;
+  /** Growth of that delay. Default 1.5. */
+  retryBackoffFactor?: number;
+  /** Bound of that delay. Default 30000. */
+  maxRetryDelay?: number;
+  /** Bytes that may wait while there is no connection. Default 8 MiB. */
+  pendingLimitBytes?: number;
+  /** The leaf on the LAN. */
+  discovery?: DiscoveryOptions;
+  /** Replaces JSON for values other than null, bytes and strings. */
+  codec?: Codec;
+  /** Given to JSON.stringify. */
+  jsonReplacer?: (this: any, key: string, value: any) => any;
+  /** Given to JSON.parse. */
+  jsonReviver?: (this: any, key: string, value: any) => any;
+  /** The client's name in the servers' monitoring. Default "kinopio-hub". */
+  name?: string;
+  /** Where kinopio-hub.wasm is. Default: beside the script. */
+  wasmUrl?: string | URL;
+  /** The compiled module, or its bytes, instead of a URL. */
+  wasmModule?: WebAssembly.Module | BufferSource;
+  /** The WebSocket class. Default: the platform's, in Node without one that of the package `ws`. */
+  WebSocket?: WebSocketClass;
+}
+
+interface Rule {
+  want: string;
+  ok(value: any): boolean;
+}
+
+const isNumber = (value: any): boolean => typeof value === "number" && Number.isFinite(value);
+const boolean: Rule = { want: "true or false", ok: (v) => typeof v === "boolean" };
+const text: Rule = { want: "a string", ok: (v) => typeof v === "string" && v !== "" };
+const positive: Rule = { want: "milliseconds, more than 0", ok: (v) => isNumber(v) && v > 0 };
+const delay: Rule = { want: "milliseconds, 0 or more", ok: (v) => isNumber(v) && v >= 0 };
+const count: Rule = { want: "a whole number from 1", ok: (v) => Number.isInteger(v) && v >= 1 };
+const fn: Rule = { want: "a function", ok: (v) => typeof v === "function" };
+
+const rules: Record<keyof KinopioOptions, Rule> = {
+  servers: {
+    want: 'an array of at least one URL such as "wss://host:443"; leave it out for the public demo servers',
+    ok: (v) => Array.isArray(v) && v.length > 0,
+  },
+  debug: { want: "true, false or a function", ok: (v) => typeof v === "boolean" || typeof v === "function" },
+  noEcho: boolean,
+  serverSelectionMode: { want: '"ordered", "random" or "latency"', ok: (v) => ["ordered", "random", "latency"].includes(v) },
+  noRandomize: boolean,
+  maxReconnectAttempts: { want: "a whole number; -1 for no end", ok: (v) => Number.isInteger(v) && v >= -1 },
+  waitOnFirstConnect: boolean,
+  reconnectTimeout: positive,
+  reconnectTimeWait: delay,
+  pingInterval: positive,
+  maxPingOut: count,
+  timeout: positive,
+  healthReport: delay,
+  autoConnect: boolean,
+  autoRetry: boolean,
+  retryDelay: delay,
+  retryBackoffFactor: { want: "a number from 1", ok: (v) => isNumber(v) && v >= 1 },
+  maxRetryDelay: positive,
+  pendingLimitBytes: count,
+  discovery: { want: "an object", ok: (v) => typeof v === "object" && v !== null && !Array.isArray(v) },
+  codec: {
+    want: "an object with the functions encode and decode",
+    ok: (v) => typeof v?.encode === "function" && typeof v?.decode === "function",
+  },
+  jsonReplacer: fn,
+  jsonReviver: fn,
+  name: text,
+  wasmUrl: { want: "a URL", ok: (v) => (typeof v === "string" && v !== "") || v instanceof URL },
+  wasmModule: {
+    want: "a WebAssembly.Module or its bytes",
+    ok: (v) => v instanceof WebAssembly.Module || v instanceof ArrayBuffer || ArrayBuffer.isView(v),
+  },
+  WebSocket: { want: "a WebSocket class", ok: (v) => typeof v === "function" },
+};
+
+const discoveryRules: Record<keyof DiscoveryOptions, Rule> = {
+  enabled: boolean,
+  manifestUrl: text,
+  backgroundLocalProbe: boolean,
+  localSwitchTimeoutMs: positive,
+  cacheTtlMs: positive,
+};
+
+/** The names of all options, for the documentation's test. */
+export const optionNames: readonly string[] = Object.keys(rules);
+
+/** What `open` in wasm/open.go reads: options under hub.Config's names, unset ones left out. */
+export type HubConfig = Record<string, unknown>;
+
+/**
+ * Checks options and returns what the module needs of them.
+ *
+ * @throws KinopioError INVALID_CONFIG: the field, the value, and what would be right
+ */
+export function toConfig(options: KinopioOptions): HubConfig {
+  check("", options, rules);
+  const servers = options.servers?.map(checkServer);
+  const discovery = options.discovery ?? {};
+  if (options.discovery) check("discovery.", discovery, discoveryRules);
+  const legacy = options.noRandomize === undefined ? undefined : options.noRandomize ? "ordered" : "random";
+  const config: HubConfig = {
+    servers,
+    selection: options.serverSelectionMode ?? legacy,
+    name: options.name,
+    noEcho: options.noEcho,
+    manualConnect: not(options.autoConnect),
+    failFast: not(options.waitOnFirstConnect),
+    noRetry: not(options.autoRetry) || options.maxReconnectAttempts === 0 || undefined,
+    maxReconnects: options.maxReconnectAttempts,
+    reconnectTimeout: options.reconnectTimeout,
+    reconnectWait: least(options.reconnectTimeWait),
+    retryDelay: least(options.retryDelay),
+    retryFactor: options.retryBackoffFactor,
+    maxRetryDelay: options.maxRetryDelay,
+    pingInterval: options.pingInterval,
+    maxPingOut: options.maxPingOut,
+    timeout: options.timeout,
+    pendingLimit: options.pendingLimitBytes,
+    debug: options.debug ? true : undefined,
+    discovery: discovery.enabled,
+    manifestUrl: discovery.enabled ? manifestUrl(discovery.manifestUrl) : undefined,
+    noBackgroundProbe: not(discovery.backgroundLocalProbe),
+    switchTimeout: discovery.localSwitchTimeoutMs,
+    cacheTtl: discovery.cacheTtlMs,
+  };
+  return config;
+}
+
+function check(path: string, given: object, known: Record<string, Rule>): void {
+  if (typeof given !== "object" || given === null || Array.isArray(given)) throw invalid("options", given, "an object");
+  for (const [name, value] of Object.entries(given)) {
+    if (!Object.hasOwn(known, name)) {
+      const hint = nearest(name, Object.keys(known));
+      throw new KinopioError("INVALID_CONFIG", `invalid configuration: unknown option ${path}${name}${hint ? `: did you mean ${path}${hint}?` : ""}`);
+    }
+    const rule = known[name]!;
+    if (value !== undefined && !rule.ok(value)) throw invalid(path + name, value, rule.want);
+  }
+}
+
+function checkServer(server: unknown, i: number): string {
+  const field = `servers[${i}]`;
+  const want = 'a URL such as "wss://host:443" (ws or wss: this is what browsers speak)';
+  if (typeof server !== "string") throw invalid(field, server, want);
+  let url: URL;
+  try {
+    url = new URL(server.trim());
+  } catch {
+    throw invalid(field, server.replace(/\/\/.*@/, "//…@"), want);
+  }
+  if (!/^wss?:$/.test(url.protocol) || url.hostname === "") throw invalid(field, redact(url), want);
+  return server.trim();
+}
+
+function manifestUrl(given: string | undefined): string {
+  const page = typeof location === "object" && /^https?:/.test(location.href) ? location.href : undefined;
+  const want = 'an http or https URL such as "https://app.example.com/.well-known/kinopio-leader.json"';
+  if (given === undefined && page === undefined) throw invalid("discovery.manifestUrl", given, `${want}: only a page has a default`);
+  let url: URL;
+  try {
+    url = new URL(given ?? "/.well-known/kinopio-leader.json", page);
+  } catch {
+    throw invalid("discovery.manifestUrl", given, want);
+  }
+  if (!/^https?:$/.test(url.protocol)) throw invalid("discovery.manifestUrl", redact(url), want);
+  return url.href;
+}
+
+function redact(url: URL): string {
+  const shown = new URL(url.href);
+  if (shown.username || shown.password) shown.username = shown.password = "";
+  return shown.href;
+}
+
+function invalid(field: string, value: unknown, want: string): KinopioError {
+  return new KinopioError("INVALID_CONFIG", `invalid configuration: ${field} = ${show(value)}: want ${want}`);
+}
+
+function show(value: unknown): string {
+  if (typeof value === "function") return "a function";
+  try {
+    return JSON.stringify(value) ?? String(value);
+  } catch {
+    return String(value);
+  }
+}
+
+/** The negation of an option that is set. */
+function not(value: boolean | undefined): boolean | undefined {
+  return value === undefined ? undefined : !value;
+}
+
+/** In Go 0 stands for the default, so no delay is a very small one. */
+function least(ms: number | undefined): number | undefined {
+  return ms === undefined ? undefined : Math.max(ms, 0.001);
+}

@@ -1,0 +1,228 @@
+import { loadGo, type Go } from "virtual:wasm-exec";
+import { KinopioError } from "./errors.js";
+import { makeFileSystem, makeScope } from "./go-scope.js";
+import { Row, Rows } from "./rows.js";
+import { Sockets, type WebSocketClass } from "./sockets.js";
+import { GoTimers } from "./timers.js";
+
+/** The exports of wasm/exports.go. Addresses are numbers; none of them waits. */
+export interface Exports {
+  mem: WebAssembly.Memory;
+  kinopio_buffer(n: number): number;
+  kinopio_call(hub: number, n: number): void;
+  kinopio_dispose(hub: number): void;
+  kinopio_refresh(hub: number): void;
+  kinopio_take(): number;
+  kinopio_debug(): number;
+  kinopio_ws_opened(id: number): void;
+  kinopio_ws_room(id: number, n: number): number;
+  kinopio_ws_commit(id: number, n: number): void;
+  kinopio_ws_drained(id: number): void;
+  kinopio_ws_ended(id: number, how: number, n: number): void;
+}
+
+/** One hub's end of the runtime. */
+export interface Client {
+  /** The class that opens its sockets. */
+  readonly WebSocket: WebSocketClass;
+  /** Rows for it, in order; never called while Go runs. */
+  receive(rows: Rows): void;
+  /** The module has ended. */
+  crashed(error: KinopioError): void;
+}
+
+/** What the module holds, for tests and the curious. */
+export interface Alive {
+  goroutines: number;
+  hubs: number;
+  sockets: number;
+  subscriptions: number;
+  requests: number;
+  answers: number;
+  batches: number;
+  unacked: number;
+  pending: number;
+  heapBytes: number;
+  /** WebSockets that are not closed, as JavaScript sees it. */
+  webSockets: number;
+}
+
+/**
+ * One instance of the Go module, shared by all hubs of a page.
+ *
+ * Go runs only inside {@link enter} (and when a timer or a promise of its own wakes it), each
+ * time until every goroutine waits. Then what it has for the hubs is copied, and when no Go
+ * frame is left on the stack the hubs get it: user code never runs inside Go.
+ */
+export class Runtime {
+  #go: Go;
+  #exports!: Exports;
+  #depth = 0;
+  #draining = false;
+  #inbox: { hub: number; rows: Rows }[] = [];
+  #clients = new Map<number, Client>();
+  #serial = 0;
+  #timers: GoTimers;
+  #sockets: Sockets;
+  #crash: KinopioError | undefined;
+  #lastLines: string[] = [];
+
+  private constructor() {
+    const fs = makeFileSystem((line) => {
+      this.#lastLines = [...this.#lastLines.slice(-19), line];
+    });
+    this.#go = new (loadGo(makeScope(fs), fs))();
+    this.#timers = new GoTimers(this.#go);
+    this.#sockets = new Sockets(this, (hub) => this.#clients.get(hub)?.WebSocket);
+    this.#go.importObject["kinopio"] = this.#sockets.imports();
+    const resume = this.#go._resume.bind(this.#go);
+    // Whoever resumes Go (we, a timer, a promise that Go waits for) comes through here.
+    this.#go._resume = () => this.#run(resume);
+    this.#go.exit = (code) => this.#exited(code);
+  }
+
+  /** Instantiates the module and starts Go. */
+  static async start(module: WebAssembly.Module): Promise<Runtime> {
+    const runtime = new Runtime();
+    const instance = await WebAssembly.instantiate(module, runtime.#go.importObject);
+    runtime.#exports = instance.exports as unknown as Exports;
+    if (typeof runtime.#exports.kinopio_take !== "function") {
+      throw new KinopioError("WASM_LOAD_FAILED", "the .wasm is not the one of this package: it lacks the export kinopio_take");
+    }
+    runtime.#run(() => void runtime.#go.run(instance));
+    return runtime;
+  }
+
+  /** Why the module has ended, if it has. */
+  get crash(): KinopioError | undefined {
+    return this.#crash;
+  }
+
+  get memory(): ArrayBuffer {
+    return this.#exports.mem.buffer as ArrayBuffer;
+  }
+
+  /** Adds a hub and returns its number. */
+  attach(client: Client): number {
+    const hub = ++this.#serial;
+    this.#clients.set(hub, client);
+    this.#timers.ref(true);
+    return hub;
+  }
+
+  /** Hands a batch of ops to a hub. */
+  call(hub: number, batch: Uint8Array): void {
+    this.enter((go) => {
+      const at = go.kinopio_buffer(batch.length) >>> 0; // first: it may replace this.memory
+      new Uint8Array(this.memory, at, batch.length).set(batch);
+      go.kinopio_call(hub, batch.length);
+    });
+  }
+
+  /** Ends a hub; its last row is Row.closed. */
+  dispose(hub: number): void {
+    this.enter((go) => go.kinopio_dispose(hub));
+  }
+
+  /** Asks for a hub's status and hands it over before it returns, if Go is not running. */
+  refresh(hub: number): void {
+    if (this.#depth > 0 || this.#crash) return;
+    this.enter((go) => go.kinopio_refresh(hub));
+    for (const entry of this.#inbox) {
+      if (entry.hub !== hub) continue;
+      for (let i = 0; i < entry.rows.length; i++) {
+        if (entry.rows.kind(i) === Row.state && entry.rows.aux(i) === 0) this.#clients.get(hub)?.receive(entry.rows);
+      }
+    }
+  }
+
+  /** What is alive in the module. */
+  alive(): Alive {
+    const at = this.#exports.kinopio_debug() >>> 0;
+    const [address, length] = new Uint32Array(this.memory, at, 2) as unknown as [number, number];
+    const text = new TextDecoder().decode(new Uint8Array(this.memory, address, length));
+    return { ...JSON.parse(text), webSockets: this.#sockets.open };
+  }
+
+  /** Calls exports, lets Go run until it rests, and hands over what it had to say. */
+  enter(use: (go: Exports) => void): void {
+    if (this.#crash) return;
+    if (this.#depth > 0) {
+      // Called from an import, below which Go frames wait: afterwards, then.
+      queueMicrotask(() => this.enter(use));
+      return;
+    }
+    this.#depth++;
+    try {
+      use(this.#exports);
+    } finally {
+      this.#depth--;
+    }
+    this.#go._resume();
+  }
+
+  #run(resume: () => void): void {
+    if (this.#crash) return;
+    this.#depth++;
+    try {
+      resume();
+    } catch (cause) {
+      this.#exited(2, cause);
+    } finally {
+      this.#depth--;
+    }
+    if (this.#depth > 0) return;
+    if (!this.#crash) this.#take();
+    this.#drain();
+  }
+
+  /** Copies what Go has for the hubs. */
+  #take(): void {
+    for (;;) {
+      const at = this.#exports.kinopio_take() >>> 0;
+      if (at === 0) return;
+      const memory = this.memory;
+      const [hub, count, rows, data, dataLength, meta, metaLength] = new Uint32Array(memory, at, 7) as unknown as number[];
+      if (count === 0) continue;
+      this.#inbox.push({
+        hub: hub!,
+        rows: new Rows(
+          new Uint32Array(memory, rows!, count! * 8).slice(),
+          new Uint8Array(memory, data!, dataLength!).slice(),
+          new Uint8Array(memory, meta!, metaLength!).slice(),
+        ),
+      });
+    }
+  }
+
+  #drain(): void {
+    if (this.#draining) return; // an outer call goes on with it
+    this.#draining = true;
+    try {
+      for (let i = 0; i < this.#inbox.length; i++) {
+        const { hub, rows } = this.#inbox[i]!;
+        this.#clients.get(hub)?.receive(rows);
+        if (rows.kind(rows.length - 1) === Row.closed) this.#detach(hub);
+      }
+    } finally {
+      this.#inbox = [];
+      this.#draining = false;
+    }
+  }
+
+  #detach(hub: number): void {
+    this.#clients.delete(hub);
+    if (this.#clients.size === 0) this.#timers.ref(false);
+  }
+
+  #exited(code: number, cause?: unknown): void {
+    if (this.#crash) return;
+    const lines = this.#lastLines.join("\n");
+    this.#crash = new KinopioError("WASM_CRASHED", `the module has ended with code ${code}${lines && `:\n${lines}`}`, { cause });
+    this.#timers.stop();
+    this.#sockets.closeAll();
+    const clients = [...this.#clients.values()];
+    this.#clients.clear();
+    queueMicrotask(() => clients.forEach((client) => client.crashed(this.#crash!)));
+  }
+}

@@ -1,0 +1,55 @@
+import type { HubCore } from "./core.js";
+import { checkName } from "./names.js";
+import { withChildren } from "./properties.js";
+import type { Variable } from "./variable.js";
+
+/** What scopes have by themselves; every other property is a variable. */
+export class ScopeBase {
+  readonly #core: HubCore;
+  readonly #children = new Map<string, Scope>();
+
+  /** The scope's name; those of nested scopes have dots. */
+  readonly name: string;
+
+  /** @internal */
+  constructor(core: HubCore, name: string) {
+    this.#core = core;
+    this.name = name;
+    // Methods are used through a proxy, on which private fields cannot be reached.
+    this.getScope = this.getScope.bind(this);
+    this.getVariable = this.getVariable.bind(this);
+  }
+
+  /**
+   * The scope `<this>.<name>`.
+   * @throws KinopioError INVALID_NAME
+   */
+  getScope(name: string): Scope {
+    let scope = this.#children.get(name);
+    if (!scope) this.#children.set(name, (scope = makeScope(this.#core, join(this.name, name))));
+    return scope;
+  }
+
+  /**
+   * The variable `<this>.<name>`, always the same object. Wildcards are for subscribing.
+   * @throws KinopioError INVALID_NAME
+   */
+  getVariable<T = any>(name: string): Variable<T> {
+    return this.#core.variable(join(this.name, name)) as Variable<T>;
+  }
+}
+
+/** A group of variables: `scope.battery` is `scope.getVariable("battery")`. */
+export type Scope = ScopeBase & { readonly [variable: string]: Variable<any> };
+
+/** @internal */
+export function makeScope(core: HubCore, name: string): Scope {
+  checkName(name, true);
+  const scope = new ScopeBase(core, name);
+  return withChildren(scope, (variable) => scope.getVariable(variable), name) as Scope;
+}
+
+function join(scope: string, name: string): string {
+  checkName(name, true);
+  return `${scope}.${name}`;
+}

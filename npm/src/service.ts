@@ -1,0 +1,133 @@
+import { encode, type Coding, type Payload } from "./codec.js";
+import { defer } from "./deferred.js";
+import { KinopioError, messageOf } from "./errors.js";
+import { packHeaders } from "./headers.js";
+import type { Message } from "./message.js";
+
+/** Answers a request: what it returns is the answer, undefined the empty one. */
+export type Handler<T = any, R = any> = (data: T, message: Message<T>) => R | Promise<R>;
+
+/** Options of a service. */
+export interface ServeOptions {
+  /** The queue group that shares the requests. Default `<subject>.service`. */
+  queue?: string;
+  /** Requests that are handled at a time. Default 64. */
+  concurrency?: number;
+}
+
+/** A function that others can call. It lives until it is unsubscribed. */
+export class Service<T = any> {
+  #handler: Handler<T>;
+  #coding: Coding;
+  #concurrency: number;
+  #report: (error: KinopioError) => void;
+  #leave: () => void;
+  #running = 0;
+  #waiting: Message<T>[] = [];
+  #over = false;
+  #closed = defer<void>();
+
+  /** What it serves. */
+  readonly subject: string;
+
+  /** @internal */
+  constructor(
+    subject: string,
+    handler: Handler<T>,
+    coding: Coding,
+    concurrency: number,
+    report: (error: KinopioError) => void,
+    leave: () => void,
+  ) {
+    this.subject = subject;
+    this.#handler = handler;
+    this.#coding = coding;
+    this.#concurrency = concurrency;
+    this.#report = report;
+    this.#leave = leave;
+  }
+
+  /** Resolves when the service has ended and every request that it took is answered. */
+  get closed(): Promise<void> {
+    return this.#closed.promise;
+  }
+
+  /** Takes no more requests; those that it has are answered. */
+  unsubscribe(): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#leave();
+    if (this.#running === 0) this.#closed.resolve();
+  }
+
+  /** @internal the hub is gone: nothing can be answered */
+  abandon(): void {
+    this.#waiting = [];
+    this.unsubscribe();
+    this.#closed.resolve();
+  }
+
+  /** @internal */
+  deliver(message: Message<T>): void {
+    if (this.#running >= this.#concurrency) this.#waiting.push(message);
+    else void this.#run(message);
+  }
+
+  async #run(message: Message<T>): Promise<void> {
+    this.#running++;
+    try {
+      await this.#answer(message);
+    } finally {
+      this.#running--;
+      const next = this.#waiting.shift();
+      if (next) void this.#run(next);
+      else if (this.#over && this.#running === 0) this.#closed.resolve();
+    }
+  }
+
+  async #answer(message: Message<T>): Promise<void> {
+    let answer: Payload;
+    try {
+      answer = encode(await this.#handler(message.data, message), this.#coding);
+    } catch (thrown) {
+      // The requester gets to know; but of a value that cannot be sent, so should who returned it.
+      if (thrown instanceof KinopioError && thrown.code === "INVALID_VALUE") this.#failed(thrown);
+      return this.#answerError(message, thrown);
+    }
+    if (message.reply === "") return; // published, not requested
+    try {
+      await message.answer(answer);
+    } catch (thrown) {
+      this.#failed(thrown);
+      if ((thrown as KinopioError).code === "MESSAGE_TOO_LARGE") await this.#answerError(message, thrown);
+    }
+  }
+
+  async #answerError(message: Message<T>, thrown: unknown): Promise<void> {
+    if (message.reply === "") return;
+    try {
+      await message.answer(...errorReply(thrown));
+    } catch (cause) {
+      this.#failed(cause);
+    }
+  }
+
+  #failed(cause: unknown): void {
+    const code = (cause as KinopioError).code;
+    if (code === "DISPOSED") return;
+    this.#report(new KinopioError(code ?? "UNKNOWN", `service ${this.subject}: ${messageOf(cause)}`, { cause }));
+  }
+}
+
+/** The reply of a handler that threw: JSON, and the headers of NATS's service convention. */
+export function errorReply(thrown: unknown): [data: string, headers: Uint8Array] {
+  const message = messageOf(thrown);
+  const { serviceCode, code } = (thrown ?? {}) as { serviceCode?: string; code?: unknown };
+  return [
+    JSON.stringify({ error: true, message }),
+    packHeaders({
+      "Nats-Service-Error": message.replace(/\p{Cc}/gu, " "),
+      "Nats-Service-Error-Code": serviceCode ?? (typeof code === "number" ? String(code) : "500"),
+    })!,
+  ];
+}

@@ -1,0 +1,505 @@
+import type { Coding, Payload } from "./codec.js";
+import { defer, type Deferred } from "./deferred.js";
+import { KinopioError, messageOf } from "./errors.js";
+import { loadRuntime, platformWebSocket, type WasmSource } from "./load.js";
+import { Command, Op, OpWriter, SubscribeFlag } from "./ops.js";
+import type { HubConfig } from "./options.js";
+import { Row, type Rows } from "./rows.js";
+import type { Client, Runtime } from "./runtime.js";
+import type { WebSocketClass } from "./sockets.js";
+
+/** Where a hub stands between its program and the servers. */
+export type HubState = "disconnected" | "connecting" | "connected" | "error";
+
+/** What a hub knows of itself at a moment. */
+export interface HubStatus {
+  state: HubState;
+  /** The server's URL without credentials, "" without a connection. */
+  server: string;
+  /** How the server became known: "configured" or "leaf"; "" without a connection. */
+  via: string;
+  /** Round trip when the connection was made, in milliseconds. */
+  rttMs: number;
+  /** The largest message that the server takes, in bytes; 0 without a connection. */
+  maxPayload: number;
+  /** Planned changes of server that were made. */
+  moves: number;
+  /** Connections after a loss. */
+  reconnects: number;
+  /** Subscriptions on the wire. */
+  subscriptions: number;
+  /** Bytes that wait for a connection. */
+  pendingBytes: number;
+  /** Why the last attempt to connect or move failed. */
+  lastError: KinopioError | null;
+}
+
+/** A change of server, or the failure of one. */
+export interface Move {
+  /** URLs without credentials; `from` is "" for the first connection. */
+  from: string;
+  to: string;
+  /** How `to` became known: "configured" or "leaf". */
+  via: string;
+  /** Such as "connect", "reconnect", "leaf found", "leaf lost", "server leaving", "requested". */
+  reason: string;
+  /** The old connection was alive: nothing was lost, repeated or reordered. */
+  planned: boolean;
+  /** The whole change, and the part of it in which messages were held back, in milliseconds. */
+  tookMs: number;
+  heldMs: number;
+  /** Why the hub stayed where it was. */
+  error: KinopioError | null;
+}
+
+/** What a session tells its hub. */
+export interface Listener {
+  state(state: HubState): void;
+  move(move: Move): void;
+  error(error: KinopioError): void;
+  log(level: "debug" | "info" | "warn" | "error", line: string): void;
+}
+
+/** Takes a subscription's messages: row `row` of `rows`. */
+export type Sink = (rows: Rows, row: number) => void;
+
+/** An answer to a request. */
+export interface Reply {
+  rows: Rows;
+  row: number;
+}
+
+/** How a session is set up. */
+export interface Setup extends Coding {
+  config: HubConfig;
+  source: WasmSource;
+  WebSocket?: WebSocketClass;
+  pendingLimit: number;
+}
+
+const flushAt = 32 << 10; // bytes of ops that are handed over without waiting for the microtask
+const large = 64 << 10; // characters or bytes from which a message travels in a batch of its own
+
+/** Messages that are sent together, all or none. */
+interface Batch extends Deferred<void> {
+  id: number;
+  at: number; // position of its count
+  count: number;
+  bytes: number;
+}
+
+/**
+ * One hub's side of the bridge: turns calls into ops, and rows into settled promises and
+ * calls of sinks. Ops wait here until the module has been loaded.
+ */
+export class Session implements Client {
+  WebSocket!: WebSocketClass;
+  readonly coding: Coding;
+  #setup: Setup;
+  #listener: Listener;
+  #runtime: Runtime | undefined;
+  #hub = 0;
+  #ops = new OpWriter();
+  #scheduled = false;
+  #dead: KinopioError | undefined;
+  #ended = defer<void>();
+  #status: HubStatus;
+  #subjects = new Map<string, number>();
+  #serial = 0;
+  #batchSerial = 0; // apart, so that acks come in runs
+  #batch: Batch | undefined;
+  #batches = new Map<number, Batch>();
+  #unsettled = 0; // bytes
+  #sinks = new Map<number, Sink>();
+  #readies = new Map<number, Deferred<void>>();
+  #requests = new Map<number, Deferred<Reply>>();
+  #commands = new Map<number, Deferred<void>>();
+
+  constructor(setup: Setup, listener: Listener) {
+    this.#setup = setup;
+    this.coding = setup;
+    this.#listener = listener;
+    this.#status = {
+      state: setup.config.manualConnect ? "disconnected" : "connecting",
+      server: "", via: "", rttMs: 0, maxPayload: 0, moves: 0, reconnects: 0,
+      subscriptions: 0, pendingBytes: 0, lastError: null,
+    };
+    this.#ops.word(Op.open);
+    this.#ops.text(JSON.stringify(setup.config));
+    this.#load();
+  }
+
+  get state(): HubState {
+    return this.#status.state;
+  }
+
+  /** Why nothing works any more, if so. */
+  get dead(): KinopioError | undefined {
+    return this.#dead;
+  }
+
+  get status(): HubStatus {
+    if (this.#runtime && !this.#dead) this.#runtime.refresh(this.#hub);
+    return { ...this.#status };
+  }
+
+  /** Sends a message; the promise is shared by all that travel together. */
+  publish(subject: string, data: Payload, headers?: Uint8Array, reply = ""): Promise<void> {
+    if (this.#dead) return Promise.reject(this.#dead);
+    const ref = this.#subject(subject);
+    const alone = data.length > large;
+    if (alone) this.#closeBatch();
+    const batch = (this.#batch ??= this.#openBatch());
+    const before = this.#ops.length;
+    const size = this.#ops.message(ref, headers, reply, data);
+    const refused = this.#refuse(subject, size);
+    if (refused) {
+      this.#ops.length = before;
+      return Promise.reject(refused);
+    }
+    batch.count++;
+    batch.bytes += size;
+    this.#unsettled += size;
+    if (alone) this.#closeBatch();
+    this.#schedule(alone);
+    return batch.promise;
+  }
+
+  /** Answers a message; subject, headers and bytes as for publish. */
+  respond(answer: number, data: Payload, headers?: Uint8Array): Promise<void> {
+    if (this.#dead) return Promise.reject(this.#dead);
+    this.#closeBatch();
+    const before = this.#ops.length;
+    const batch = this.#newBatch();
+    this.#ops.word(Op.respond);
+    this.#ops.word(batch.id);
+    this.#ops.word(answer);
+    batch.bytes = this.#ops.message(0, headers, "", data);
+    const refused = this.#tooLarge("an answer", batch.bytes);
+    if (refused) {
+      this.#ops.length = before;
+      this.#batches.delete(batch.id);
+      return Promise.reject(refused);
+    }
+    this.#unsettled += batch.bytes;
+    this.#schedule(data.length > large);
+    return batch.promise;
+  }
+
+  /**
+   * Subscribes on the wire. `ready` resolves when the server has it.
+   * @param max messages after which the server ends it; 0: none
+   */
+  subscribe(subject: string, sink: Sink, options: { queue?: string; max?: number; wildcard?: boolean; serve?: boolean } = {}): { id: number; ready: Promise<void> } {
+    if (this.#dead) return { id: 0, ready: silent(Promise.reject(this.#dead)) };
+    const id = ++this.#serial;
+    const ready = defer<void>();
+    silent(ready.promise);
+    this.#sinks.set(id, sink);
+    this.#readies.set(id, ready);
+    const ref = this.#subject(subject);
+    this.#closeBatch();
+    this.#ops.word(Op.subscribe);
+    this.#ops.word(id);
+    this.#ops.word(ref);
+    this.#ops.word(SubscribeFlag.ready | (options.wildcard ? SubscribeFlag.subject : 0) | (options.serve ? SubscribeFlag.serve : 0));
+    this.#ops.word(options.max ?? 0);
+    this.#ops.text(options.queue ?? "");
+    this.#schedule();
+    return { id, ready: ready.promise };
+  }
+
+  unsubscribe(id: number): void {
+    if (!this.#sinks.delete(id)) return;
+    this.#readies.get(id)?.resolve();
+    this.#readies.delete(id);
+    if (this.#dead) return;
+    this.#closeBatch();
+    this.#ops.word(Op.unsubscribe);
+    this.#ops.word(id);
+    this.#schedule();
+  }
+
+  /** Sends a request; `timeout` in milliseconds. Aborting rejects with the signal's reason. */
+  request(subject: string, data: Payload, timeout: number, headers?: Uint8Array, signal?: AbortSignal): Promise<Reply> {
+    if (this.#dead) return Promise.reject(this.#dead);
+    if (signal?.aborted) return Promise.reject(signal.reason);
+    const id = ++this.#serial;
+    const waiting = defer<Reply>();
+    const ref = this.#subject(subject);
+    this.#closeBatch();
+    const before = this.#ops.length;
+    this.#ops.word(Op.request);
+    this.#ops.word(id);
+    this.#ops.word(Math.max(1, Math.min(timeout, 0x7fffffff)));
+    const size = this.#ops.message(ref, headers, "", data);
+    const refused = this.#refuse(subject, size);
+    if (refused) {
+      this.#ops.length = before;
+      return Promise.reject(refused);
+    }
+    this.#requests.set(id, waiting);
+    this.#schedule(data.length > large);
+    if (signal) {
+      const abort = () => {
+        if (!this.#requests.delete(id)) return;
+        waiting.reject(signal.reason);
+        this.#closeBatch();
+        this.#ops.word(Op.cancel);
+        this.#ops.word(id);
+        this.#schedule();
+      };
+      signal.addEventListener("abort", abort, { once: true });
+      silent(waiting.promise.finally(() => signal.removeEventListener("abort", abort)));
+    }
+    return waiting.promise;
+  }
+
+  /** Runs a command of the hub; `timeout` in milliseconds, 0 for none. */
+  command(command: keyof typeof Command, timeout = 0): Promise<void> {
+    if (this.#dead) return Promise.reject(this.#dead);
+    const id = ++this.#serial;
+    const waiting = defer<void>();
+    this.#commands.set(id, waiting);
+    this.#closeBatch();
+    this.#ops.word(Op.command);
+    this.#ops.word(id);
+    this.#ops.word(Command[command]);
+    this.#ops.word(Math.min(timeout, 0x7fffffff));
+    this.#schedule();
+    return waiting.promise;
+  }
+
+  /** Ends the hub: what waits rejects at once; resolves when the module has let go of everything. */
+  dispose(): Promise<void> {
+    if (!this.#dead) {
+      this.#end(new KinopioError("DISPOSED", "the hub was disposed"), "disconnected");
+      if (this.#runtime) this.#runtime.dispose(this.#hub);
+      else this.#ended.resolve();
+    }
+    return this.#ended.promise;
+  }
+
+  /** For {@link Runtime}: rows from Go. */
+  receive(rows: Rows): void {
+    for (let row = 0; row < rows.length; row++) {
+      const kind = rows.kind(row);
+      if (kind === Row.message) this.#sinks.get(rows.id(row))?.(rows, row);
+      else this.#other(kind, rows, row);
+    }
+  }
+
+  /** For {@link Runtime}: the module has ended. */
+  crashed(error: KinopioError): void {
+    this.#ended.resolve();
+    if (this.#dead) return;
+    this.#end(error, "error");
+    this.#listener.error(error);
+  }
+
+  async #load(): Promise<void> {
+    let runtime: Runtime;
+    try {
+      const socketClass = this.#setup.WebSocket ?? platformWebSocket();
+      [runtime, this.WebSocket] = await Promise.all([loadRuntime(this.#setup.source), socketClass]);
+    } catch (thrown) {
+      if (this.#dead) return;
+      const error = thrown instanceof KinopioError ? thrown : new KinopioError("WASM_LOAD_FAILED", messageOf(thrown), { cause: thrown });
+      this.#ended.resolve();
+      this.#end(error, "error");
+      this.#listener.error(error);
+      return;
+    }
+    if (this.#dead) return;
+    this.#runtime = runtime;
+    this.#hub = runtime.attach(this);
+    this.#flush();
+  }
+
+  #subject(subject: string): number {
+    let ref = this.#subjects.get(subject);
+    if (ref === undefined) {
+      ref = this.#subjects.size + 1;
+      this.#subjects.set(subject, ref);
+      this.#closeBatch();
+      this.#ops.word(Op.subject);
+      this.#ops.word(ref);
+      this.#ops.text(subject);
+    }
+    return ref;
+  }
+
+  /** Why a message of `size` bytes cannot be taken, as far as is known here; Go looks again. */
+  #refuse(subject: string, size: number): KinopioError | undefined {
+    const tooLarge = this.#tooLarge(subject, size);
+    if (tooLarge) return tooLarge;
+    if (this.#status.state !== "connected" && this.#unsettled + size > this.#setup.pendingLimit) {
+      return new KinopioError("DISCONNECTED", `disconnected: ${this.#unsettled} bytes wait already; pendingLimitBytes is ${this.#setup.pendingLimit}`);
+    }
+    return undefined;
+  }
+
+  #tooLarge(subject: string, size: number): KinopioError | undefined {
+    const most = this.#status.maxPayload;
+    if (most === 0 || size <= most) return undefined;
+    return new KinopioError("MESSAGE_TOO_LARGE", `message too large: ${size} bytes for ${subject}; the server takes ${most}`);
+  }
+
+  #newBatch(): Batch {
+    const batch: Batch = { ...defer<void>(), id: ++this.#batchSerial, at: 0, count: 0, bytes: 0 };
+    this.#batches.set(batch.id, batch);
+    return batch;
+  }
+
+  #openBatch(): Batch {
+    const batch = this.#newBatch();
+    this.#ops.word(Op.publish);
+    this.#ops.word(batch.id);
+    batch.at = this.#ops.length;
+    this.#ops.word(0);
+    return batch;
+  }
+
+  #closeBatch(): void {
+    const batch = this.#batch;
+    if (!batch) return;
+    this.#batch = undefined;
+    if (batch.count > 0) {
+      this.#ops.patch(batch.at, batch.count);
+    } else {
+      this.#ops.length = batch.at - 8; // its only message was refused
+      this.#settle(batch.id);
+    }
+  }
+
+  #settle(id: number, error?: KinopioError): void {
+    const batch = this.#batches.get(id);
+    if (!batch) return;
+    this.#batches.delete(id);
+    this.#unsettled -= batch.bytes;
+    if (error) batch.reject(error);
+    else batch.resolve();
+  }
+
+  #schedule(now = false): void {
+    if (this.#runtime && (now || this.#ops.length >= flushAt)) {
+      this.#flush();
+    } else if (!this.#scheduled) {
+      this.#scheduled = true;
+      queueMicrotask(() => {
+        this.#scheduled = false;
+        this.#flush();
+      });
+    }
+  }
+
+  #flush(): void {
+    if (!this.#runtime || this.#dead) return;
+    this.#closeBatch();
+    if (this.#ops.length === 0) return;
+    const ops = this.#ops;
+    this.#runtime.call(this.#hub, ops.written);
+    ops.reset();
+  }
+
+  #other(kind: number, rows: Rows, row: number): void {
+    const id = rows.id(row);
+    switch (kind) {
+      case Row.reply:
+        this.#take(this.#requests, id)?.resolve({ rows, row });
+        break;
+      case Row.failed:
+        this.#take(this.#requests, id)?.reject(rows.error(row, this.coding));
+        break;
+      case Row.ack:
+        for (let i = 0; i < rows.aux(row); i++) this.#settle(id + i);
+        break;
+      case Row.ackFailed:
+        this.#settle(id, rows.error(row, this.coding));
+        break;
+      case Row.ready:
+        this.#take(this.#readies, id)?.resolve();
+        break;
+      case Row.refused:
+        this.#take(this.#readies, id)?.reject(rows.error(row, this.coding));
+        break;
+      case Row.done:
+        this.#done(id, rows, row);
+        break;
+      case Row.state:
+        this.#stateRow(rows, row);
+        break;
+      case Row.move: {
+        const move = JSON.parse(rows.note(row));
+        this.#listener.move({ ...move, error: toError(move.error) });
+        break;
+      }
+      case Row.error:
+        this.#listener.error(rows.error(row, this.coding));
+        break;
+      case Row.log:
+        this.#listener.log(levelOf(rows.aux(row) - 8), rows.note(row));
+        break;
+      case Row.closed:
+        this.#ended.resolve();
+        break;
+    }
+  }
+
+  #done(id: number, rows: Rows, row: number): void {
+    const error = rows.note(row) === "" ? undefined : rows.error(row, this.coding);
+    if (id === 0 && error) {
+      // The hub could not be opened.
+      this.#end(error, "error");
+      this.#runtime?.dispose(this.#hub);
+      this.#listener.error(error);
+      return;
+    }
+    const waiting = this.#take(this.#commands, id);
+    if (error) waiting?.reject(error);
+    else waiting?.resolve();
+  }
+
+  #stateRow(rows: Rows, row: number): void {
+    if (this.#dead) return;
+    const before = this.#status.state;
+    const status = JSON.parse(rows.note(row));
+    this.#status = { ...status, lastError: toError(status.lastError) };
+    const isChange = rows.aux(row) === 1;
+    if (isChange && this.#status.state !== before) this.#listener.state(this.#status.state);
+    else if (!isChange) this.#status.state = before; // the row of the change itself is on its way
+  }
+
+  #take<T>(map: Map<number, Deferred<T>>, id: number): Deferred<T> | undefined {
+    const waiting = map.get(id);
+    map.delete(id);
+    return waiting;
+  }
+
+  #end(error: KinopioError, state: HubState): void {
+    this.#dead = error;
+    this.#batch = undefined;
+    const waiting = [...this.#batches.values(), ...this.#readies.values(), ...this.#requests.values(), ...this.#commands.values()];
+    for (const map of [this.#batches, this.#readies, this.#requests, this.#commands, this.#sinks]) map.clear();
+    this.#unsettled = 0;
+    this.#ops.reset();
+    for (const one of waiting) one.reject(error);
+    const changed = this.#status.state !== state;
+    this.#status = { ...this.#status, state, server: "", via: "", lastError: state === "error" ? error : this.#status.lastError };
+    if (changed) this.#listener.state(state);
+  }
+}
+
+function toError(error: { code: KinopioError["code"]; message: string } | null): KinopioError | null {
+  return error && new KinopioError(error.code, error.message);
+}
+
+function levelOf(level: number): "debug" | "info" | "warn" | "error" {
+  return level < 0 ? "debug" : level < 4 ? "info" : level < 8 ? "warn" : "error";
+}
+
+/** Keeps a promise that nobody may be waiting for from being reported as unhandled. */
+function silent<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => {});
+  return promise;
+}

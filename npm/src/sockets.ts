@@ -1,0 +1,221 @@
+import type { Runtime } from "./runtime.js";
+import { messageOf } from "./errors.js";
+import { isNode } from "./node.js";
+
+/** What the package needs of a WebSocket class: the browser's, Node's and that of `ws` have it. */
+export interface WebSocketClass {
+  new (url: string): WebSocketLike;
+}
+
+/** The part of a WebSocket that is used. */
+export interface WebSocketLike {
+  binaryType: string;
+  readonly readyState: number;
+  readonly bufferedAmount: number;
+  onopen: ((event: any) => void) | null;
+  onmessage: ((event: any) => void) | null;
+  onerror: ((event: any) => void) | null;
+  onclose: ((event: any) => void) | null;
+  send(data: Uint8Array<ArrayBuffer>): void;
+  close(code?: number): void;
+}
+
+// How a socket ended; the same numbers as in wasm/dialer.go.
+const Ended = { clean: 0, unclean: 1, unreachable: 2, untrusted: 3, handshake: 4, url: 5 } as const;
+
+const highWater = 4 << 20; // bytes waiting in a WebSocket, above which Write waits
+const lowWater = 1 << 20;
+const pollMs = 5; // no event says that a WebSocket has sent what it had
+
+const encoder = new TextEncoder();
+
+interface Socket {
+  ws: WebSocketLike;
+  full: boolean;
+  timer?: ReturnType<typeof setTimeout>;
+}
+
+/** The WebSockets behind wasm/dialer.go. */
+export class Sockets {
+  #runtime: Runtime;
+  #classOf: (hub: number) => WebSocketClass | undefined;
+  #sockets = new Map<number, Socket>();
+  #closing = new Set<WebSocketLike>();
+
+  constructor(runtime: Runtime, classOf: (hub: number) => WebSocketClass | undefined) {
+    this.#runtime = runtime;
+    this.#classOf = classOf;
+  }
+
+  /** How many WebSockets are not closed. */
+  get open(): number {
+    for (const ws of this.#closing) if (ws.readyState === 3) this.#closing.delete(ws);
+    return this.#sockets.size + this.#closing.size;
+  }
+
+  /** The functions that wasm/imports.go imports. They never call back into Go. */
+  imports(): WebAssembly.ModuleImports {
+    return {
+      ws_open: (hub: number, id: number, address: number, length: number) => {
+        const url = new TextDecoder().decode(new Uint8Array(this.#runtime.memory, address >>> 0, length));
+        this.#open(hub, id, url);
+      },
+      ws_send: (id: number, address: number, length: number) => this.#send(id, address >>> 0, length),
+      ws_close: (id: number) => this.#close(id),
+    };
+  }
+
+  closeAll(): void {
+    for (const id of [...this.#sockets.keys()]) this.#close(id);
+  }
+
+  #open(hub: number, id: number, url: string): void {
+    let ws: WebSocketLike;
+    try {
+      const WebSocketClass = this.#classOf(hub);
+      if (!WebSocketClass) throw new Error("the hub is gone");
+      ws = new WebSocketClass(url); // throws for a URL that is mixed content, for one
+    } catch (thrown) {
+      queueMicrotask(() => this.#tellEnd(id, Ended.url, messageOf(thrown)));
+      return;
+    }
+    ws.binaryType = "arraybuffer";
+    const socket: Socket = { ws, full: false };
+    this.#sockets.set(id, socket);
+    let opened = false;
+    ws.onopen = () => {
+      opened = true;
+      this.#runtime.enter((go) => go.kinopio_ws_opened(id));
+    };
+    ws.onmessage = (event: { data: ArrayBuffer | string }) => {
+      const data = event.data;
+      if (typeof data === "string") {
+        // NATS speaks in binary frames only: this is something else.
+        this.#end(id, Ended.unclean, "a text frame arrived: want binary ones");
+        return;
+      }
+      this.#receive(id, new Uint8Array(data));
+      if (socket.full) this.#check(id, socket); // a hidden page's timers are slow
+    };
+    // An error is always the end, and sometimes (a refusal by CSP) the only event.
+    ws.onerror = (event: { message?: string; error?: { code?: string; message?: string } }) => {
+      const text = event?.message || event?.error?.message || "";
+      this.#end(id, opened ? Ended.unclean : causeOf(`${event?.error?.code ?? ""} ${text}`), text);
+    };
+    ws.onclose = (event: { wasClean?: boolean; code?: number; reason?: string }) => {
+      const text = event?.reason ? `closed with ${event.code}: ${event.reason}` : "";
+      const clean = event?.wasClean && (event.code === 1000 || event.code === 1001 || event.code === 1005);
+      this.#end(id, !opened ? Ended.unreachable : clean ? Ended.clean : Ended.unclean, text);
+    };
+  }
+
+  #receive(id: number, frame: Uint8Array): void {
+    this.#runtime.enter((go) => {
+      const at = go.kinopio_ws_room(id, frame.length) >>> 0;
+      const memory = this.#runtime.memory;
+      const room = new Uint32Array(memory, at, 4);
+      const first = room[1]!;
+      const second = room[3]!;
+      if (first + second !== frame.length) return; // closed meanwhile
+      if (first === frame.length) {
+        new Uint8Array(memory, room[0], first).set(frame);
+      } else {
+        new Uint8Array(memory, room[0], first).set(frame.subarray(0, first));
+        new Uint8Array(memory, room[2], second).set(frame.subarray(first));
+      }
+      go.kinopio_ws_commit(id, frame.length);
+    });
+  }
+
+  /** Returns 1 when too much waits in the socket. */
+  #send(id: number, address: number, length: number): number {
+    const socket = this.#sockets.get(id);
+    if (!socket || socket.ws.readyState !== 1) return 0; // its end is on the way
+    try {
+      const view = new Uint8Array(this.#runtime.memory, address, length);
+      // A browser's send copies at once. Others may read the memory later.
+      socket.ws.send(isBrowsers(socket.ws) ? view : view.slice());
+    } catch (thrown) {
+      queueMicrotask(() => this.#end(id, Ended.unclean, messageOf(thrown)));
+      return 0;
+    }
+    if (socket.ws.bufferedAmount <= highWater) return 0;
+    socket.full = true;
+    this.#poll(id, socket);
+    return 1;
+  }
+
+  #poll(id: number, socket: Socket): void {
+    clearTimeout(socket.timer);
+    socket.timer = setTimeout(() => {
+      if (!this.#check(id, socket)) this.#poll(id, socket);
+    }, pollMs);
+  }
+
+  /** Tells Go when a full socket takes more; false while it does not. */
+  #check(id: number, socket: Socket): boolean {
+    if (!socket.full || this.#sockets.get(id) !== socket) return true;
+    if (socket.ws.bufferedAmount > lowWater) return false;
+    socket.full = false;
+    clearTimeout(socket.timer);
+    this.#runtime.enter((go) => go.kinopio_ws_drained(id));
+    return true;
+  }
+
+  /** The end from outside: tells Go, once. */
+  #end(id: number, how: number, text: string): void {
+    if (this.#release(id)) this.#tellEnd(id, how, text);
+  }
+
+  #tellEnd(id: number, how: number, text: string): void {
+    this.#runtime.enter((go) => {
+      const bytes = encoder.encode(text);
+      const at = go.kinopio_buffer(bytes.length) >>> 0;
+      new Uint8Array(this.#runtime.memory, at, bytes.length).set(bytes);
+      go.kinopio_ws_ended(id, how, bytes.length);
+    });
+  }
+
+  /** The end from Go. */
+  #close(id: number): void {
+    this.#release(id);
+  }
+
+  #release(id: number): boolean {
+    const socket = this.#sockets.get(id);
+    if (!socket) return false;
+    this.#sockets.delete(id);
+    clearTimeout(socket.timer);
+    const ws = socket.ws;
+    ws.onopen = ws.onmessage = ws.onclose = null;
+    ws.onerror = () => {}; // `ws` throws errors that nobody listens for
+    if (ws.readyState !== 3) {
+      this.#closing.add(ws);
+      try {
+        ws.close(1000);
+      } catch {
+        // already on its way
+      }
+      hasten(ws);
+    }
+    return true;
+  }
+}
+
+/** Node's `ws` waits 30 s, and keeps the process alive, for a peer that does not answer the close. */
+function hasten(ws: WebSocketLike & { terminate?: () => void }): void {
+  if (typeof ws.terminate !== "function") return;
+  const timer = setTimeout(() => ws.terminate!(), 1000) as { unref?: () => void };
+  timer.unref?.();
+}
+
+function isBrowsers(ws: WebSocketLike): boolean {
+  return !isNode && typeof WebSocket === "function" && ws instanceof WebSocket;
+}
+
+/** Node says why a connection failed; a browser does not. */
+function causeOf(text: string): number {
+  if (/unexpected server response|non-101|status code|sec-websocket|parse error/i.test(text)) return Ended.handshake;
+  if (/cert|self.signed|altname|\btls\b|\bssl\b|handshake failure/i.test(text)) return Ended.untrusted;
+  return Ended.unreachable;
+}

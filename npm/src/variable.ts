@@ -1,0 +1,281 @@
+import { decodePayload, encode, type Payload } from "./codec.js";
+import { within } from "./deferred.js";
+import { KinopioError, messageOf } from "./errors.js";
+import { Feed } from "./feed.js";
+import { packHeaders, type HeadersInput } from "./headers.js";
+import type { HubCore } from "./core.js";
+import { Message } from "./message.js";
+import { checkName, isWildcard } from "./names.js";
+import { Service, type Handler, type ServeOptions } from "./service.js";
+import { Subscription, type SubCallback, type SubOptions } from "./subscription.js";
+
+/** Options of a message to send. */
+export interface PubOptions {
+  headers?: HeadersInput;
+  /** A subject where an answer is wanted. */
+  reply?: string;
+}
+
+/** Options of a request. */
+export interface ReqOptions {
+  headers?: HeadersInput;
+  /** Milliseconds to wait for the answer. Default: the hub's option `timeout`. */
+  timeout?: number;
+  /** Gives the request up. */
+  signal?: AbortSignal;
+}
+
+/**
+ * A value that several programs share, a stream of messages, or a function: whatever is
+ * published, watched, requested and served under one subject.
+ *
+ * A variable follows its subject from its creation on, until it is the target of pub, req
+ * or serve without its value ever having been asked for: a mere publisher costs no subscription.
+ */
+export class Variable<T = any> {
+  #core: HubCore;
+  #feed: Feed;
+  #asked = false; // value, ready or watch were used
+  #seen = false;
+  #value: any = null;
+  #own: Payload | undefined; // published here, not decoded yet
+  #last: Payload | undefined; // what the watchers saw last
+  #watchers = new Set<(value: any) => void>();
+  #subscriptions = new Set<Subscription<any>>();
+
+  /** `<scope>.<variable>`. */
+  readonly subject: string;
+
+  /** @internal */
+  constructor(core: HubCore, subject: string) {
+    this.subject = subject;
+    this.#core = core;
+    const wildcard = isWildcard(subject);
+    this.#feed = new Feed(core.session, subject, wildcard, (message, rows, row) => {
+      this.#arrived(message, () => rows.text(row) ?? message.raw);
+    });
+    this.#feed.follow = !wildcard;
+  }
+
+  /**
+   * The last value seen, remote or own; null before the first. The object is shared by all
+   * who read it.
+   */
+  get value(): T | null {
+    this.#ask();
+    if (this.#own !== undefined) {
+      this.#value = decodePayload(this.#own, this.#core.session.coding);
+      this.#own = undefined;
+    }
+    return this.#value;
+  }
+
+  /**
+   * Publishes a value. Resolves when it was handed to the connection; see `hub.flush()` for
+   * when the server has it. Values published in one go travel together: all or none.
+   *
+   * @throws KinopioError INVALID_VALUE, INVALID_NAME, MESSAGE_TOO_LARGE, DISCONNECTED, DISPOSED
+   */
+  pub(value?: T, options?: PubOptions): Promise<void> {
+    try {
+      this.#unfollow();
+      const data = encode(value, this.#core.session.coding);
+      if (options?.reply !== undefined) checkName(options.reply, false);
+      const sent = this.#core.session.publish(this.subject, data, packHeaders(options?.headers), options?.reply);
+      if (!this.#core.session.dead) this.#published(data);
+      return sent;
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /**
+   * Calls back with each message. Resolves when the server has the subscription.
+   *
+   * @throws KinopioError INVALID_CONFIG, PERMISSION_DENIED, DISPOSED
+   */
+  async sub(callback: SubCallback<T>, options: SubOptions = {}): Promise<Subscription<T>> {
+    const { queue, max } = options;
+    if (typeof callback !== "function") throw new KinopioError("INVALID_CONFIG", `sub ${this.subject}: want a callback, not ${typeof callback}`);
+    if (max !== undefined && !(Number.isInteger(max) && max > 0)) {
+      throw new KinopioError("INVALID_CONFIG", `sub ${this.subject}: max = ${max}: want a whole number from 1`);
+    }
+    if (queue !== undefined) checkName(queue, false);
+    const session = this.#core.session;
+    let ready: Promise<void>;
+    let leave: () => void;
+    const subscription = new Subscription<T>(this.subject, callback, max, this.#core.report, () => {
+      this.#subscriptions.delete(subscription);
+      this.#core.handles.delete(subscription);
+      leave();
+    });
+    if (queue === undefined) {
+      this.#subscriptions.add(subscription);
+      ready = this.#feed.join();
+      leave = () => this.#feed.leave();
+    } else {
+      // A member of a group is one on the wire.
+      const wildcard = isWildcard(this.subject);
+      const wire = session.subscribe(
+        this.subject,
+        (rows, row) => {
+          const message = new Message<T>(session, rows, row, wildcard ? "" : this.subject);
+          this.#remember(message);
+          subscription.deliver(message);
+        },
+        { queue, max, wildcard },
+      );
+      ready = wire.ready;
+      leave = () => session.unsubscribe(wire.id);
+    }
+    this.#core.handles.add(subscription);
+    try {
+      await ready;
+    } catch (error) {
+      subscription.unsubscribe();
+      throw error;
+    }
+    return subscription;
+  }
+
+  /**
+   * Sends a request and resolves with the decoded answer.
+   *
+   * @throws KinopioError NO_RESPONDERS, TIMEOUT, SERVICE_ERROR (with serviceCode and data),
+   *   DISCONNECTED, INVALID_VALUE, INVALID_NAME, MESSAGE_TOO_LARGE, DISPOSED
+   */
+  async req<R = any>(value?: unknown, options: ReqOptions = {}): Promise<R> {
+    this.#unfollow();
+    const { timeout = this.#core.timeout, headers, signal } = options;
+    if (!(Number.isFinite(timeout) && timeout > 0)) {
+      throw new KinopioError("INVALID_CONFIG", `req ${this.subject}: timeout = ${timeout}: want milliseconds, more than 0`);
+    }
+    const session = this.#core.session;
+    const { rows, row } = await session.request(this.subject, encode(value, session.coding), timeout, packHeaders(headers), signal);
+    return rows.value(row, session.coding) as R;
+  }
+
+  /**
+   * Answers requests, several at once. A handler that throws makes the request fail with
+   * SERVICE_ERROR. Resolves when the server has the subscription.
+   *
+   * @throws KinopioError INVALID_CONFIG, INVALID_NAME, PERMISSION_DENIED, DISPOSED
+   */
+  async serve<Q = any, R = any>(handler: Handler<Q, R>, options: ServeOptions = {}): Promise<Service<Q>> {
+    if (!this.#asked) this.#feed.follow = false;
+    const { queue = `${this.subject}.service`, concurrency = 64 } = options;
+    if (typeof handler !== "function") throw new KinopioError("INVALID_CONFIG", `serve ${this.subject}: want a function, not ${typeof handler}`);
+    if (!(Number.isInteger(concurrency) && concurrency > 0)) {
+      throw new KinopioError("INVALID_CONFIG", `serve ${this.subject}: concurrency = ${concurrency}: want a whole number from 1`);
+    }
+    checkName(queue, isWildcard(this.subject) && options.queue === undefined);
+    const session = this.#core.session;
+    const wildcard = isWildcard(this.subject);
+    const service = new Service<Q>(this.subject, handler, session.coding, concurrency, this.#core.report, () => {
+      this.#core.services.delete(service);
+      session.unsubscribe(wire.id);
+    });
+    const wire = session.subscribe(
+      this.subject,
+      (rows, row) => service.deliver(new Message<Q>(session, rows, row, wildcard ? "" : this.subject)),
+      { queue, wildcard, serve: true },
+    );
+    this.#core.services.add(service);
+    try {
+      await wire.ready;
+    } catch (error) {
+      service.abandon();
+      throw error;
+    }
+    return service;
+  }
+
+  /**
+   * Resolves with the value as soon as there is one.
+   *
+   * @param timeout milliseconds; default: the hub's option `timeout`
+   * @throws KinopioError TIMEOUT, DISPOSED
+   */
+  ready(timeout: number = this.#core.timeout): Promise<T> {
+    this.#ask();
+    if (this.#seen) return Promise.resolve(this.value as T);
+    if (this.#core.session.dead) return Promise.reject(this.#core.session.dead);
+    let stop = () => {};
+    const first = new Promise<T>((resolve) => {
+      stop = this.watch(resolve);
+    });
+    const late = () => new KinopioError("TIMEOUT", `timed out: no value of ${this.subject} in ${timeout} ms`);
+    return within(Promise.race([first, this.#core.disposed]), timeout, late).finally(stop);
+  }
+
+  /**
+   * Calls back with the value, if one was seen, and then with each change of it. A repetition
+   * of the same bytes is no change.
+   *
+   * @returns what ends it
+   */
+  watch(callback: (value: T) => void): () => void {
+    this.#ask();
+    const watcher = (value: T) => {
+      try {
+        const result: unknown = callback(value);
+        if (typeof (result as PromiseLike<unknown>)?.then === "function") (result as PromiseLike<unknown>).then(undefined, failed);
+      } catch (cause) {
+        failed(cause);
+      }
+    };
+    const failed = (cause: unknown) => {
+      this.#core.report(new KinopioError("CALLBACK_FAILED", `watcher of ${this.subject} threw: ${messageOf(cause)}`, { cause }));
+    };
+    this.#watchers.add(watcher);
+    if (this.#seen) watcher(this.value as T);
+    return () => void this.#watchers.delete(watcher);
+  }
+
+  /** The same as {@link watch}. */
+  onChange(callback: (value: T) => void): () => void {
+    return this.watch(callback);
+  }
+
+  #ask(): void {
+    this.#asked = true;
+    this.#feed.follow = true;
+  }
+
+  /** The variable is a target: refuses wildcards, and follows no more unless asked to. */
+  #unfollow(): void {
+    if (this.#asked) return;
+    checkName(this.subject, false);
+    this.#feed.follow = false;
+  }
+
+  #published(data: Payload): void {
+    this.#seen = true;
+    this.#own = typeof data === "string" ? data : data.slice();
+    if (this.#watchers.size > 0) this.#changed(this.#own);
+  }
+
+  #arrived(message: Message<T>, payload: () => Payload): void {
+    this.#remember(message);
+    if (this.#watchers.size > 0) this.#changed(payload());
+    if (this.#subscriptions.size === 0) return;
+    for (const subscription of [...this.#subscriptions]) subscription.deliver(message);
+  }
+
+  #remember(message: Message<T>): void {
+    this.#seen = true;
+    this.#own = undefined;
+    this.#value = message.data;
+  }
+
+  #changed(payload: Payload): void {
+    if (equal(payload, this.#last)) return;
+    this.#last = payload;
+    for (const watcher of [...this.#watchers]) watcher(this.value);
+  }
+}
+
+function equal(a: Payload, b: Payload | undefined): boolean {
+  if (typeof a === "string" || typeof b === "string" || b === undefined) return a === b;
+  return a.length === b.length && a.every((byte, i) => byte === b[i]);
+}

@@ -1,0 +1,177 @@
+package main
+
+import (
+	"io"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/kinopio-hub/kinopio-hub/transport"
+	"github.com/kinopio-hub/kinopio-hub/transport/inbox"
+)
+
+// maxFrame bounds one send, so that a large Write notices when the socket is full.
+const maxFrame = 256 << 10
+
+// A conn is one open WebSocket as a byte stream. It implements net.Conn by the contract of
+// [transport.Dialer].
+type conn struct {
+	sockets *sockets
+	id      uint32
+	url     string // redacted
+	in      *inbox.Queue
+	ready   chan struct{} // closed when it is open
+	once    sync.Once     // closes ready
+	gone    chan struct{} // closed when it has ended, by either side
+	more    chan struct{} // a token when a writer should look again
+
+	writing sync.Mutex // one Write at a time
+
+	mu       sync.Mutex
+	over     bool  // gone is closed
+	closed   bool  // by Close
+	err      error // why it ended, if not by Close
+	full     bool
+	deadline time.Time // of Write
+}
+
+func (c *conn) Read(p []byte) (int, error) { return c.in.Read(p) }
+
+func (c *conn) Write(p []byte) (int, error) {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	n := 0
+	for {
+		if err := c.await(); err != nil {
+			return n, err
+		}
+		chunk := p[n:min(len(p), n+maxFrame)]
+		if len(chunk) == 0 {
+			return n, nil
+		}
+		if c.sockets.port.send(c.id, chunk) {
+			c.setFull(true)
+		}
+		n += len(chunk)
+		if n == len(p) {
+			return n, nil
+		}
+	}
+}
+
+// await waits until the socket takes more.
+func (c *conn) await() error {
+	for {
+		c.mu.Lock()
+		err, full, deadline := c.writeError(), c.full, c.deadline
+		c.mu.Unlock()
+		if err != nil || !full {
+			return err
+		}
+		expired, free := until(deadline)
+		select {
+		case <-c.more:
+		case <-c.gone:
+		case <-expired:
+		}
+		free()
+	}
+}
+
+// writeError is why nothing can be written, with c.mu held.
+func (c *conn) writeError() error {
+	switch {
+	case c.closed:
+		return net.ErrClosed
+	case c.over:
+		err := c.err
+		if err == io.EOF {
+			err = transport.ErrUnclean // a reader may end in peace, a writer may not
+		}
+		return &transport.Error{Op: "write", URL: c.url, Err: err}
+	case !c.deadline.IsZero() && !time.Now().Before(c.deadline):
+		return os.ErrDeadlineExceeded
+	}
+	return nil
+}
+
+func (c *conn) setFull(full bool) {
+	c.mu.Lock()
+	c.full = full
+	c.mu.Unlock()
+	c.look()
+}
+
+// look wakes a writer that waits.
+func (c *conn) look() {
+	select {
+	case c.more <- struct{}{}:
+	default:
+	}
+}
+
+// end is the end from outside.
+func (c *conn) end(how uint32, text string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.over {
+		return
+	}
+	c.over, c.err = true, endCause(how, text)
+	close(c.gone)
+	err := c.err
+	if err != io.EOF {
+		err = &transport.Error{Op: "read", URL: c.url, Err: err}
+	}
+	c.in.End(err)
+}
+
+// cause is why it ended, nil if it did not or by Close.
+func (c *conn) cause() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err
+}
+
+func (c *conn) Close() error {
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return nil
+	}
+	c.closed = true
+	if !c.over {
+		c.over = true
+		close(c.gone)
+	}
+	c.mu.Unlock()
+	c.in.Close()
+	c.sockets.mu.Lock()
+	delete(c.sockets.conns, c.id)
+	c.sockets.mu.Unlock()
+	c.sockets.port.close(c.id)
+	return nil
+}
+
+func (c *conn) SetDeadline(t time.Time) error {
+	_ = c.SetReadDeadline(t)
+	return c.SetWriteDeadline(t)
+}
+
+func (c *conn) SetReadDeadline(t time.Time) error {
+	c.in.SetReadDeadline(t)
+	return nil
+}
+
+// SetWriteDeadline costs no timer unless a Write waits.
+func (c *conn) SetWriteDeadline(t time.Time) error {
+	c.mu.Lock()
+	c.deadline = t
+	c.mu.Unlock()
+	c.look()
+	return nil
+}
+
+func (c *conn) LocalAddr() net.Addr  { return address("javascript") }
+func (c *conn) RemoteAddr() net.Addr { return address(c.url) }

@@ -1,0 +1,207 @@
+//go:build js && wasm
+
+package main
+
+import (
+	"runtime"
+	"sync"
+	"unsafe"
+)
+
+// page is everything of this module. Exports run one at a time, while no goroutine runs.
+var page = struct {
+	sockets *sockets
+	staged  []byte // the buffer that JavaScript was given to fill
+
+	mu       sync.Mutex
+	sessions map[uint32]*session
+	pending  []*session // with rows in their outboxes
+
+	// What the last take returned, to be reused by the next.
+	taken *session
+	rows  []uint32
+	data  []byte
+	meta  []byte
+	text  []byte
+}{
+	sockets:  newSockets(imports{}),
+	sessions: map[uint32]*session{},
+}
+
+// out is how exports return more than one number: JavaScript reads it at once.
+var out [8]uint32
+
+func pointer(b []byte) uint32 { return uint32(uintptr(unsafe.Pointer(unsafe.SliceData(b)))) }
+
+// kinopio_buffer returns where to put the n bytes of the next kinopio_call or kinopio_ws_ended.
+//
+//go:wasmexport kinopio_buffer
+func kinopioBuffer(n uint32) unsafe.Pointer {
+	if len(page.staged) < int(n) || page.staged == nil {
+		inputs.put(page.staged)
+		page.staged = inputs.get(int(n))
+	}
+	return unsafe.Pointer(unsafe.SliceData(page.staged))
+}
+
+// kinopio_call hands a batch of ops, n bytes in the buffer, to a hub. The first one makes the hub.
+//
+//go:wasmexport kinopio_call
+func kinopioCall(hub, n uint32) {
+	batch := page.staged[:n]
+	page.staged = nil
+	page.mu.Lock()
+	s := page.sessions[hub]
+	if s == nil {
+		s = newSession(hub, dialer{page.sockets, hub}, nil)
+		s.out.notify = func() { // called with the outbox locked, never with page.mu
+			page.mu.Lock()
+			page.pending = append(page.pending, s)
+			page.mu.Unlock()
+		}
+		page.sessions[hub] = s
+	}
+	page.mu.Unlock()
+	s.enqueue(batch)
+}
+
+// kinopio_dispose ends a hub, also while its commander waits. Its last row is rowClosed.
+//
+//go:wasmexport kinopio_dispose
+func kinopioDispose(hub uint32) {
+	if s := find(hub); s != nil {
+		s.dispose()
+	}
+}
+
+// kinopio_refresh asks for a row with the status of a hub.
+//
+//go:wasmexport kinopio_refresh
+func kinopioRefresh(hub uint32) {
+	if s := find(hub); s != nil && s.ctx.Err() == nil {
+		go func() {
+			if h := s.current(); h != nil {
+				s.out.text(rowState, 0, 0, statusJSON(h, h.State()))
+			}
+		}()
+	}
+}
+
+func find(hub uint32) *session {
+	page.mu.Lock()
+	defer page.mu.Unlock()
+	return page.sessions[hub]
+}
+
+// kinopio_take returns 0, or the address of hub, row count, address of the rows, of the
+// payloads and their length, of the names and their length. They hold until the next export.
+//
+//go:wasmexport kinopio_take
+func kinopioTake() unsafe.Pointer {
+	if page.taken != nil {
+		page.taken.out.reuse(page.rows, page.data, page.meta)
+		page.taken = nil
+	}
+	page.mu.Lock()
+	if len(page.pending) == 0 {
+		page.mu.Unlock()
+		return nil
+	}
+	s := page.pending[0]
+	page.pending = page.pending[1:]
+	if len(page.pending) == 0 {
+		page.pending = nil
+	}
+	page.mu.Unlock()
+	page.taken = s
+	page.rows, page.data, page.meta = s.out.take()
+	if n := len(page.rows); n > 0 && page.rows[n-rowWords] == rowClosed {
+		page.mu.Lock()
+		delete(page.sessions, s.id)
+		page.mu.Unlock()
+	}
+	out = [8]uint32{
+		s.id,
+		uint32(len(page.rows) / rowWords),
+		uint32(uintptr(unsafe.Pointer(unsafe.SliceData(page.rows)))),
+		pointer(page.data), uint32(len(page.data)),
+		pointer(page.meta), uint32(len(page.meta)),
+	}
+	return unsafe.Pointer(&out)
+}
+
+// kinopio_debug returns the address of address and length of a JSON text that says what is alive.
+//
+//go:wasmexport kinopio_debug
+func kinopioDebug() unsafe.Pointer {
+	page.mu.Lock()
+	sessions := make([]*session, 0, len(page.sessions))
+	for _, s := range page.sessions {
+		sessions = append(sessions, s)
+	}
+	pending := len(page.pending)
+	page.mu.Unlock()
+	alive := struct {
+		Goroutines    int    `json:"goroutines"`
+		Hubs          int    `json:"hubs"`
+		Sockets       int    `json:"sockets"`
+		Subscriptions int    `json:"subscriptions"`
+		Requests      int    `json:"requests"`
+		Answers       int    `json:"answers"`
+		Batches       int    `json:"batches"`
+		Unacked       int    `json:"unacked"`
+		Pending       int    `json:"pending"`
+		HeapBytes     uint64 `json:"heapBytes"`
+	}{Goroutines: runtime.NumGoroutine(), Hubs: len(sessions), Sockets: page.sockets.len(), Pending: pending}
+	for _, s := range sessions {
+		s.mu.Lock()
+		alive.Subscriptions += len(s.subs)
+		alive.Requests += len(s.requests)
+		alive.Batches += len(s.queue)
+		alive.Unacked += len(s.unacked)
+		s.mu.Unlock()
+		alive.Answers += s.answers.len()
+	}
+	var memory runtime.MemStats
+	runtime.ReadMemStats(&memory)
+	alive.HeapBytes = memory.HeapAlloc
+	page.text = []byte(toJSON(alive))
+	out = [8]uint32{pointer(page.text), uint32(len(page.text))}
+	return unsafe.Pointer(&out)
+}
+
+// kinopio_ws_opened says that a socket is open.
+//
+//go:wasmexport kinopio_ws_opened
+func kinopioWsOpened(id uint32) { page.sockets.opened(id) }
+
+// kinopio_ws_room returns the address of two pieces (address and length each) for the n
+// bytes of a frame; kinopio_ws_commit follows at once.
+//
+//go:wasmexport kinopio_ws_room
+func kinopioWsRoom(id, n uint32) unsafe.Pointer {
+	first, second := page.sockets.room(id, int(n))
+	out = [8]uint32{pointer(first), uint32(len(first)), pointer(second), uint32(len(second))}
+	return unsafe.Pointer(&out)
+}
+
+// kinopio_ws_commit says that the n bytes are there.
+//
+//go:wasmexport kinopio_ws_commit
+func kinopioWsCommit(id, n uint32) { page.sockets.commit(id, int(n)) }
+
+// kinopio_ws_drained says that a socket that was full takes more.
+//
+//go:wasmexport kinopio_ws_drained
+func kinopioWsDrained(id uint32) { page.sockets.drained(id) }
+
+// kinopio_ws_ended says that a socket has ended, how, and with a text of n bytes in the buffer.
+//
+//go:wasmexport kinopio_ws_ended
+func kinopioWsEnded(id, how, n uint32) {
+	text := ""
+	if n > 0 {
+		text = string(page.staged[:n])
+	}
+	page.sockets.ended(id, how, text)
+}

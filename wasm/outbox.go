@@ -1,0 +1,147 @@
+package main
+
+import (
+	"errors"
+	"sort"
+	"sync"
+
+	"github.com/kinopio-hub/kinopio-hub/hub"
+)
+
+// What Go tells JavaScript, one row each. npm/src/rows.ts reads them.
+const (
+	rowMessage   uint32 = iota + 1 // id: subscription, aux: responder id, 0 if no answer is wanted
+	rowReply                       // id: request
+	rowFailed                      // id: request; error in meta, a service's payload in data
+	rowAck                         // id: first ack id, aux: how many in a row are settled
+	rowAckFailed                   // id: ack id; error
+	rowReady                       // id: subscription
+	rowRefused                     // id: subscription; error
+	rowDone                        // id: command; error, or empty meta
+	rowState                       // meta: JSON status
+	rowMove                        // meta: JSON move
+	rowError                       // error, asynchronous
+	rowLog                         // aux: slog level + 8, meta: line
+	rowClosed                      // the last row of a hub
+)
+
+// rowWords is the size of a row: kind, id, aux, data offset, data length, meta offset,
+// subject length | reply length << 16, header length. In meta stand subject, reply and header (as in
+// ops.go) one after the other; rows without a message have their text as the "header".
+const rowWords = 8
+
+// Kept from one take to the next; what a burst needed beyond that is let go.
+const keepBytes = 1 << 20
+
+// An outbox collects rows until JavaScript takes them. Its zero value is empty.
+// Safe for concurrent use; no method waits.
+type outbox struct {
+	mu     sync.Mutex
+	rows   []uint32
+	data   []byte // payloads, one after the other
+	meta   []byte
+	notify func() // if set, called when rows appear in an empty outbox
+}
+
+// message adds a row of a message that arrived.
+func (o *outbox) message(kind, id, aux uint32, m *hub.Message, withSubject bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	metaOff, subject := len(o.meta), 0
+	if withSubject {
+		o.meta = append(o.meta, m.Subject...)
+		subject = len(m.Subject)
+	}
+	o.meta = append(o.meta, m.Reply...)
+	headerOff := len(o.meta)
+	if len(m.Header) > 0 {
+		o.meta = appendHeader(o.meta, m.Header)
+	}
+	dataOff := len(o.data)
+	o.data = append(o.data, m.Data...)
+	o.add(kind, id, aux, dataOff, len(m.Data), metaOff, subject|len(m.Reply)<<16, len(o.meta)-headerOff)
+}
+
+// text adds a row without a message, with a text or JSON.
+func (o *outbox) text(kind, id, aux uint32, text string) { o.textData(kind, id, aux, text, nil) }
+
+func (o *outbox) textData(kind, id, aux uint32, text string, data []byte) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	metaOff, dataOff := len(o.meta), len(o.data)
+	o.meta = append(o.meta, text...)
+	o.data = append(o.data, data...)
+	o.add(kind, id, aux, dataOff, len(data), metaOff, 0, len(text))
+}
+
+// fail adds a row with an error: code, 0, text; of a service's error also 0, its code, 0, its text.
+func (o *outbox) fail(kind, id uint32, err error) {
+	text := hub.Code(err) + "\x00" + err.Error()
+	var data []byte
+	if service := (*hub.ServiceError)(nil); errors.As(err, &service) {
+		text += "\x00" + service.Code + "\x00" + service.Message
+		data = service.Data
+	}
+	o.textData(kind, id, 0, text, data)
+}
+
+// ack adds a row that says that id is settled, or lengthens the last row, if it said so of id-1.
+func (o *outbox) ack(id uint32) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if n := len(o.rows); n > 0 {
+		last := o.rows[n-rowWords:]
+		if last[0] == rowAck && last[1]+last[2] == id {
+			last[2]++
+			return
+		}
+	}
+	o.add(rowAck, id, 1, 0, 0, 0, 0, 0)
+}
+
+func (o *outbox) add(kind, id, aux uint32, dataOff, dataLen, metaOff, names, headerLen int) {
+	first := len(o.rows) == 0
+	o.rows = append(o.rows, kind, id, aux, uint32(dataOff), uint32(dataLen), uint32(metaOff), uint32(names), uint32(headerLen))
+	if first && o.notify != nil {
+		o.notify()
+	}
+}
+
+// take returns all rows and begins anew. What it returned stays as it is until reuse.
+func (o *outbox) take() (rows []uint32, data, meta []byte) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	rows, data, meta = o.rows, o.data, o.meta
+	o.rows, o.data, o.meta = nil, nil, nil
+	return rows, data, meta
+}
+
+// reuse gives back the buffers of the last take, whose contents are needed no more.
+func (o *outbox) reuse(rows []uint32, data, meta []byte) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.rows) == 0 && 4*cap(rows)+cap(data)+cap(meta) <= keepBytes {
+		o.rows, o.data, o.meta = rows[:0], data[:0], meta[:0]
+	}
+}
+
+func (o *outbox) len() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.rows) / rowWords
+}
+
+func appendHeader(b []byte, h hub.Header) []byte {
+	names := make([]string, 0, len(h))
+	for name := range h {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	for _, name := range names {
+		for _, value := range h[name] {
+			b = append(append(b, name...), 0)
+			b = append(append(b, value...), 0)
+		}
+	}
+	return b
+}
