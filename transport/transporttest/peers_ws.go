@@ -110,6 +110,16 @@ func (s *servers) handleWS(w http.ResponseWriter, r *http.Request) {
 	s.play(b, wsPeer{websocket.NetConn(context.Background(), c, websocket.MessageBinary), c})
 }
 
+// enter counts the caller as running, which it ends by running.Done, unless the servers stop.
+func (s *servers) enter() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.stopped {
+		s.running.Add(1)
+	}
+	return !s.stopped
+}
+
 type wsPeer struct {
 	net.Conn
 	ws *websocket.Conn

@@ -54,16 +54,6 @@ func (s *servers) serve(l net.Listener, b Behaviour, wrap func(net.Conn) Peer) {
 	})
 }
 
-// enter counts the caller as running, which it ends by running.Done, unless the servers stop.
-func (s *servers) enter() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.stopped {
-		s.running.Add(1)
-	}
-	return !s.stopped
-}
-
 func (s *servers) play(b Behaviour, peer Peer) {
 	s.mu.Lock()
 	if s.stopped {

@@ -1,0 +1,110 @@
+# make build   bin/kinopio-hub and npm/dist
+# make demo    build, and run the demo; ARGS="--port 8080 --open" are its flags
+# make test    everything that CI checks; installs what is missing (Debian)
+# make bench   run the benchmarks, print the table, write bench/results.json
+# make pack    npm tarballs in npm/pack
+# make lint    gofmt, vet, staticcheck and tsc
+# make clean   remove what was built
+
+SHELL       := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+
+GO     ?= go
+ARGS   ?=
+RELEASE = -trimpath -ldflags="-s -w"
+JS      = GOOS=js GOARCH=wasm
+
+# Tests must not touch the trust stores of whoever runs them.
+export KINOPIO_SKIP_CA_TRUST_INSTALL = 1
+
+# What the two programs are made of: all files, as some are embedded.
+existing     = $(foreach dir,$(1),$(if $(wildcard $(dir)),$(dir)))
+files        = $(if $(call existing,$(1)),$(shell find $(call existing,$(1)) -type f ! -name '*_test.go'))
+wasm_files  := go.mod go.sum $(call files,wasm hub transport)
+bin_files   := $(wasm_files) $(call files,cmd leaf election tlsca)
+npm_files   := $(call files,npm/src) $(wildcard npm/*.json npm/*.mjs)
+
+# What runs in a browser, and which of it has tests that do.
+js_packages  = $(addprefix ./,$(addsuffix /...,$(call existing,hub transport wasm)))
+wasm_tests  ?= ./transport/...
+
+.PHONY: build demo test bench pack lint clean setup test-all test-go test-wasm test-npm test-e2e
+
+build: bin/kinopio-hub npm/dist/index.mjs
+
+bin/kinopio-hub: $(bin_files)
+	CGO_ENABLED=0 $(GO) build $(RELEASE) -o $@ ./cmd/kinopio-hub
+
+npm/dist/kinopio-hub.wasm: $(wasm_files)
+	$(JS) $(GO) build $(RELEASE) -o $@ ./wasm
+
+npm/node_modules/.package-lock.json: npm/package.json npm/package-lock.json
+	cd npm && npm ci --no-audit --no-fund
+	touch $@
+
+npm/dist/index.mjs: npm/dist/kinopio-hub.wasm npm/node_modules/.package-lock.json $(npm_files)
+	cd npm && npm run build
+	touch $@
+
+demo: build
+	bin/kinopio-hub demo $(ARGS)
+
+bench:
+	@if [ ! -d bench ]; then echo "error: there is no benchmark yet: the folder bench does not exist" >&2; exit 1; fi
+	$(MAKE) --no-print-directory build
+	$(GO) run ./bench
+
+pack: build
+	mkdir -p npm/pack
+	cd npm && npm pack --pack-destination pack
+
+clean:
+	rm -rf bin npm/dist npm/pack e2e/out
+
+# Tests. Each kind goes through bin/testreport, which refuses skipped tests and adds its count
+# to the file of results.
+
+results = bin/test-results.txt
+report  = bin/testreport -results $(results)
+
+test: setup build lint
+	rm -f $(results)
+	$(MAKE) --no-print-directory -k test-all
+
+test-all: test-go test-wasm test-npm test-e2e
+
+test-go: bin/testreport
+	$(report) -name go -- env CGO_ENABLED=1 $(GO) test -race -count=1 -timeout 20m -json $$($(GO) list ./... | grep -v '/e2e$$')
+
+test-wasm: bin/testreport bin/wasmtest
+	$(report) -name wasm -- env $(JS) $(GO) test -count=1 -p 1 -exec $(CURDIR)/bin/wasmtest -json $(wasm_tests)
+
+test-npm: bin/testreport build
+	$(report) -name npm -format node -- npm --prefix npm test
+
+test-e2e: bin/testreport build
+	$(report) -name e2e -- $(GO) test -count=1 -timeout 30m -json ./e2e
+
+bin/testreport: $(call files,scripts/testreport)
+	$(GO) build -o $@ ./scripts/testreport
+
+bin/wasmtest: go.mod go.sum $(call files,e2e/wasmtest transport)
+	$(GO) build -o $@ ./e2e/wasmtest
+
+# The go command runs a tool for the platform it analyses, so this one is built.
+bin/staticcheck: go.mod go.sum
+	$(GO) build -o $@ honnef.co/go/tools/cmd/staticcheck
+
+lint: bin/staticcheck npm/node_modules/.package-lock.json
+	@unformatted=$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go')); \
+	if [ -n "$$unformatted" ]; then echo "error: not formatted by gofmt:"; echo "$$unformatted"; exit 1; fi
+	$(GO) vet ./...
+	$(JS) $(GO) vet $(js_packages)
+	bin/staticcheck ./...
+	$(JS) bin/staticcheck $(js_packages)
+	cd npm && npm run check
+
+setup:
+	scripts/setup
