@@ -181,3 +181,22 @@ func TestLeafEndsWithItsParent(t *testing.T) {
 		t.Errorf("%v, want exit code 0", err)
 	}
 }
+
+func TestKilledLeafDoesNotHinderTheNextStart(t *testing.T) {
+	args := []string{"--json-lines", "--runtime-dir", t.TempDir()}
+	cmd, lines := startLeaf(t, args...)
+	ports := next(t, lines)["ports"].(map[string]any)
+	for role, port := range ports {
+		args = append(args, fmt.Sprintf("--%s-port=%v", role, port))
+	}
+	for range 3 {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		cmd, lines = startLeaf(t, args...)
+		if again := next(t, lines); again["phase"] != "running" || fmt.Sprint(again["ports"]) != fmt.Sprint(ports) {
+			t.Errorf("after a kill: %v", again)
+		}
+	}
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait()
+}
