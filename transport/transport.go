@@ -64,10 +64,10 @@ func (e *Error) Error() string { return e.Op + " " + e.URL + ": " + e.Err.Error(
 func (e *Error) Unwrap() error { return e.Err }
 
 // Redact returns rawURL without user, password, query and fragment, fit for logs and errors.
-// What does not parse as a URL is returned as it is up to an "@", which may hide a password.
+// Of what is no URL with a host, only what follows the last "@" is returned: a password may be before it.
 func Redact(rawURL string) string {
 	u, err := url.Parse(rawURL)
-	if err != nil {
+	if err != nil || u.Host == "" {
 		if i := strings.LastIndex(rawURL, "@"); i >= 0 {
 			return "…" + rawURL[i:]
 		}

@@ -73,11 +73,8 @@ func (d Dialer) Dial(ctx context.Context, rawURL string) (net.Conn, error) {
 func parse(rawURL string) (u *url.URL, addr string, err error) {
 	u, err = url.Parse(rawURL)
 	if err != nil {
-		// The error of url.Parse quotes the URL, password and all.
-		if e, ok := errors.AsType[*url.Error](err); ok {
-			err = e.Err
-		}
-		return nil, "", fmt.Errorf("%w: %w", transport.ErrURL, err)
+		// The error is not told: it quotes parts of the URL, among them a password.
+		return nil, "", fmt.Errorf("%w: it cannot be parsed", transport.ErrURL)
 	}
 	port := u.Port()
 	if port == "" {

@@ -17,7 +17,7 @@ func invalidURL(t *testing.T, s Subject) {
 		if scheme != strings.ToLower(scheme) {
 			t.Errorf("scheme %q is not in lower case", scheme)
 		}
-		for _, rest := range []string{"", "//", ":", "://", "://user:secret@", "://ho st", "://[::1", "://host:port"} {
+		for _, rest := range []string{"", "//", ":", "://", "://user:secret@", "://user:secret/@host", "://user:secret@ho st", "://ho st", "://[::1", "://host:port"} {
 			err := s.dialFails(t.Context(), t, scheme+rest)
 			wantErr(t, err, transport.ErrURL)
 			if strings.Contains(err.Error(), "secret") {

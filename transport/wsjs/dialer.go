@@ -78,11 +78,8 @@ func (d Dialer) Dial(ctx context.Context, rawURL string) (net.Conn, error) {
 func parse(rawURL string) (string, error) {
 	u, err := url.Parse(rawURL)
 	if err != nil {
-		// The error of url.Parse quotes the URL, password and all.
-		if e, ok := errors.AsType[*url.Error](err); ok {
-			err = e.Err
-		}
-		return "", fmt.Errorf("%w: %w", transport.ErrURL, err)
+		// The error is not told: it quotes parts of the URL, among them a password.
+		return "", fmt.Errorf("%w: it cannot be parsed", transport.ErrURL)
 	}
 	if u.Scheme != "ws" && u.Scheme != "wss" {
 		return "", fmt.Errorf("%w: want the scheme ws or wss", transport.ErrURL)
