@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"os/exec"
 	"runtime"
 	"time"
@@ -25,6 +26,9 @@ and watch the page move to the leaf and back without losing a message. Runs unti
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg.Out = cmd.OutOrStdout()
+			if cfg.CacheDir == "" {
+				cfg.CacheDir = os.Getenv("KINOPIO_LEAF_CACHE_DIR")
+			}
 			if open {
 				cfg.Opened = openBrowser
 			}
@@ -37,7 +41,7 @@ and watch the page move to the leaf and back without losing a message. Runs unti
 	flags.DurationVar(&cfg.LeafAfter, "leaf-after", 3*time.Second, "start the leaf after this time (negative: only on the page)")
 	flags.BoolVar(&cfg.TLS, "tls", false, "give the leaf wss and https, with a certificate of this machine's own CA")
 	flags.IntVar(&cfg.Rate, "rate", 200, "numbered messages a second, of both publishers together")
-	flags.StringVar(&cfg.CacheDir, "cache-dir", "", "folder of the local CA (default: the leaf's)")
+	flags.StringVar(&cfg.CacheDir, "cache-dir", "", "folder of the local CA (default: $KINOPIO_LEAF_CACHE_DIR, else the user's cache)")
 	flags.StringVar(&cfg.Assets, "assets", "", "folder with kinopio-hub.global.js and kinopio-hub.wasm (default: npm/dist beside the program's folder)")
 	flags.BoolVar(&cfg.JSON, "json", false, "print one JSON document a line; the first has all addresses")
 	flags.BoolVar(&cfg.JSON, "json-lines", false, "the same as --json")

@@ -40,7 +40,7 @@ func findAssets(dir, executable string) (assets, error) {
 			err = errors.New("not a file with content")
 		}
 		if err != nil {
-			return assets{}, &HintError{Err: fmt.Errorf("find the browser module: %w", err), Hint: hint}
+			return assets{}, &hinted{error: fmt.Errorf("find the browser module: %w", err), hint: hint}
 		}
 		if oldest.IsZero() || info.ModTime().Before(oldest) {
 			oldest = info.ModTime()

@@ -48,14 +48,14 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-// HintError is an error with what to do about it.
-type HintError struct {
-	Err  error
-	Hint string
+// hinted is an error with what to do about it, which the program prints below it.
+type hinted struct {
+	error
+	hint string
 }
 
-func (e *HintError) Error() string { return e.Err.Error() }
-func (e *HintError) Unwrap() error { return e.Err }
+func (e *hinted) Unwrap() error { return e.error }
+func (e *hinted) Hint() string  { return e.hint }
 
 // preferredPort is the page's when nobody asked for another.
 const preferredPort = 8088
@@ -162,7 +162,7 @@ func (d *demo) openCA() error {
 	if d.cfg.CacheDir == "" {
 		dir, err := os.UserCacheDir()
 		if err != nil {
-			return &HintError{Err: fmt.Errorf("find a folder for the CA: %w", err), Hint: "name one with --cache-dir"}
+			return &hinted{error: fmt.Errorf("find a folder for the CA: %w", err), hint: "name one with --cache-dir"}
 		}
 		d.cfg.CacheDir = dir
 	}
@@ -185,9 +185,9 @@ func listenPage(port int) (net.Listener, error) {
 	}
 	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 	if err != nil {
-		return nil, &HintError{
-			Err:  fmt.Errorf("serve the page on port %d: %w", port, err),
-			Hint: "give another port with --port, or none to take any that is free",
+		return nil, &hinted{
+			error: fmt.Errorf("serve the page on port %d: %w", port, err),
+			hint:  "give another port with --port, or none to take any that is free",
 		}
 	}
 	return l, nil

@@ -176,7 +176,9 @@ func (l *leafProcess) follow(c *leafChild, stdout io.Reader) {
 		}
 		l.mu.Lock()
 		s := l.status
-		s.Bridge, s.Detail = doc.BridgeState, doc.LastError
+		if c.asked == "" { // what it says while it ends is no news
+			s.Bridge, s.Detail = doc.BridgeState, doc.LastError
+		}
 		if doc.Phase == "running" && s.State == leafStarting {
 			s.State, s.TookMs = leafRunning, time.Since(c.started).Milliseconds()
 		}

@@ -11,6 +11,12 @@ export class StreamCounter {
   #alike = 0; // payloads "=" since then
   #missing = new Set(); // numbers that were skipped, and may still come
 
+  /** The highest number so far. */
+  get last() {
+    return this.#last;
+  }
+
+  /** Counts one payload. */
   take(value) {
     totals.received++;
     if (typeof value !== "number") {

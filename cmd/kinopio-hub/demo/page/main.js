@@ -10,7 +10,7 @@ const $ = (id) => document.getElementById(id);
 const state = { hub: "connecting", server: "", reason: "", refused: "", broken: "", leaf: "stopped" };
 
 // For whoever looks at the page with a program: what it counts and what it knows.
-window.demo = { hub: null, counters: totals, moves, state, errors: [] };
+window.demo = { hub: null, counters: totals, streams: {}, moves, state, errors: [] };
 
 /** Shows where the session is, how it came there, and what stands in the way. */
 function showPlace() {
@@ -126,7 +126,7 @@ function openHub() {
     set("signal-value", value.toFixed(2).replace("-", "−"));
   });
   for (const stream of ["backbone", "leaf"]) {
-    const counter = new StreamCounter();
+    const counter = (demo.streams[stream] = new StreamCounter());
     hub.getScope("numbers").getVariable(stream).sub((value) => counter.take(value));
   }
   wireCall(hub);

@@ -1,0 +1,148 @@
+package e2e
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+)
+
+// lab is an empty page that has loaded the built module, and a server to connect to. Tests
+// make hubs in it as an application would.
+type lab struct {
+	*browser
+	page   *httptest.Server
+	routes *routes
+	remote remote
+}
+
+// remote is an ordinary nats-server in the test's process.
+type remote struct {
+	server    *server.Server
+	client    string // nats://
+	websocket string // ws://
+}
+
+// startRemote starts a nats-server on free ports.
+func startRemote(t *testing.T) remote {
+	t.Helper()
+	s, err := server.NewServer(&server.Options{
+		ServerName: "remote-" + t.Name(),
+		Host:       "127.0.0.1", Port: server.RANDOM_PORT,
+		Websocket: server.WebsocketOpts{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoTLS: true},
+		NoLog:     true, NoSigs: true,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	t.Cleanup(func() {
+		s.Shutdown()
+		s.WaitForShutdown()
+	})
+	if !s.ReadyForConnections(patience) {
+		t.Fatal("the nats-server did not start")
+	}
+	ports := s.PortsInfo(time.Second)
+	return remote{s, ports.Nats[0], ports.WebSocket[0]}
+}
+
+const labPage = `<!doctype html><title>lab</title><link rel="icon" href="data:,">
+<script src="/kinopio-hub.global.js"></script>
+<script>
+var hubs = [];
+// open makes a hub, and notes what it says.
+function open(options) {
+  const hub = new KinopioHub(options);
+  hub.seen = { states: [], moves: [], errors: [] };
+  hub.onStateChange((s) => hub.seen.states.push(s));
+  hub.onMove((m) => hub.seen.moves.push({ ...m, error: m.error ? String(m.error.message ?? m.error) : "" }));
+  hub.onError((e) => hub.seen.errors.push({ code: e.code, message: e.message }));
+  hubs.push(hub);
+  return hub;
+}
+// fails returns the code and message with which a promise is rejected or a function throws.
+async function fails(what) {
+  try {
+    const value = await (typeof what === "function" ? what() : what);
+    return { code: "", message: "it did not fail: " + JSON.stringify(value) };
+  } catch (e) {
+    return { code: String(e.code), message: String(e.message), name: e.name };
+  }
+}
+</script>`
+
+// routes replace or add to what the lab's server serves, by path.
+type routes struct {
+	mu sync.Mutex
+	by map[string]http.HandlerFunc
+}
+
+func (r *routes) set(path string, serve http.HandlerFunc) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.by == nil {
+		r.by = map[string]http.HandlerFunc{}
+	}
+	r.by[path] = serve
+}
+
+func (r *routes) of(path string) http.HandlerFunc {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.by[path]
+}
+
+// newLab opens the lab with a fresh browser and server.
+func newLab(t *testing.T) lab {
+	t.Helper()
+	l := lab{remote: startRemote(t), routes: &routes{}}
+	l.page = serveLab(t, l.routes)
+	l.browser = openBrowser(t, "")
+	l.goTo(l.page.URL + "/")
+	return l
+}
+
+func serveLab(t *testing.T, routes *routes) *httptest.Server {
+	t.Helper()
+	dist := artefacts(t).dist
+	page := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if route := routes.of(r.URL.Path); route != nil {
+			route(w, r)
+			return
+		}
+		switch r.URL.Path {
+		case "/":
+			w.Header().Set("Content-Type", "text/html; charset=utf-8")
+			fmt.Fprint(w, labPage)
+		case "/kinopio-hub.wasm":
+			w.Header().Set("Content-Type", "application/wasm")
+			http.ServeFile(w, r, filepath.Join(dist, "kinopio-hub.wasm"))
+		case "/kinopio-hub.global.js":
+			http.ServeFile(w, r, filepath.Join(dist, "kinopio-hub.global.js"))
+		default:
+			http.NotFound(w, r)
+		}
+	}))
+	t.Cleanup(page.Close)
+	return page
+}
+
+// wasm returns the built module.
+func wasm(t *testing.T) []byte {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(artefacts(t).dist, "kinopio-hub.wasm"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// failure is an error as JavaScript saw it.
+type failure struct{ Code, Message, Name string }
