@@ -68,6 +68,16 @@ type Config struct {
 	Timeout time.Duration
 	// PendingLimit bounds the bytes that wait while there is no connection. Default 8 MiB.
 	PendingLimit int
+	// HealthReport is the time between two calls of OnHealth. Default 5 s.
+	HealthReport time.Duration
+	// Reprobe is the time after which latency mode looks for a server that is nearer by at
+	// least ReprobeGain. Defaults 10 minutes and 30 ms.
+	Reprobe     time.Duration
+	ReprobeGain time.Duration
+
+	// Auth says who the hub is. Authenticator, if set, is asked before each connection instead.
+	Auth          Auth
+	Authenticator Authenticator
 
 	// TLS is used natively for tls and wss servers and https manifests; a browser ignores it.
 	TLS *tls.Config
@@ -143,6 +153,9 @@ func (cfg Config) normalize() (Config, error) {
 		{"MaxRetryDelay", &cfg.MaxRetryDelay, 30 * time.Second},
 		{"PingInterval", &cfg.PingInterval, 3 * time.Second},
 		{"Timeout", &cfg.Timeout, 3 * time.Second},
+		{"HealthReport", &cfg.HealthReport, 5 * time.Second},
+		{"Reprobe", &cfg.Reprobe, 10 * time.Minute},
+		{"ReprobeGain", &cfg.ReprobeGain, 30 * time.Millisecond},
 		{"Discovery.SwitchTimeout", &cfg.Discovery.SwitchTimeout, 1500 * time.Millisecond},
 		{"Discovery.CacheTTL", &cfg.Discovery.CacheTTL, 5 * time.Second},
 	} {
@@ -179,6 +192,9 @@ func (cfg Config) normalize() (Config, error) {
 		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
 			return cfg, configError("Discovery.ManifestURL", transport.Redact(cfg.Discovery.ManifestURL), "an http or https URL such as https://app.example.com"+manifestPath)
 		}
+	}
+	if err := cfg.Auth.check(); err != nil {
+		return cfg, err
 	}
 	if cfg.Dialers == nil {
 		cfg.Dialers = defaultDialers(cfg.TLS)

@@ -110,6 +110,19 @@ func (e *natsEngine) dial(ctx context.Context, server string, r receiver) (wire,
 		close(w.ended)
 	}
 
+	auth := e.cfg.Auth
+	if e.cfg.Authenticator != nil {
+		if auth, err = e.cfg.Authenticator(ctx, transport.Redact(server)); err == nil {
+			err = auth.check()
+		}
+	}
+	if err == nil {
+		err = auth.apply(&opts)
+	}
+	if err != nil {
+		return fail(fmt.Errorf("credentials: %w", err))
+	}
+
 	stop := context.AfterFunc(ctx, stream.abort)
 	conn, err := opts.Connect()
 	if !stop() && err == nil {
@@ -345,4 +358,23 @@ func (w *natsWire) explain(err error) error {
 		return fmt.Errorf("%w: %w", ErrDisconnected, err)
 	}
 	return err
+}
+
+// apply puts a, which has been checked, into the options of one connection.
+func (a Auth) apply(opts *nats.Options) error {
+	switch {
+	case a.Token != "":
+		opts.Token = a.Token
+	case a.User != "":
+		opts.User, opts.Password = a.User, a.Password
+	case a.NkeySeed != "":
+		public, err := publicKey(a.NkeySeed)
+		if err != nil {
+			return err
+		}
+		opts.Nkey, opts.SignatureCB = public, a.sign
+	case a.Creds != "":
+		return nats.UserCredentialBytes([]byte(a.Creds))(opts)
+	}
+	return nil
 }

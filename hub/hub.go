@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -19,6 +21,7 @@ type Hub struct {
 	requests requests
 	links    atomic.Uint64
 	marks    atomic.Uint64
+	losses   atomic.Uint64 // of links that broke
 
 	ctx    context.Context // ends with the hub
 	cancel context.CancelFunc
@@ -29,10 +32,13 @@ type Hub struct {
 	again     chan reconnect // Reconnect was called
 	proposals chan proposal  // from discovery
 
-	events  eventQueue // for the observers
-	onState observers[State]
-	onMove  observers[Move]
-	onError observers[error]
+	events    eventQueue // for the observers
+	onState   observers[State]
+	onMove    observers[Move]
+	onError   observers[error]
+	onHealth  observers[Health]
+	reporting sync.Once // the goroutine that reports health
+	traffic   traffic
 
 	mu        sync.Mutex // guards what follows
 	closed    bool
@@ -95,6 +101,12 @@ func (h *Hub) end(observing <-chan struct{}) {
 	h.requests.close()
 	for _, s := range h.registry.close() {
 		s.finish()
+	}
+	h.mu.Lock()
+	variables := slices.Collect(maps.Values(h.variables))
+	h.mu.Unlock()
+	for _, v := range variables {
+		v.close()
 	}
 	h.wg.Wait()
 	h.setState(StateDisconnected, nil)

@@ -84,9 +84,11 @@ func (h *Hub) openLink(ctx context.Context, t target) (*link, error) {
 
 // receive is the wire's: messages in the order of the stream.
 func (l *link) receive(batch []inbound) {
+	size := 0
 	l.gate.Lock()
 	for i := range batch {
 		m := &batch[i]
+		size += len(m.data)
 		switch {
 		case l.state == gateClosed:
 		case m.route == nil:
@@ -98,6 +100,8 @@ func (l *link) receive(batch []inbound) {
 		}
 	}
 	l.gate.Unlock()
+	l.hub.traffic.inMessages.Add(uint64(len(batch)))
+	l.hub.traffic.inBytes.Add(uint64(size))
 	l.hub.batchEnd()
 }
 

@@ -15,7 +15,8 @@ type mailbox struct {
 	waiting []*Message
 	spare   []*Message // the batch before the last, to be filled again
 	bytes   int
-	closed  bool
+	closed  bool // nothing more is taken, either
+	ending  bool // nothing more is put
 	full    bool // since the last empty moment
 }
 
@@ -24,7 +25,7 @@ func (b *mailbox) init() { b.some.L = &b.mu }
 func (b *mailbox) put(m *Message) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.closed {
+	if b.closed || b.ending {
 		return
 	}
 	if len(b.waiting) >= mailboxMessages || b.bytes+len(m.Data) > mailboxBytes && len(b.waiting) > 0 {
@@ -45,10 +46,10 @@ func (b *mailbox) put(m *Message) {
 func (b *mailbox) take() ([]*Message, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for len(b.waiting) == 0 && !b.closed {
+	for len(b.waiting) == 0 && !b.closed && !b.ending {
 		b.some.Wait()
 	}
-	if b.closed {
+	if b.closed || len(b.waiting) == 0 {
 		return nil, false
 	}
 	batch := b.waiting
@@ -71,5 +72,13 @@ func (b *mailbox) close() {
 	defer b.mu.Unlock()
 	b.closed = true
 	b.waiting = nil
+	b.some.Signal()
+}
+
+// last lets what waits be taken, and nothing more be put.
+func (b *mailbox) last() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.ending = true
 	b.some.Signal()
 }

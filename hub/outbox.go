@@ -104,7 +104,7 @@ func (o *outbox) send(msgs []OutMsg) *Receipt {
 		return failedReceipt(err)
 	}
 	for i := range msgs {
-		if err := o.link.wire.publish(&msgs[i]); err != nil {
+		if err := o.hub.publish(o.link, &msgs[i]); err != nil {
 			if !isDisconnected(err) {
 				return failedReceipt(err)
 			}
@@ -184,7 +184,7 @@ func (o *outbox) transmit(r *Receipt) bool {
 		return true
 	}
 	for i := range r.msgs {
-		if err := o.link.wire.publish(&r.msgs[i]); err != nil {
+		if err := o.hub.publish(o.link, &r.msgs[i]); err != nil {
 			if isDisconnected(err) && r.sending == nil {
 				return false
 			}
@@ -290,6 +290,16 @@ func (h *Hub) wait(ctx context.Context, r *Receipt) error {
 		<-r.done
 		return r.err
 	}
+}
+
+// publish hands one message to l.
+func (h *Hub) publish(l *link, m *OutMsg) error {
+	err := l.wire.publish(m)
+	if err == nil {
+		h.traffic.outMessages.Add(1)
+		h.traffic.outBytes.Add(uint64(len(m.Data)))
+	}
+	return err
 }
 
 // tooLarge checks a batch before any of it is sent.

@@ -111,6 +111,20 @@ func (r *registry) remove(s *Subscription) {
 	}
 }
 
+// drain asks the servers to send no more for s, if nobody else needs it. What they have sent
+// still reaches s, until remove.
+func (r *registry) drain(s *Subscription) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(*s.entry.handles.Load()) > 1 || r.entries[s.key] != s.entry {
+		return
+	}
+	delete(r.entries, s.key)
+	for _, b := range r.bound {
+		b.retire(s.entry)
+	}
+}
+
 // bind subscribes on l every entry that is not there yet. Entries that are added later go to
 // the current link, which l is if there was none.
 func (r *registry) bind(l *link) {

@@ -32,6 +32,7 @@ type request struct {
 	deadline time.Time
 	place    int // in the heap
 	done     func(*Message, error)
+	each     func(*Message) (enough bool) // for several answers; then the deadline is no error
 }
 
 // Request sends out and calls done once: with the first answer, or with ErrNoResponders, a
@@ -40,6 +41,26 @@ type request struct {
 // Request returns, must not wait or call the hub, and the Message is valid during the call only.
 // out.Reply is ignored.
 func (h *Hub) Request(out OutMsg, timeout time.Duration, done func(*Message, error)) (cancel func()) {
+	return h.request(out, timeout, &request{done: done})
+}
+
+// RequestMany sends out and calls each with every answer that comes within window (0 means
+// Config.Timeout), at most max (0: no limit), and then done once: with nil, or as for Request.
+// The same rules hold for both callbacks.
+func (h *Hub) RequestMany(out OutMsg, window time.Duration, max int, each func(*Message), done func(error)) (cancel func()) {
+	left := max
+	return h.request(out, window, &request{
+		done: func(_ *Message, err error) { done(err) },
+		each: func(m *Message) bool {
+			each(m)
+			left--
+			return left == 0
+		},
+	})
+}
+
+func (h *Hub) request(out OutMsg, timeout time.Duration, q *request) (cancel func()) {
+	done := q.done
 	if err := checkName(out.Subject, false); err != nil {
 		done(nil, err)
 		return func() {}
@@ -47,8 +68,7 @@ func (h *Hub) Request(out OutMsg, timeout time.Duration, done func(*Message, err
 	if timeout <= 0 {
 		timeout = h.cfg.Timeout
 	}
-	q := h.requests.add(timeout, done)
-	if q == nil {
+	if !h.requests.add(timeout, q) {
 		done(nil, ErrDisposed)
 		return func() {}
 	}
@@ -58,20 +78,20 @@ func (h *Hub) Request(out OutMsg, timeout time.Duration, done func(*Message, err
 	return func() { h.requests.finish(q, nil, context.Canceled) }
 }
 
-func (r *requests) add(timeout time.Duration, done func(*Message, error)) *request {
+func (r *requests) add(timeout time.Duration, q *request) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
-		return nil
+		return false
 	}
 	r.serial++
-	q := &request{token: r.serial, deadline: time.Now().Add(timeout), done: done}
+	q.token, q.deadline = r.serial, time.Now().Add(timeout)
 	r.pending[q.token] = q
 	heap.Push(&r.due, q)
 	if q.place == 0 {
 		r.arm()
 	}
-	return q
+	return true
 }
 
 // sending binds q to the link that is about to carry it; false if q has ended.
@@ -108,6 +128,10 @@ func (r *requests) answer(token string, m *Message) {
 			Message: m.Header.Get(headerServiceError),
 			Data:    m.Data,
 		})
+	case q.each != nil:
+		if q.each(m) {
+			r.finish(q, nil, nil)
+		}
 	default:
 		r.finish(q, m, nil)
 	}
@@ -183,7 +207,11 @@ func (r *requests) arm() {
 
 func (r *requests) expire() {
 	now := time.Now()
-	r.fail(ErrTimeout, func(q *request) bool { return !q.deadline.After(now) })
+	due := func(several bool) func(*request) bool {
+		return func(q *request) bool { return !q.deadline.After(now) && several == (q.each != nil) }
+	}
+	r.fail(ErrTimeout, due(false))
+	r.fail(nil, due(true))
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.arm()

@@ -32,6 +32,8 @@ type PubOptions struct {
 	Header Header
 	// Reply is a subject where answers to a published value are wanted.
 	Reply string
+	// Distinct does not publish a value that equals the present one.
+	Distinct bool
 }
 
 // ServeOptions says how requests are served. Its zero value shares them with every other
@@ -68,11 +70,10 @@ func (v *Variable) Pub(ctx context.Context, value any, options ...PubOptions) er
 	}
 	v.written()
 	opt := one(options)
-	r := v.hub.outbox.send([]OutMsg{{Subject: v.subject, Reply: opt.Reply, Header: opt.Header, Data: data}})
+	r := v.publish(OutMsg{Subject: v.subject, Reply: opt.Reply, Header: opt.Header, Data: data}, opt.Distinct)
 	if err := v.hub.wait(ctx, r); err != nil {
 		return fmt.Errorf("publish %s: %w", v.subject, err)
 	}
-	v.keep(data)
 	return nil
 }
 
@@ -134,6 +135,48 @@ func (v *Variable) Req(ctx context.Context, value any, options ...PubOptions) (*
 		cancel()
 		return fail(ctxError(ctx, context.Cause(ctx)))
 	}
+}
+
+// ReqManyOptions says when enough answers have come.
+type ReqManyOptions struct {
+	Header Header
+	// Max answers are enough. 0: all that come within Window.
+	Max int
+	// Window is the time for answers. Default Config.Timeout.
+	Window time.Duration
+}
+
+// ReqMany sends value as a request and returns the answers of everybody who answers in time,
+// in the order of their arrival; none is no error, but nobody being there is ErrNoResponders.
+func (v *Variable) ReqMany(ctx context.Context, value any, options ...ReqManyOptions) ([]*Message, error) {
+	if v.err != nil {
+		return nil, v.err
+	}
+	opt := one(options)
+	if opt.Max < 0 {
+		return nil, configError("Max", opt.Max, "a positive number, or 0 for no limit")
+	}
+	data, err := v.hub.encode(value)
+	if err != nil {
+		return nil, fmt.Errorf("request %s: %w", v.subject, err)
+	}
+	v.written()
+	var answers []*Message // written on the link's goroutine, read after done
+	done := make(chan error, 1)
+	cancel := v.hub.RequestMany(OutMsg{Subject: v.subject, Header: opt.Header, Data: data}, opt.Window, opt.Max,
+		func(m *Message) { answers = append(answers, new(*m)) },
+		func(err error) { done <- err })
+	select {
+	case err = <-done:
+	case <-ctx.Done():
+		cancel()
+		<-done // so that answers is no longer written
+		err = ctxError(ctx, context.Cause(ctx))
+	}
+	if err != nil {
+		return answers, fmt.Errorf("request %s: %w", v.subject, err)
+	}
+	return answers, nil
 }
 
 // Serve answers requests to v with what fn returns; nil is the empty answer. An error becomes

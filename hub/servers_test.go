@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -87,6 +88,14 @@ func delayed(t testing.TB, address string, delay time.Duration) string {
 	if delay == 0 {
 		return address
 	}
+	var always atomic.Bool
+	always.Store(true)
+	return delayedWhile(t, address, delay, &always)
+}
+
+// delayedWhile is delayed, as long as on says so.
+func delayedWhile(t testing.TB, address string, delay time.Duration, on *atomic.Bool) string {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -108,8 +117,8 @@ func delayed(t testing.TB, address string, delay time.Duration) string {
 			mu.Lock()
 			open = append(open, in, out)
 			mu.Unlock()
-			wg.Go(func() { copyDelayed(out, in, delay) })
-			wg.Go(func() { copyDelayed(in, out, delay) })
+			wg.Go(func() { copyDelayed(out, in, delay, on) })
+			wg.Go(func() { copyDelayed(in, out, delay, on) })
 		}
 	})
 	t.Cleanup(func() {
@@ -125,7 +134,7 @@ func delayed(t testing.TB, address string, delay time.Duration) string {
 }
 
 // copyDelayed keeps order and bandwidth: each piece leaves its delay after it came.
-func copyDelayed(to, from net.Conn, delay time.Duration) {
+func copyDelayed(to, from net.Conn, delay time.Duration, on *atomic.Bool) {
 	type piece struct {
 		data []byte
 		due  time.Time
@@ -137,7 +146,11 @@ func copyDelayed(to, from net.Conn, delay time.Duration) {
 			buf := make([]byte, 16<<10)
 			n, err := from.Read(buf)
 			if n > 0 {
-				pieces <- piece{buf[:n], time.Now().Add(delay)}
+				due := time.Now()
+				if on.Load() {
+					due = due.Add(delay)
+				}
+				pieces <- piece{buf[:n], due}
 			}
 			if err != nil {
 				return

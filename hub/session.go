@@ -119,7 +119,7 @@ func (s *session) establish(reason string) error {
 	case <-h.wanted: // Connect is being done
 	default:
 	}
-	if s.last.url != "" && time.Since(s.since) < h.cfg.ReconnectWait {
+	if s.last.via == viaConfigured && time.Since(s.since) < h.cfg.ReconnectWait {
 		// The server took the hub and dropped it at once: do not ask it again at once.
 		s.sleep(h.cfg.ReconnectWait)
 	}
@@ -180,18 +180,7 @@ func (s *session) sleep(d time.Duration) bool {
 func (s *session) promote(l *link) {
 	s.link, s.last, s.since = l, l.target, time.Now()
 	s.h.setState(StateConnected, l)
-	s.h.measure(l)
-}
-
-// measure finds out, in the background, how far the server is.
-func (h *Hub) measure(l *link) {
-	h.spawn(func() {
-		ctx, cancel := context.WithTimeout(h.ctx, h.cfg.Timeout)
-		defer cancel()
-		if rtt, err := roundTrip(ctx, l.wire); err == nil {
-			h.count(func(st *Status) { st.RTT = rtt })
-		}
-	})
+	s.h.spawn(func() { s.h.roundTrip(l) })
 }
 
 // stay keeps the hub connected, and moves it when there is a reason to, until the link is
@@ -200,6 +189,8 @@ func (s *session) stay() (reason string) {
 	h := s.h
 	again := time.NewTimer(time.Hour) // for another try to leave a server that will stop
 	defer again.Stop()
+	reprobe := time.NewTicker(h.cfg.Reprobe)
+	defer reprobe.Stop()
 	resting, rest := false, h.cfg.ReconnectWait
 	for {
 		leave := s.link.leave
@@ -227,6 +218,11 @@ func (s *session) stay() (reason string) {
 				err = s.move([]target{p.target}, p.reason, h.cfg.Discovery.SwitchTimeout)
 			}
 			p.done <- err
+		case <-reprobe.C:
+			if h.cfg.Selection == Latency && s.link.target.via == viaConfigured && len(h.cfg.Servers) > 1 {
+				current, others := s.link, s.elsewhere()
+				h.spawn(func() { h.findNearer(current, others) })
+			}
 		case r := <-h.again:
 			r.done <- s.move(rank(h.cfg.Servers, h.cfg.Selection, ""), "requested", h.cfg.ReconnectTimeout)
 		}
@@ -256,6 +252,7 @@ func (s *session) lose() (reason string) {
 	h, l := s.h, s.link
 	reason = s.kind() + " lost"
 	h.outbox.hold()
+	h.losses.Add(1)
 	h.registry.forget(l)
 	l.shut()
 	h.requests.lost(l)

@@ -39,7 +39,7 @@ type Move struct {
 	From, To string // without credentials; From is "" for the first connection
 	Via      string // how To became known: "configured" or "leaf"
 	// Reason is "connect", "requested", "leaf found", "leaf leaving", "server leaving",
-	// "leaf lost" or "server lost".
+	// "leaf lost", "server lost" or "faster".
 	Reason string
 	// Planned: the old connection was alive, so nothing was lost, repeated or reordered.
 	Planned bool

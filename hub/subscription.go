@@ -2,7 +2,9 @@ package hub
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"iter"
 	"sync"
 	"sync/atomic"
 )
@@ -93,6 +95,28 @@ func (s *Subscription) Unsubscribe() error {
 	return nil
 }
 
+// Drain ends the subscription without losing what the server has already sent to it: it
+// returns when the last of that has been called back, or ctx has ended, which ends it at once.
+func (s *Subscription) Drain(ctx context.Context) error {
+	s.hub.registry.drain(s)
+	err := s.hub.Flush(ctx)
+	s.hub.registry.remove(s)
+	if err != nil || s.inline {
+		s.finish()
+		return err
+	}
+	s.mailbox.last()
+	select {
+	case <-s.done:
+		return nil
+	case <-ctx.Done():
+		s.finish()
+		return ctxError(ctx, errDraining)
+	}
+}
+
+var errDraining = errors.New("callbacks are still running")
+
 // finish makes sure that no further callback begins.
 func (s *Subscription) finish() (first bool) {
 	s.end.Do(func() {
@@ -146,5 +170,39 @@ func (s *Subscription) run(m *Message) {
 	if last && s.finish() {
 		// The registry may be waiting for the gate of a link that this goroutine holds.
 		s.hub.spawn(func() { s.hub.registry.remove(s) })
+	}
+}
+
+// Messages subscribes to subject and yields each message, in order, until the loop is left,
+// ctx ends or the hub is closed. An error, ErrInvalidName for one, is yielded last and alone.
+func (h *Hub) Messages(ctx context.Context, subject string, opts SubOptions) iter.Seq2[*Message, error] {
+	return func(yield func(*Message, error) bool) {
+		next := make(chan *Message)
+		left := make(chan struct{})
+		opts.Inline = false
+		s, err := h.Subscribe(subject, opts, func(m *Message) {
+			select {
+			case next <- m:
+			case <-left:
+			}
+		})
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		defer s.Unsubscribe()
+		defer close(left)
+		for {
+			select {
+			case m := <-next:
+				if !yield(m, nil) {
+					return
+				}
+			case <-s.Done():
+				return
+			case <-ctx.Done():
+				return
+			}
+		}
 	}
 }

@@ -1,8 +1,11 @@
 package hub
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"sync"
+	"time"
 )
 
 // A Variable is one subject that values, requests and answers go through. All variables of
@@ -12,27 +15,54 @@ type Variable struct {
 	subject string
 	err     error
 
+	publishing sync.Mutex // held over a publish, so that values and messages have one order
+
 	mu       sync.Mutex
-	data     []byte // the last payload seen; nil before the first
-	read     bool   // somebody has asked for the value
+	data     []byte // the last payload; owned
+	known    bool   // there was one
+	first    chan struct{}
+	read     bool // somebody has asked for the value
+	distinct bool
 	tracking *Subscription
+	unechoed []unechoed
+	watchers []*watcher
+}
+
+// unechoed is an own publish whose echo has not come back yet. Until it does, what arrives
+// was put in order before it by the server: the value is already newer than that.
+type unechoed struct {
+	data   []byte
+	losses uint64 // of links, when it was published: with one more the echo may never come
+	at     time.Time
+}
+
+// VariableOptions changes how a variable behaves for this hub.
+type VariableOptions struct {
+	// Distinct keeps values that equal the present one from being published.
+	Distinct bool
 }
 
 // Variable returns the variable name in s. See [Hub.Scope] for names that cannot be. A
 // variable whose subject has no wildcard follows its subject from now on: see [Variable.Value].
-func (s *Scope) Variable(name string) *Variable {
+func (s *Scope) Variable(name string, options ...VariableOptions) *Variable {
 	err := errors.Join(s.err, checkName(name, true))
-	return s.hub.variable(s.name+"."+name, err)
+	v := s.hub.variable(s.name+"."+name, err)
+	if one(options).Distinct {
+		v.mu.Lock()
+		v.distinct = true
+		v.mu.Unlock()
+	}
+	return v
 }
 
 func (h *Hub) variable(subject string, err error) *Variable {
 	if err != nil {
-		return &Variable{hub: h, subject: subject, err: err}
+		return &Variable{hub: h, subject: subject, err: err, first: make(chan struct{})}
 	}
 	h.mu.Lock()
 	v := h.variables[subject]
 	if v == nil {
-		v = &Variable{hub: h, subject: subject}
+		v = &Variable{hub: h, subject: subject, first: make(chan struct{})}
 		h.variables[subject] = v
 	}
 	h.mu.Unlock()
@@ -46,8 +76,8 @@ func (v *Variable) Subject() string { return v.subject }
 // Value returns the last value that was seen on v, whoever published it, or nil before the
 // first. A variable follows its subject from its creation on, with one exception: one that
 // was used to publish, request or serve and whose value nobody has read costs no
-// subscription; it follows from its first Value on. The value that this hub published is
-// there at once.
+// subscription; it follows from its first Value, Ready or Watch on. What this hub publishes
+// is the value at once.
 func (v *Variable) Value() any {
 	v.track(true)
 	v.mu.Lock()
@@ -55,6 +85,24 @@ func (v *Variable) Value() any {
 	v.mu.Unlock()
 	return v.hub.decode(data)
 }
+
+// Ready waits until v has a value. Its error is ErrDisposed or ctx's, or that of the name.
+func (v *Variable) Ready(ctx context.Context) error {
+	if v.err != nil {
+		return v.err
+	}
+	v.track(true)
+	select {
+	case <-v.first:
+		return nil
+	case <-v.hub.ctx.Done():
+		return ErrDisposed
+	case <-ctx.Done():
+		return ctxError(ctx, errNoValue)
+	}
+}
+
+var errNoValue = errors.New("no value yet")
 
 // track begins to follow the subject, if it can be followed.
 func (v *Variable) track(read bool) {
@@ -64,11 +112,11 @@ func (v *Variable) track(read bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.read = v.read || read
-	if v.tracking != nil || (!read && v.data != nil) {
+	if v.tracking != nil || !read && v.known {
 		return
 	}
 	// The error can only be that the hub has been closed.
-	v.tracking, _ = v.hub.Subscribe(v.subject, SubOptions{Inline: true}, func(m *Message) { v.keep(m.Data) })
+	v.tracking, _ = v.hub.Subscribe(v.subject, SubOptions{Inline: true}, func(m *Message) { v.heard(m.Data) })
 }
 
 // written says that the program uses v from the other side.
@@ -82,11 +130,72 @@ func (v *Variable) written() {
 	v.tracking = nil
 }
 
-// keep stores a payload as the value.
-func (v *Variable) keep(data []byte) {
-	own := make([]byte, len(data))
-	copy(own, data)
+// heard takes a message of the subject.
+func (v *Variable) heard(data []byte) {
 	v.mu.Lock()
-	v.data = own
+	defer v.mu.Unlock()
+	if len(v.unechoed) > 0 {
+		losses, now := v.hub.losses.Load(), time.Now()
+		for i, own := range v.unechoed {
+			if own.losses == losses && bytes.Equal(own.data, data) {
+				v.unechoed = v.unechoed[i+1:]
+				return
+			}
+		}
+		if last := v.unechoed[len(v.unechoed)-1]; last.losses == losses && now.Sub(last.at) < v.hub.cfg.Timeout {
+			return
+		}
+		v.unechoed = nil
+	}
+	v.set(append([]byte{}, data...))
+}
+
+// set changes the value and tells the watchers. v.mu is held.
+func (v *Variable) set(data []byte) {
+	if v.known && bytes.Equal(v.data, data) {
+		return
+	}
+	v.data = data
+	if !v.known {
+		v.known = true
+		close(v.first)
+	}
+	for _, w := range v.watchers {
+		w.put(data)
+	}
+}
+
+// publish makes data the value and sends it, in one order for all who publish on v.
+func (v *Variable) publish(m OutMsg, distinct bool) *Receipt {
+	own := append([]byte{}, m.Data...)
+	v.publishing.Lock()
+	defer v.publishing.Unlock()
+	v.mu.Lock()
+	if (distinct || v.distinct) && v.known && bytes.Equal(v.data, own) {
+		v.mu.Unlock()
+		return handedOver
+	}
+	before, known := v.data, v.known
+	v.set(own)
+	if v.tracking != nil && !v.hub.cfg.NoEcho {
+		v.unechoed = append(v.unechoed, unechoed{own, v.hub.losses.Load(), time.Now()})
+	}
 	v.mu.Unlock()
+	r := v.hub.outbox.send([]OutMsg{m})
+	if r.Err() != nil && known {
+		v.revert(own, before)
+	}
+	return r
+}
+
+// revert takes back a value that could not be sent, unless there is a newer one.
+func (v *Variable) revert(own, before []byte) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if n := len(v.unechoed); n > 0 && bytes.Equal(v.unechoed[n-1].data, own) {
+		v.unechoed = v.unechoed[:n-1]
+	}
+	if bytes.Equal(v.data, own) {
+		v.set(before)
+	}
 }

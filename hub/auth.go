@@ -1,0 +1,76 @@
+package hub
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+
+	"github.com/nats-io/nkeys"
+)
+
+// Auth is how a hub shows a server who it is. Its zero value is the server URL's own user
+// and password, if it has them. None of it is ever logged.
+type Auth struct {
+	Token          string
+	User, Password string
+	// NkeySeed is the seed of a user nkey ("SU…").
+	NkeySeed string
+	// Creds is the content of a credentials file: a user JWT and its nkey seed.
+	Creds string
+}
+
+// Authenticator gives the credentials for a connection that is about to be made.
+type Authenticator func(ctx context.Context, server string) (Auth, error)
+
+// check refuses combinations that no server knows.
+func (a Auth) check() error {
+	ways := 0
+	for _, used := range []bool{a.Token != "", a.User != "" || a.Password != "", a.NkeySeed != "", a.Creds != ""} {
+		if used {
+			ways++
+		}
+	}
+	switch {
+	case ways > 1:
+		return configError("Auth", fmt.Sprint(ways, " ways"), "one of Token, User with Password, NkeySeed, Creds")
+	case a.Password != "" && a.User == "":
+		return configError("Auth.User", "", "a user for the password")
+	}
+	if a.NkeySeed != "" {
+		if _, err := publicKey(a.NkeySeed); err != nil {
+			return configError("Auth.NkeySeed", "(hidden)", "the seed of a user nkey, which begins with SU")
+		}
+	}
+	if a.Creds != "" {
+		if _, err := nkeys.ParseDecoratedJWT([]byte(a.Creds)); err != nil {
+			return configError("Auth.Creds", "(hidden)", "the content of a credentials file")
+		}
+		if _, err := nkeys.ParseDecoratedUserNKey([]byte(a.Creds)); err != nil {
+			return configError("Auth.Creds", "(hidden)", "the content of a credentials file with a user nkey seed")
+		}
+	}
+	return nil
+}
+
+func publicKey(seed string) (string, error) {
+	pair, err := nkeys.FromSeed(bytes.TrimSpace([]byte(seed)))
+	if err != nil {
+		return "", err
+	}
+	defer pair.Wipe()
+	public, err := pair.PublicKey()
+	if err == nil && !nkeys.IsValidPublicUserKey(public) {
+		err = nkeys.ErrInvalidUserSeed
+	}
+	return public, err
+}
+
+// sign answers a server's challenge.
+func (a Auth) sign(nonce []byte) ([]byte, error) {
+	pair, err := nkeys.FromSeed(bytes.TrimSpace([]byte(a.NkeySeed)))
+	if err != nil {
+		return nil, err
+	}
+	defer pair.Wipe()
+	return pair.Sign(nonce)
+}

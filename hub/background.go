@@ -1,0 +1,112 @@
+package hub
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+)
+
+// Health is what a hub reports of itself every Config.HealthReport. Counts are since Open.
+type Health struct {
+	State         State
+	Server        string // without credentials
+	RTT           time.Duration
+	Reconnects    int
+	Moves         int
+	InMessages    uint64
+	OutMessages   uint64
+	InBytes       uint64 // of payloads
+	OutBytes      uint64
+	Subscriptions int
+	PendingBytes  int
+}
+
+// traffic counts what passes through a hub.
+type traffic struct {
+	inMessages, inBytes   atomic.Uint64
+	outMessages, outBytes atomic.Uint64
+}
+
+// roundTrip measures how far l's server is, and remembers it.
+func (h *Hub) roundTrip(l *link) (time.Duration, error) {
+	ctx, cancel := context.WithTimeout(h.ctx, h.cfg.Timeout)
+	defer cancel()
+	rtt, err := roundTrip(ctx, l.wire)
+	if err == nil {
+		h.count(func(st *Status) { st.RTT = rtt })
+	}
+	return rtt, err
+}
+
+// findNearer measures the other servers, side by side, and proposes the nearest if it is
+// nearer than the current one by ReprobeGain.
+func (h *Hub) findNearer(current *link, others []target) {
+	here, err := h.roundTrip(current)
+	if err != nil {
+		return
+	}
+	found := make(chan finisher, len(others))
+	for _, t := range others {
+		h.spawn(func() {
+			f := h.attempt(h.ctx, t, h.cfg.ReconnectTimeout, true)
+			if f.link != nil {
+				f.link.shut()
+			}
+			found <- f
+		})
+	}
+	var nearest *link
+	best := here - h.cfg.ReprobeGain
+	for range others {
+		select {
+		case f := <-found:
+			if f.err == nil && f.rtt <= best {
+				nearest, best = f.link, f.rtt
+			}
+		case <-h.ctx.Done():
+			return
+		}
+	}
+	if nearest != nil {
+		// A failure has been told by OnMove, and the next probe tries again.
+		_ = h.propose(nearest.target, "faster")
+	}
+}
+
+// OnHealth calls fn every Config.HealthReport, until stop. It measures the round trip first.
+func (h *Hub) OnHealth(fn func(Health)) (stop func()) {
+	stop = h.onHealth.add(fn)
+	h.reporting.Do(func() { h.spawn(h.reportHealth) })
+	return stop
+}
+
+func (h *Hub) reportHealth() {
+	tick := time.NewTicker(h.cfg.HealthReport)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-h.ctx.Done():
+			return
+		}
+		h.mu.Lock()
+		l := h.live
+		h.mu.Unlock()
+		if l != nil {
+			h.roundTrip(l)
+		}
+		health := h.Health()
+		h.events.put(func() { h.onHealth.tell(health) }, true)
+	}
+}
+
+// Health is the report of this moment, with the round trip as it was last measured.
+func (h *Hub) Health() Health {
+	s := h.Status()
+	return Health{
+		State: s.State, Server: s.Server, RTT: s.RTT, Reconnects: s.Reconnects, Moves: s.Moves,
+		InMessages: h.traffic.inMessages.Load(), InBytes: h.traffic.inBytes.Load(),
+		OutMessages: h.traffic.outMessages.Load(), OutBytes: h.traffic.outBytes.Load(),
+		Subscriptions: s.Subscriptions, PendingBytes: s.PendingBytes,
+	}
+}

@@ -1,0 +1,111 @@
+package hub
+
+import "sync"
+
+// watcherChanges bounds the changes that wait for one slow callback; beyond that it is told
+// the latest only.
+const watcherChanges = 64 << 10
+
+// A watcher is one callback on a variable's value.
+type watcher struct {
+	mu      sync.Mutex
+	some    sync.Cond
+	waiting [][]byte
+	over    bool
+}
+
+// Watch calls fn with the present value, if there is one, and then with each change, in
+// order, on a goroutine of its own, until stop or the end of the hub. A message that repeats
+// the present value is no change: Sub hears it. It fails only for a name that cannot be
+// followed, or with ErrDisposed.
+func (v *Variable) Watch(fn func(value any)) (stop func(), err error) {
+	if v.err != nil {
+		return nil, v.err
+	}
+	if err := checkName(v.subject, false); err != nil {
+		return nil, err
+	}
+	v.track(true)
+	w := &watcher{}
+	w.some.L = &w.mu
+	started := v.hub.spawn(func() {
+		for {
+			data, ok := w.take()
+			if !ok {
+				return
+			}
+			fn(v.hub.decode(data))
+		}
+	})
+	if !started {
+		return nil, ErrDisposed
+	}
+	v.mu.Lock()
+	v.watchers = append(v.watchers[:len(v.watchers):len(v.watchers)], w)
+	if v.known {
+		w.put(v.data)
+	}
+	v.mu.Unlock()
+	if v.hub.ctx.Err() != nil { // perhaps too late to be closed with the variable
+		w.close()
+	}
+	var once sync.Once
+	stop = func() {
+		once.Do(func() {
+			v.mu.Lock()
+			var rest []*watcher
+			for _, other := range v.watchers {
+				if other != w {
+					rest = append(rest, other)
+				}
+			}
+			v.watchers = rest
+			v.mu.Unlock()
+			w.close()
+		})
+	}
+	return stop, nil
+}
+
+func (w *watcher) put(data []byte) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.over {
+		return
+	}
+	if len(w.waiting) >= watcherChanges {
+		w.waiting = nil
+	}
+	w.waiting = append(w.waiting, data)
+	w.some.Signal()
+}
+
+func (w *watcher) take() ([]byte, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for len(w.waiting) == 0 && !w.over {
+		w.some.Wait()
+	}
+	if w.over {
+		return nil, false
+	}
+	data := w.waiting[0]
+	w.waiting = w.waiting[1:]
+	return data, true
+}
+
+func (w *watcher) close() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.over = true
+	w.some.Signal()
+}
+
+// close ends the watchers of v.
+func (v *Variable) close() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, w := range v.watchers {
+		w.close()
+	}
+}
