@@ -32,7 +32,10 @@ type request struct {
 	deadline time.Time
 	place    int // in the heap
 	done     func(*Message, error)
-	each     func(*Message) (enough bool) // for several answers; then the deadline is no error
+
+	each func(*Message) (enough bool) // for several answers; then the deadline is no error
+	mu   sync.Mutex                   // held while each runs
+	over bool                         // each is not called any more
 }
 
 // Request sends out and calls done once: with the first answer, or with ErrNoResponders, a
@@ -129,7 +132,10 @@ func (r *requests) answer(token string, m *Message) {
 			Data:    m.Data,
 		})
 	case q.each != nil:
-		if q.each(m) {
+		q.mu.Lock()
+		enough := !q.over && q.each(m)
+		q.mu.Unlock()
+		if enough {
 			r.finish(q, nil, nil)
 		}
 	default:
@@ -152,6 +158,9 @@ func (r *requests) finish(q *request, m *Message, err error) {
 	}
 	l := q.link
 	r.mu.Unlock()
+	q.mu.Lock()
+	q.over = true
+	q.mu.Unlock()
 	q.done(m, err)
 	if l != nil && l.unanswered.Add(-1) == 0 {
 		select {

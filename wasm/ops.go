@@ -93,6 +93,9 @@ func (r *reader) message(subjects []string) hub.OutMsg {
 		return hub.OutMsg{}
 	}
 	all := r.bytes(uint32(total))
+	if r.bad {
+		return hub.OutMsg{}
+	}
 	return hub.OutMsg{
 		Subject: subjects[subject],
 		Header:  parseHeader(all[:header]),

@@ -30,7 +30,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "error:", err)
 		os.Exit(1)
 	}
-	info, err := s.PortsInfo(10 * time.Second), error(nil)
+	info, err := s.PortsInfo(10*time.Second), error(nil)
 	if info == nil {
 		fmt.Fprintln(os.Stderr, "error: no listeners")
 		os.Exit(1)
