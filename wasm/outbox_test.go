@@ -1,0 +1,93 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/kinopio-hub/kinopio-hub/hub"
+)
+
+func TestOutboxLaysMessagesOut(t *testing.T) {
+	var notified int
+	o := outbox{notify: func() { notified++ }}
+	o.message(rowMessage, 7, 3, &hub.Message{Subject: "a.b", Reply: "r", Header: hub.Header{"k": {"v"}}, Data: []byte("12")}, true)
+	o.message(rowMessage, 8, 0, &hub.Message{Subject: "c", Data: []byte("345")}, false)
+	rows, data, meta := o.take()
+	want := []uint32{
+		rowMessage, 7, 3, 0, 2, 0, 3 | 1<<16, 4,
+		rowMessage, 8, 0, 2, 3, 8, 0, 0,
+	}
+	if fmt.Sprint(rows) != fmt.Sprint(want) || string(data) != "12345" || string(meta) != "a.brk\x00v\x00" {
+		t.Errorf("got %v %q %q, want %v", rows, data, meta, want)
+	}
+	if notified != 1 {
+		t.Errorf("notified %d times, want once for both", notified)
+	}
+	if o.len() != 0 {
+		t.Errorf("%d rows are left", o.len())
+	}
+}
+
+func TestOutboxMergesAcks(t *testing.T) {
+	var o outbox
+	for _, id := range []uint32{1, 2, 3, 5, 6} {
+		o.ack(id)
+	}
+	rows, _, _ := o.take()
+	if len(rows) != 2*rowWords || rows[1] != 1 || rows[2] != 3 || rows[rowWords+1] != 5 || rows[rowWords+2] != 2 {
+		t.Errorf("got %v, want 1…3 and 5…6", rows)
+	}
+}
+
+func TestOutboxTellsErrors(t *testing.T) {
+	for _, c := range []struct {
+		err              error
+		wantMeta, wantOf string
+	}{
+		{fmt.Errorf("%w after 3 s", hub.ErrTimeout), "TIMEOUT\x00timed out after 3 s", ""},
+		{errors.New("odd"), "UNKNOWN\x00odd", ""},
+		{&hub.ServiceError{Code: "404", Message: "no such", Data: []byte("d")}, "SERVICE_ERROR\x00service error 404: no such\x00404\x00no such", "d"},
+	} {
+		var o outbox
+		o.fail(rowFailed, 1, c.err)
+		if _, data, meta := o.take(); string(meta) != c.wantMeta || string(data) != c.wantOf {
+			t.Errorf("%v: got %q %q, want %q %q", c.err, meta, data, c.wantMeta, c.wantOf)
+		}
+	}
+}
+
+func TestOutboxReusesItsBuffers(t *testing.T) {
+	var o outbox
+	m := &hub.Message{Data: make([]byte, 100)}
+	o.message(rowMessage, 1, 0, m, false)
+	allocs := testing.AllocsPerRun(100, func() {
+		rows, data, meta := o.take()
+		o.reuse(rows, data, meta)
+		o.message(rowMessage, 1, 0, m, false)
+	})
+	if allocs != 0 {
+		t.Errorf("%v allocations a message, want none", allocs)
+	}
+}
+
+func TestAnswersForgetOnlyWhatNobodyServes(t *testing.T) {
+	var a answers
+	service := a.keep(hub.Responder{}, true)
+	first := a.keep(hub.Responder{}, false)
+	for range answersKept {
+		a.keep(hub.Responder{}, false)
+	}
+	if _, ok := a.take(first); ok {
+		t.Error("the oldest ordinary message can still be answered")
+	}
+	if _, ok := a.take(service); !ok {
+		t.Error("the service's message can no longer be answered")
+	}
+	if _, ok := a.take(service); ok {
+		t.Error("a message can be answered twice")
+	}
+	if a.len() != answersKept {
+		t.Errorf("%d are kept, want %d", a.len(), answersKept)
+	}
+}
