@@ -41,14 +41,16 @@ func (h *Hub) roundTrip(l *link) (time.Duration, error) {
 // findNearer measures the other servers, side by side, and proposes the nearest if it is
 // nearer than the current one by ReprobeGain.
 func (h *Hub) findNearer(current *link, others []target) {
-	here, err := h.roundTrip(current)
-	if err != nil {
+	// A fresh connection, like those that it is compared with.
+	here := h.attempt(h.ctx, current.target, h.cfg.ReconnectTimeout)
+	if here.err != nil {
 		return
 	}
+	here.link.shut()
 	found := make(chan finisher, len(others))
 	for _, t := range others {
 		h.spawn(func() {
-			f := h.attempt(h.ctx, t, h.cfg.ReconnectTimeout, true)
+			f := h.attempt(h.ctx, t, h.cfg.ReconnectTimeout)
 			if f.link != nil {
 				f.link.shut()
 			}
@@ -56,12 +58,12 @@ func (h *Hub) findNearer(current *link, others []target) {
 		})
 	}
 	var nearest *link
-	best := here - h.cfg.ReprobeGain
+	best := here.link.wire.distance() - h.cfg.ReprobeGain
 	for range others {
 		select {
 		case f := <-found:
-			if f.err == nil && f.rtt <= best {
-				nearest, best = f.link, f.rtt
+			if f.err == nil && f.link.wire.distance() <= best {
+				nearest, best = f.link, f.link.wire.distance()
 			}
 		case <-h.ctx.Done():
 			return

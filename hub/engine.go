@@ -45,6 +45,8 @@ type wire interface {
 	// flush returns when the server has dealt with all that was sent before, and
 	// everything that it sent before its answer has been through receive.
 	flush(ctx context.Context) error
+	// distance is the round trip to the server, as it was while connecting.
+	distance() time.Duration
 	// maxPayload is the largest payload, headers included, that the server takes, in bytes.
 	maxPayload() int
 	// close ends the connection; what was published before is written first if it can be.

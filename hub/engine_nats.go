@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -160,9 +161,10 @@ type dialOnce struct {
 	wire   *natsWire
 	err    error // of Dial; read after Connect has returned
 
-	mu   sync.Mutex
-	conn net.Conn
-	over bool
+	mu     sync.Mutex
+	conn   net.Conn
+	stream *drainedConn
+	over   bool
 }
 
 // SkipTLSHandshake tells nats.go not to add TLS of its own.
@@ -181,7 +183,8 @@ func (d *dialOnce) Dial(string, string) (net.Conn, error) {
 		return nil, context.Cause(d.ctx)
 	}
 	d.conn = conn
-	return &drainedConn{Conn: conn, wire: d.wire}, nil
+	d.stream = &drainedConn{Conn: conn, wire: d.wire}
+	return d.stream, nil
 }
 
 // abort closes what was dialled, now or as soon as it opens.
@@ -203,15 +206,32 @@ func (d *dialOnce) hurry(bound time.Duration) {
 	}
 }
 
-// drainedConn empties the wire's channel before each read of the socket.
+// drainedConn empties the wire's channel before each read of the socket. It also measures
+// the server's distance on the way: the first thing that a client says, CONNECT and PING, is
+// the first that the server answers.
 type drainedConn struct {
 	net.Conn
-	wire *natsWire
+	wire     *natsWire
+	said     atomic.Int64 // when, in ns since 1970
+	distance atomic.Int64 // ns
 }
 
 func (c *drainedConn) Read(p []byte) (int, error) {
 	c.wire.drain()
-	return c.Conn.Read(p)
+	n, err := c.Conn.Read(p)
+	if c.distance.Load() == 0 {
+		if said := c.said.Load(); said != 0 {
+			c.distance.Store(max(1, time.Now().UnixNano()-said))
+		}
+	}
+	return n, err
+}
+
+func (c *drainedConn) Write(p []byte) (int, error) {
+	if c.said.Load() == 0 {
+		c.said.Store(time.Now().UnixNano())
+	}
+	return c.Conn.Write(p)
 }
 
 // drain hands on everything that nats.go has parsed so far.
@@ -327,6 +347,8 @@ func (w *natsWire) takeGone() (gone []*nats.Subscription) {
 	})
 	return gone
 }
+
+func (w *natsWire) distance() time.Duration { return time.Duration(w.stream.stream.distance.Load()) }
 
 func (w *natsWire) maxPayload() int { return int(w.conn.MaxPayload()) }
 

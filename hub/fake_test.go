@@ -137,9 +137,10 @@ func (w *fakeWire) flush(ctx context.Context) error {
 	}
 }
 
-func (w *fakeWire) maxPayload() int       { return 1 << 20 }
-func (w *fakeWire) done() <-chan struct{} { return w.ended }
-func (w *fakeWire) cause() error          { return errors.New("cut") }
+func (w *fakeWire) distance() time.Duration { return w.rtt }
+func (w *fakeWire) maxPayload() int         { return 1 << 20 }
+func (w *fakeWire) done() <-chan struct{}   { return w.ended }
+func (w *fakeWire) cause() error            { return errors.New("cut") }
 
 func (w *fakeWire) gone() bool {
 	select {
@@ -193,7 +194,7 @@ func TestLatencyModeFindsTheNearestWithoutWaitingForTheRest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ordered, _ := connectionTime(t, threeServers(), Config{Servers: []string{near, mid, far}, Selection: Ordered})
 		latency, server := connectionTime(t, threeServers(), Config{Servers: []string{far, mid, near}})
-		if server != near || latency > ordered+ordered { // one round trip measures, a moment of patience
+		if server != near || latency > ordered*3/2 {
 			t.Errorf("latency mode took %v to %s, ordered mode with the best first %v", latency, server, ordered)
 		}
 	})

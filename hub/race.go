@@ -10,7 +10,6 @@ import (
 // finisher is how one attempt in a race ended.
 type finisher struct {
 	link *link
-	rtt  time.Duration
 	err  error
 }
 
@@ -32,7 +31,7 @@ func (h *Hub) race(ctx context.Context, targets []target, timeout time.Duration)
 		t := targets[started]
 		started++
 		running++
-		h.wg.Go(func() { finish <- h.attempt(ctx, t, timeout, nearest) })
+		h.wg.Go(func() { finish <- h.attempt(ctx, t, timeout) })
 	}
 	var best finisher
 	var failures []error
@@ -68,7 +67,7 @@ func (h *Hub) race(ctx context.Context, targets []target, timeout time.Duration)
 				timer := time.NewTimer(patience(time.Since(start)))
 				defer timer.Stop()
 				enough = timer.C
-			case f.rtt < best.rtt:
+			case f.link.wire.distance() < best.link.wire.distance():
 				best.link.shut()
 				best = f
 			default:
@@ -95,20 +94,10 @@ func (h *Hub) race(ctx context.Context, targets []target, timeout time.Duration)
 	}
 }
 
-// attempt connects to t and, if asked to, measures how far it is.
-func (h *Hub) attempt(ctx context.Context, t target, timeout time.Duration, measure bool) finisher {
+// attempt connects to t within timeout.
+func (h *Hub) attempt(ctx context.Context, t target, timeout time.Duration) finisher {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	l, err := h.openLink(ctx, t)
-	if err != nil {
-		return finisher{err: err}
-	}
-	f := finisher{link: l}
-	if measure {
-		if f.rtt, f.err = roundTrip(ctx, l.wire); f.err != nil {
-			l.shut()
-			f.link = nil
-		}
-	}
-	return f
+	return finisher{l, err}
 }

@@ -44,5 +44,5 @@ const stagger = 300 * time.Millisecond
 // answered first, after the given time: connecting takes every server the same number of
 // round trips, so one that is nearer cannot need much more time.
 func patience(elapsed time.Duration) time.Duration {
-	return min(max(elapsed/4, 10*time.Millisecond), 250*time.Millisecond)
+	return min(max(elapsed/4, 2*time.Millisecond), 250*time.Millisecond)
 }

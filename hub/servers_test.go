@@ -20,7 +20,7 @@ import (
 func startServer(t testing.TB, change func(*server.Options)) *server.Server {
 	t.Helper()
 	opts := &server.Options{
-		Host: "127.0.0.1", Port: -1, NoSigs: true, NoLog: true,
+		Host: "127.0.0.1", Port: -1, NoSigs: true, NoLog: true, MaxClosedClients: 10,
 		ServerName: "test-" + t.Name() + "-" + fmt.Sprint(time.Now().UnixNano()),
 	}
 	opts.LameDuckGracePeriod, opts.LameDuckDuration = 10*time.Second, 20*time.Second

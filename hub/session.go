@@ -179,8 +179,8 @@ func (s *session) sleep(d time.Duration) bool {
 // promote makes l the current link.
 func (s *session) promote(l *link) {
 	s.link, s.last, s.since = l, l.target, time.Now()
+	s.h.count(func(st *Status) { st.RTT = l.wire.distance() })
 	s.h.setState(StateConnected, l)
-	s.h.spawn(func() { s.h.roundTrip(l) })
 }
 
 // stay keeps the hub connected, and moves it when there is a reason to, until the link is

@@ -24,7 +24,7 @@ type Status struct {
 	State      State
 	Server     string        // without credentials; "" without a connection
 	Via        string        // "configured" or "leaf"; "" without a connection
-	RTT        time.Duration // when the connection was made
+	RTT        time.Duration // as last measured
 	MaxPayload int           // bytes; 0 without a connection
 	Moves      int           // planned changes of server that were made
 	Reconnects int           // connections after a loss
