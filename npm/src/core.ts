@@ -10,6 +10,8 @@ export class HubCore {
   readonly session: Session;
   /** Default of operations, in milliseconds. */
   readonly timeout: number;
+  /** Own messages do not come back. */
+  readonly noEcho: boolean;
   /** Tells the hub's observers of an error that has no other way to go. */
   readonly report: (error: KinopioError) => void;
   /** Rejects when the hub ends; never unhandled. */
@@ -18,9 +20,10 @@ export class HubCore {
   readonly services = new Set<Service<any>>();
   #variables = new Map<string, Variable>();
 
-  constructor(session: Session, timeout: number, disposed: Promise<never>, report: (error: KinopioError) => void) {
+  constructor(session: Session, timeout: number, noEcho: boolean, disposed: Promise<never>, report: (error: KinopioError) => void) {
     this.session = session;
     this.timeout = timeout;
+    this.noEcho = noEcho;
     this.report = report;
     this.disposed = disposed;
     disposed.catch(() => {});

@@ -24,6 +24,11 @@ export class Feed {
     this.#take = take;
   }
 
+  /** Whether there is a subscription on the wire. */
+  get active(): boolean {
+    return this.#id !== 0;
+  }
+
   /** Whether the subject is followed without any callback; takes effect in a microtask. */
   set follow(on: boolean) {
     if (this.#follow === on) return;

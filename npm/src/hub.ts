@@ -74,7 +74,7 @@ export class HubBase {
         log,
       },
     );
-    const core = new HubCore(session, options.timeout ?? 3000, ended.promise, report);
+    const core = new HubCore(session, options.timeout ?? 3000, options.noEcho ?? false, ended.promise, report);
     const end = (error: KinopioError) => {
       ended.reject(error);
       core.end();

@@ -129,6 +129,9 @@ export class Session implements Client {
     this.#load();
   }
 
+  /** Connections that were lost, so that what was on its way may never arrive. */
+  losses = 0;
+
   get state(): HubState {
     return this.#status.state;
   }
@@ -143,9 +146,12 @@ export class Session implements Client {
     return { ...this.#status };
   }
 
-  /** Sends a message; the promise is shared by all that travel together. */
+  /**
+   * Sends a message; the promise is shared by all that travel together. Throws what is known
+   * at once.
+   */
   publish(subject: string, data: Payload, headers?: Uint8Array, reply = ""): Promise<void> {
-    if (this.#dead) return Promise.reject(this.#dead);
+    if (this.#dead) throw this.#dead;
     const ref = this.#subject(subject);
     const alone = data.length > large;
     if (alone) this.#closeBatch();
@@ -155,7 +161,7 @@ export class Session implements Client {
     const refused = this.#refuse(subject, size);
     if (refused) {
       this.#ops.length = before;
-      return Promise.reject(refused);
+      throw refused;
     }
     batch.count++;
     batch.bytes += size;
@@ -431,6 +437,7 @@ export class Session implements Client {
         break;
       case Row.move: {
         const move = JSON.parse(rows.note(row));
+        if (!move.planned && !move.error) this.losses++;
         this.#listener.move({ ...move, error: toError(move.error) });
         break;
       }

@@ -1,6 +1,7 @@
 import { decodePayload, encode, type Payload } from "./codec.js";
 import { within } from "./deferred.js";
 import { KinopioError, messageOf } from "./errors.js";
+import { Echoes, equal } from "./echoes.js";
 import { Feed } from "./feed.js";
 import { packHeaders, type HeadersInput } from "./headers.js";
 import type { HubCore } from "./core.js";
@@ -36,10 +37,10 @@ export class Variable<T = any> {
   #core: HubCore;
   #feed: Feed;
   #asked = false; // value, ready or watch were used
-  #seen = false;
-  #value: any = null;
-  #own: Payload | undefined; // published here, not decoded yet
-  #last: Payload | undefined; // what the watchers saw last
+  #payload: Payload | undefined; // the last one seen, remote or own
+  #value: any = null; // what it decodes to, once #decoded
+  #decoded = true;
+  #echoes = new Echoes();
   #watchers = new Set<(value: any) => void>();
   #subscriptions = new Set<Subscription<any>>();
 
@@ -63,11 +64,7 @@ export class Variable<T = any> {
    */
   get value(): T | null {
     this.#ask();
-    if (this.#own !== undefined) {
-      this.#value = decodePayload(this.#own, this.#core.session.coding);
-      this.#own = undefined;
-    }
-    return this.#value;
+    return this.#current();
   }
 
   /**
@@ -82,7 +79,7 @@ export class Variable<T = any> {
       const data = encode(value, this.#core.session.coding);
       if (options?.reply !== undefined) checkName(options.reply, false);
       const sent = this.#core.session.publish(this.subject, data, packHeaders(options?.headers), options?.reply);
-      if (!this.#core.session.dead) this.#published(data);
+      this.#published(data);
       return sent;
     } catch (error) {
       return Promise.reject(error);
@@ -120,7 +117,7 @@ export class Variable<T = any> {
         this.subject,
         (rows, row) => {
           const message = new Message<T>(session, rows, row, wildcard ? "" : this.subject);
-          this.#remember(message);
+          if (!this.#feed.active) this.#set(rows.text(row) ?? message.raw, message);
           subscription.deliver(message);
         },
         { queue, max, wildcard },
@@ -198,7 +195,7 @@ export class Variable<T = any> {
    */
   ready(timeout: number = this.#core.timeout): Promise<T> {
     this.#ask();
-    if (this.#seen) return Promise.resolve(this.value as T);
+    if (this.#payload !== undefined) return Promise.resolve(this.#current());
     if (this.#core.session.dead) return Promise.reject(this.#core.session.dead);
     let stop = () => {};
     const first = new Promise<T>((resolve) => {
@@ -228,7 +225,7 @@ export class Variable<T = any> {
       this.#core.report(new KinopioError("CALLBACK_FAILED", `watcher of ${this.subject} threw: ${messageOf(cause)}`, { cause }));
     };
     this.#watchers.add(watcher);
-    if (this.#seen) watcher(this.value as T);
+    if (this.#payload !== undefined) watcher(this.#current());
     return () => void this.#watchers.delete(watcher);
   }
 
@@ -249,33 +246,35 @@ export class Variable<T = any> {
     this.#feed.follow = false;
   }
 
+  #current(): any {
+    if (!this.#decoded) {
+      this.#value = decodePayload(this.#payload!, this.#core.session.coding);
+      this.#decoded = true;
+    }
+    return this.#value;
+  }
+
+  /** An own message, which is the value at once. */
   #published(data: Payload): void {
-    this.#seen = true;
-    this.#own = typeof data === "string" ? data : data.slice();
-    if (this.#watchers.size > 0) this.#changed(this.#own);
+    const own = typeof data === "string" ? data : data.slice();
+    if (this.#feed.active && !this.#core.noEcho) this.#echoes.expect(own, this.#core.session.losses);
+    this.#set(own);
   }
 
   #arrived(message: Message<T>, payload: () => Payload): void {
-    this.#remember(message);
-    if (this.#watchers.size > 0) this.#changed(payload());
+    const old = this.#echoes.isOld(payload, this.#core.session.losses, this.#core.timeout);
+    if (!old) this.#set(payload(), this.#subscriptions.size > 0 ? message : undefined);
     if (this.#subscriptions.size === 0) return;
     for (const subscription of [...this.#subscriptions]) subscription.deliver(message);
   }
 
-  #remember(message: Message<T>): void {
-    this.#seen = true;
-    this.#own = undefined;
-    this.#value = message.data;
+  /** Changes the value and tells the watchers; `message` is one that will be decoded anyway. */
+  #set(payload: Payload, message?: Message<T>): void {
+    const changed = !equal(payload, this.#payload);
+    this.#payload = payload;
+    this.#decoded = message !== undefined;
+    if (message) this.#value = message.data;
+    if (!changed || this.#watchers.size === 0) return;
+    for (const watcher of [...this.#watchers]) watcher(this.#current());
   }
-
-  #changed(payload: Payload): void {
-    if (equal(payload, this.#last)) return;
-    this.#last = payload;
-    for (const watcher of [...this.#watchers]) watcher(this.value);
-  }
-}
-
-function equal(a: Payload, b: Payload | undefined): boolean {
-  if (typeof a === "string" || typeof b === "string" || b === undefined) return a === b;
-  return a.length === b.length && a.every((byte, i) => byte === b[i]);
 }

@@ -1,0 +1,73 @@
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+import { source } from "./helpers.mjs";
+
+const vectors = JSON.parse(readFileSync(new URL("../../hub/testdata/vectors.json", import.meta.url), "utf8"));
+const { encode, decode, decodeText, decodePayload } = await source("codec.ts");
+const { checkName } = await source("names.ts");
+const { errorReply } = await source("service.ts");
+
+const revive = (value) =>
+  value?.$nothing ? undefined : value?.$bytes !== undefined ? new Uint8Array(Buffer.from(value.$bytes, "base64")) : value;
+const bytesOf = (vector) => new Uint8Array(vector.base64 === undefined ? Buffer.from(vector.text) : Buffer.from(vector.base64, "base64"));
+
+test("values give the bytes of the shared vectors", () => {
+  for (const vector of vectors.encode) {
+    const payload = encode(revive(vector.value), {});
+    const bytes = typeof payload === "string" ? new TextEncoder().encode(payload) : payload;
+    assert.deepEqual(bytes, bytesOf(vector), vector.name);
+  }
+});
+
+test("bytes give the values of the shared vectors", () => {
+  for (const vector of vectors.decode) {
+    const bytes = bytesOf(vector);
+    assert.deepEqual(decode(bytes, {}), revive(vector.value), vector.name);
+    assert.deepEqual(decodePayload(bytes, {}), revive(vector.value), vector.name);
+    if (vector.text !== undefined) assert.deepEqual(decodeText(vector.text, {}), revive(vector.value), vector.name);
+  }
+});
+
+test("names are taken and refused as in the shared vectors", () => {
+  for (const { name, target, pattern } of vectors.names) {
+    for (const [wildcards, good] of [[false, target], [true, pattern]]) {
+      const check = () => checkName(name, wildcards);
+      if (good) assert.doesNotThrow(check, JSON.stringify(name));
+      else assert.throws(check, { code: "INVALID_NAME" }, `${JSON.stringify(name)}, wildcards: ${wildcards}`);
+    }
+  }
+});
+
+test("handlers that throw answer as in the shared vectors", () => {
+  for (const { message, text, header, code } of vectors.errors) {
+    const [data, headers] = errorReply(new Error(message));
+    assert.equal(data, text);
+    assert.equal(Buffer.from(headers).toString(), `Nats-Service-Error\0${header}\0Nats-Service-Error-Code\0${code}\0`);
+  }
+});
+
+test("what has no bytes is refused before anything is sent", () => {
+  const cycle = {};
+  cycle.self = cycle;
+  for (const value of [() => {}, Symbol("x"), cycle, 1n, { deep: [1n] }]) {
+    assert.throws(() => encode(value, {}), { code: "INVALID_VALUE" });
+  }
+});
+
+test("a codec wins for everything but null, bytes and strings", () => {
+  const codec = { encode: (v) => new Uint8Array([v.n]), decode: (b) => ({ n: b[0] }) };
+  assert.deepEqual(encode({ n: 7 }, { codec }), new Uint8Array([7]));
+  assert.equal(encode("text", { codec }), "text");
+  assert.equal(encode(null, { codec }), "");
+  assert.deepEqual(decode(new Uint8Array([9]), { codec }), { n: 9 });
+  assert.equal(decode(new Uint8Array(0), { codec }), null);
+  assert.throws(() => encode({}, { codec: { encode: () => "no bytes" } }), { code: "INVALID_VALUE" });
+  const strict = { codec: { decode: () => { throw new Error("no"); } } };
+  assert.equal(decode(new TextEncoder().encode("text"), strict), "text");
+});
+
+test("jsonReplacer and jsonReviver are used", () => {
+  assert.equal(encode({ a: 1, b: 2 }, { jsonReplacer: (k, v) => (k === "b" ? undefined : v) }), '{"a":1}');
+  assert.deepEqual(decodeText('{"a":1}', { jsonReviver: (k, v) => (k === "a" ? v + 1 : v) }), { a: 2 });
+});
