@@ -176,7 +176,8 @@ func TestMoveThatCannotCompleteIsUndone(t *testing.T) {
 	h := openHub(t, hub.Config{Servers: []string{here.ClientURL()}, Timeout: 300 * time.Millisecond})
 	publisher := openHub(t, hub.Config{Servers: []string{here.ClientURL()}})
 	var got []float64
-	if _, err := h.Scope("n").Variable("n").Sub(soon(t), func(m *hub.Message) { got = append(got, m.Value().(float64)) }); err != nil {
+	sub, err := h.Scope("n").Variable("n").Sub(soon(t), func(m *hub.Message) { got = append(got, m.Value().(float64)) })
+	if err != nil {
 		t.Fatal(err)
 	}
 	moved := make(chan error, 1)
@@ -201,11 +202,9 @@ func TestMoveThatCannotCompleteIsUndone(t *testing.T) {
 	if s := h.Status(); s.Server != here.ClientURL() || s.Moves != 0 {
 		t.Errorf("status %+v, want the old server", s)
 	}
-	s, err := h.Subscribe("end", hub.SubOptions{}, func(*hub.Message) {})
-	if err != nil || s.Ready(soon(t)) != nil {
+	if err := sub.Drain(soon(t)); err != nil {
 		t.Fatal(err)
 	}
-	h.Close()
 	if len(got) != n {
 		t.Fatalf("got %d of %d messages", len(got), n)
 	}
