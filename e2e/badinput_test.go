@@ -40,7 +40,7 @@ func TestUnusableServersAreNamed(t *testing.T) {
 		t.Errorf("code %q, want CONNECT_FAILED", f.Code)
 	}
 	wants(t, "unreachable server", f.Message, nowhere)
-	l.waitFor("the state is error", `hubs[0].seen.states.at(-1) === "error"`, `hubs[0].seen`)
+	l.waitFor("the state is error", `seen[0].states.at(-1) === "error"`, `seen[0]`)
 
 	for name, c := range map[string]struct{ options, want string }{
 		"no URL":         {`{ servers: ["not a url"] }`, "not a url"},
@@ -113,15 +113,17 @@ func TestDemoPageExplainsAMissingModule(t *testing.T) {
 	}
 }
 
-func TestBadManifestLeavesTheSessionUp(t *testing.T) {
-	manifest := func(expires time.Time, leaf string) http.HandlerFunc {
-		return func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Content-Type", "application/json; charset=utf-8")
-			fmt.Fprintf(w, `{"version":"1","expiresAt":%q,"leaderEpoch":1,"advertisedHostname":"127.0.0.1","websocketUrl":%q,"wssUrl":%q,
-				"fallbackServers":[],"bridgeState":"disconnected","isLeader":true,"candidateRole":"leader"}`,
-				expires.UTC().Format("2006-01-02T15:04:05.000Z"), leaf, leaf)
-		}
+// manifestOf serves a manifest that names a leaf.
+func manifestOf(expires time.Time, leaf string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json; charset=utf-8")
+		fmt.Fprintf(w, `{"version":"1","expiresAt":%q,"leaderEpoch":1,"advertisedHostname":"127.0.0.1","websocketUrl":%q,"wssUrl":%q,
+			"fallbackServers":[],"bridgeState":"disconnected","isLeader":true,"candidateRole":"leader"}`,
+			expires.UTC().Format("2006-01-02T15:04:05.000Z"), leaf, leaf)
 	}
+}
+
+func TestBadManifestLeavesTheSessionUp(t *testing.T) {
 	// Something that takes connections and says nothing.
 	silent := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
 	defer func() {
@@ -144,10 +146,10 @@ func TestBadManifestLeavesTheSessionUp(t *testing.T) {
 			w.Header().Set("Content-Type", "application/json")
 			fmt.Fprint(w, `{"version":`)
 		}, "JSON"},
-		{"expired", manifest(time.Now().Add(-time.Hour), dead), "expired"},
+		{"expired", manifestOf(time.Now().Add(-time.Hour), dead), "expired"},
 		{"a server error", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", 500) }, "500"},
-		{"a dead leaf", manifest(later, dead), dead},
-		{"a silent leaf", manifest(later, quiet), quiet},
+		{"a dead leaf", manifestOf(later, dead), dead},
+		{"a silent leaf", manifestOf(later, quiet), quiet},
 	} {
 		asked := make(chan struct{}, 64)
 		l.routes.set("/.well-known/kinopio-leader.json", func(w http.ResponseWriter, r *http.Request) {
@@ -171,17 +173,17 @@ func TestBadManifestLeavesTheSessionUp(t *testing.T) {
 			}
 			eval[bool](l.browser, `hub.lab.beat.pub(1).then(() => true)`)
 		}
-		const what = `JSON.stringify([hub.seen, lines])`
-		l.waitFor(c.name+" is explained", fmt.Sprintf(`%s.includes(%q)`, what, c.want), `[hub.seen, lines]`)
+		const what = `JSON.stringify([seen.at(-1), lines])`
+		l.waitFor(c.name+" is explained", fmt.Sprintf(`%s.includes(%q)`, what, c.want), `[seen.at(-1), lines]`)
 		l.waitFor("the remote session works", `beat >= 2`, `beat`)
-		if states := eval[[]string](l.browser, `hub.seen.states`); states[len(states)-1] != "connected" || strings.Contains(strings.Join(states, " "), "disconnected") {
+		if states := eval[[]string](l.browser, `seen.at(-1).states`); states[len(states)-1] != "connected" || strings.Contains(strings.Join(states, " "), "disconnected") {
 			t.Errorf("%s: the states of the session were %v", c.name, states)
 		}
-		made := eval[int](l.browser, `hub.seen.moves.filter((m) => !m.error).length`)
+		made := eval[int](l.browser, `seen.at(-1).moves.filter((m) => !m.error).length`)
 		if made != 1 {
 			t.Errorf("%s: %d moves were made, want the first connection only", c.name, made)
 		}
-		t.Logf("%s: %s", c.name, eval[string](l.browser, fmt.Sprintf(`[...hub.seen.moves.map((m) => m.error), ...lines].find((line) => line.includes(%q)) ?? ""`, c.want)))
+		t.Logf("%s: %s", c.name, eval[string](l.browser, fmt.Sprintf(`[...seen.at(-1).moves.map((m) => m.error), ...lines].find((line) => line.includes(%q)) ?? ""`, c.want)))
 		eval[bool](l.browser, `hub.dispose().then(() => true)`)
 	}
 }

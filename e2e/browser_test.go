@@ -197,8 +197,9 @@ func (b *browser) appearance(width, height int64, scheme string) {
 // picture returns what is seen of the page, as a PNG.
 func (b *browser) picture() []byte {
 	b.t.Helper()
-	// Two frames, so that what was asked for has been drawn.
-	eval[bool](b, `new Promise((yes) => requestAnimationFrame(() => requestAnimationFrame(() => yes(true))))`)
+	// Changes of colour are over, and two frames have drawn the last of them.
+	eval[bool](b, `Promise.all(document.getAnimations().filter((a) => a.effect.getTiming().iterations !== Infinity).map((a) => a.finished.catch(() => {})))
+		.then(() => new Promise((yes) => requestAnimationFrame(() => requestAnimationFrame(() => yes(true)))))`)
 	shot, err := chromedp.Call(b.ctx, page.CaptureScreenshot, page.CaptureScreenshotParams{Format: page.CaptureScreenshotFormatPng})
 	if err != nil {
 		b.t.Fatal(err)

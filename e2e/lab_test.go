@@ -54,17 +54,36 @@ func startRemote(t *testing.T) remote {
 }
 
 const labPage = `<!doctype html><title>lab</title><link rel="icon" href="data:,">
+<script>
+// What is alive on this page besides the module: timers that will fire, listeners of the page's own.
+var timers = new Set(), listeners = 0;
+for (const [set, clear, once] of [["setTimeout", "clearTimeout", true], ["setInterval", "clearInterval", false]]) {
+  const [start, stop] = [window[set], window[clear]];
+  window[set] = (f, ...rest) => {
+    const id = start(() => { if (once) timers.delete(id); f(); }, ...rest);
+    timers.add(id);
+    return id;
+  };
+  window[clear] = (id) => { timers.delete(id); stop(id); };
+}
+for (const target of [window, document]) {
+  const [add, remove] = [target.addEventListener, target.removeEventListener];
+  target.addEventListener = function (...args) { listeners++; return add.apply(target, args); };
+  target.removeEventListener = function (...args) { listeners--; return remove.apply(target, args); };
+}
+</script>
 <script src="/kinopio-hub.global.js"></script>
 <script>
-var hubs = [];
-// open makes a hub, and notes what it says.
+var hubs = [], seen = [];
+// open makes a hub, and notes what it says in seen.
 function open(options) {
   const hub = new KinopioHub(options);
-  hub.seen = { states: [], moves: [], errors: [] };
-  hub.onStateChange((s) => hub.seen.states.push(s));
-  hub.onMove((m) => hub.seen.moves.push({ ...m, error: m.error ? String(m.error.message ?? m.error) : "" }));
-  hub.onError((e) => hub.seen.errors.push({ code: e.code, message: e.message }));
+  const said = { states: [], moves: [], errors: [] };
+  hub.onStateChange((s) => said.states.push(s));
+  hub.onMove((m) => said.moves.push({ ...m, error: m.error ? String(m.error.message ?? m.error) : "" }));
+  hub.onError((e) => said.errors.push({ code: e.code, message: e.message }));
   hubs.push(hub);
+  seen.push(said);
   return hub;
 }
 // fails returns the code and message with which a promise is rejected or a function throws.

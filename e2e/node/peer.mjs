@@ -9,7 +9,7 @@ const { connect, headers } = createRequire(join(resolve(folder), "package.json")
 
 const say = (line) => process.stdout.write(JSON.stringify(line) + "\n");
 const encode = (data) => Buffer.from(data).toString("base64");
-const decode = (text) => Buffer.from(text, "base64");
+const decode = (text) => Buffer.from(text ?? "", "base64");
 const plain = (h) => Object.fromEntries([...(h ?? [])].map(([name, values]) => [name, values[0]]));
 const build = (entries) => {
   if (!entries) return undefined;

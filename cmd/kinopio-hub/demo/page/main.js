@@ -40,8 +40,8 @@ function sayPlace(via) {
   if (state.hub !== "connected") return ["", "Connecting", "Whatever is sent now waits until there is a server."];
   if (via === "leaf") return ["On the ", "leaf", `Chosen because ${state.reason || "it is on this network"}. The bridge behind it reaches the backbone.`];
   if (state.refused) {
-    const trust = config.tls ? " Most likely this browser does not trust its certificate: see below." : "";
-    return ["On the ", "backbone", `The leaf was refused (${state.refused}); the session stays here.${trust}`];
+    const trust = config.tls ? "Most likely this browser does not trust its certificate: see below." : state.refused;
+    return ["On the ", "backbone", `The leaf was refused; the session stays here. ${trust}`];
   }
   if (state.leaf === "running") return ["On the ", "backbone", "The configured server. A leaf is running: looking for its manifest."];
   const soon = moves.length <= 1 && config.afterMs >= 0 ? "The leaf starts by itself in a moment." : "No leaf is running.";
@@ -74,9 +74,24 @@ function showCounters() {
     while (seen.length > 2 && now - seen[0][0] > 1100) seen.shift();
     const [time, received] = seen[0];
     if (now > time) set("rate", String(Math.round(((totals.received - received) / (now - time)) * 1000)));
-    const rtt = demo.hub?.status?.rttMs;
-    set("rtt", state.hub === "connected" ? ms(rtt) : "–");
+    if (state.hub !== "connected") set("rtt", "–");
   }, 250);
+}
+
+/** Measures, every second, how long it takes until the server has answered. */
+function showRoundTrip(hub) {
+  const last = []; // of five, the one in the middle is shown
+  setInterval(async () => {
+    const begin = performance.now();
+    try {
+      await hub.flush();
+    } catch {
+      return; // there is no server to answer just now; the state says so
+    }
+    last.push(performance.now() - begin);
+    if (last.length > 5) last.shift();
+    set("rtt", ms(last.toSorted((a, b) => a - b)[last.length >> 1]));
+  }, 1000);
 }
 
 /** The button that calls the remote function. */
@@ -130,11 +145,25 @@ function openHub() {
     hub.getScope("numbers").getVariable(stream).sub((value) => counter.take(value));
   }
   wireCall(hub);
+  showRoundTrip(hub);
 }
+
+// A browser does not say why it refuses a leaf, so the page concludes it from the time.
+const leafIsSeenWithin = 2 * config.cacheTtlMs + 1500;
+let watching;
 
 followLeaf((leaf) => {
   if (leaf.state !== state.leaf) state.refused = "";
   state.leaf = leaf.state;
+  clearTimeout(watching);
+  if (leaf.state === "running" && viaOf(state.server) !== "leaf") {
+    watching = setTimeout(() => {
+      if (state.hub === "connected" && viaOf(state.server) !== "leaf" && !state.refused) {
+        state.refused = "It runs, but this browser does not connect to it.";
+        showPlace();
+      }
+    }, leafIsSeenWithin);
+  }
   showPlace();
 });
 showCounters();
