@@ -247,7 +247,7 @@ func (h *Hub) Status() Status {
 	s, l := h.status, h.live
 	h.mu.Unlock()
 	if l != nil {
-		s.Server, s.Via, s.MaxPayload = l.target.String(), l.target.via, l.wire.maxPayload()
+		s.Server, s.Via, s.MaxPayload = l.target.String(), l.target.via, l.limit
 	}
 	s.Subscriptions, s.PendingBytes = h.registry.size(), h.outbox.pending()
 	return s

@@ -16,6 +16,7 @@ type link struct {
 	hub    *Hub
 	wire   wire
 	target target
+	limit  int    // the largest payload, in bytes
 	inbox  string // "_INBOX.<hub>.<link>.", each answer and marker adds a token
 
 	leave chan struct{} // closed when the server says that it is about to stop
@@ -74,7 +75,7 @@ func (h *Hub) openLink(ctx context.Context, t target) (*link, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.wire = w
+	l.wire, l.limit = w, w.maxPayload()
 	if _, err = w.subscribe(l.inbox+"*", "", nil); err != nil {
 		w.close()
 		return nil, err

@@ -304,10 +304,9 @@ func (h *Hub) publish(l *link, m *OutMsg) error {
 
 // tooLarge checks a batch before any of it is sent.
 func tooLarge(l *link, msgs []OutMsg) error {
-	limit := l.wire.maxPayload()
 	for i := range msgs {
-		if size := msgs[i].size(); limit > 0 && size > limit {
-			return fmt.Errorf("%w: %s: %d bytes, and %s takes %d", ErrMessageTooLarge, msgs[i].Subject, size, l.target, limit)
+		if size := msgs[i].size(); size > l.limit {
+			return fmt.Errorf("%w: %s: %d bytes, and %s takes %d", ErrMessageTooLarge, msgs[i].Subject, size, l.target, l.limit)
 		}
 	}
 	return nil
