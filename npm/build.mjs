@@ -39,7 +39,6 @@ const common = {
   sourcemap: true,
   sourcesContent: true,
   target: "es2022",
-  charset: "utf8",
   logLevel: "warning",
   banner: {
     js: `/*! kinopio-hub ${version}, GPL-3.0-or-later. Contains wasm_exec.js: Copyright The Go Authors, BSD-3-Clause. */`,

@@ -2,8 +2,9 @@ package main
 
 import "sync"
 
-// inputBytes is the least size of a buffer that JavaScript fills: a microtask's worth.
-const inputBytes = 64 << 10
+// inputBytes is the least size of a buffer that JavaScript fills: a microtask's worth, or one
+// message of 64 KiB.
+const inputBytes = 128 << 10
 
 // inputs are the buffers that JavaScript fills and commanders empty.
 var inputs pool

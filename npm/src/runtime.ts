@@ -124,6 +124,11 @@ export class Runtime {
     this.enter((go) => go.kinopio_dispose(hub));
   }
 
+  /** Resolves when the WebSockets of a disposed hub are closed, or their peers have had time enough. */
+  socketsClosed(hub: number): Promise<void> {
+    return this.#sockets.closed(hub);
+  }
+
   /** Asks for a hub's status and hands it over before it returns, if Go is not running. */
   refresh(hub: number): void {
     if (this.#depth > 0 || this.#crash) return;

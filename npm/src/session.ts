@@ -448,7 +448,7 @@ export class Session implements Client {
         this.#listener.log(levelOf(rows.aux(row) - 8), rows.note(row));
         break;
       case Row.closed:
-        this.#ended.resolve();
+        void this.#runtime!.socketsClosed(this.#hub).then(this.#ended.resolve);
         break;
     }
   }

@@ -29,7 +29,10 @@ const pollMs = 5; // no event says that a WebSocket has sent what it had
 
 const encoder = new TextEncoder();
 
+const closeMs = 1000; // how long the peer may take to answer a close
+
 interface Socket {
+  hub: number;
   ws: WebSocketLike;
   full: boolean;
   timer?: ReturnType<typeof setTimeout>;
@@ -40,7 +43,8 @@ export class Sockets {
   #runtime: Runtime;
   #classOf: (hub: number) => WebSocketClass | undefined;
   #sockets = new Map<number, Socket>();
-  #closing = new Set<WebSocketLike>();
+  #closing = new Map<WebSocketLike, number>();
+  #waiting: { hub: number; done: () => void }[] = []; // for sockets that close
 
   constructor(runtime: Runtime, classOf: (hub: number) => WebSocketClass | undefined) {
     this.#runtime = runtime;
@@ -49,7 +53,6 @@ export class Sockets {
 
   /** How many WebSockets are not closed. */
   get open(): number {
-    for (const ws of this.#closing) if (ws.readyState === 3) this.#closing.delete(ws);
     return this.#sockets.size + this.#closing.size;
   }
 
@@ -63,6 +66,12 @@ export class Sockets {
       ws_send: (id: number, address: number, length: number) => this.#send(id, address >>> 0, length),
       ws_close: (id: number) => this.#close(id),
     };
+  }
+
+  /** Resolves when the sockets of a hub are closed, or their peers have had time enough. */
+  async closed(hub: number): Promise<void> {
+    if (this.#isClosed(hub)) return;
+    await new Promise<void>((done) => this.#waiting.push({ hub, done }));
   }
 
   closeAll(): void {
@@ -80,7 +89,7 @@ export class Sockets {
       return;
     }
     ws.binaryType = "arraybuffer";
-    const socket: Socket = { ws, full: false };
+    const socket: Socket = { hub, ws, full: false };
     this.#sockets.set(id, socket);
     let opened = false;
     ws.onopen = () => {
@@ -186,27 +195,42 @@ export class Sockets {
     if (!socket) return false;
     this.#sockets.delete(id);
     clearTimeout(socket.timer);
-    const ws = socket.ws;
-    ws.onopen = ws.onmessage = ws.onclose = null;
-    ws.onerror = () => {}; // `ws` throws errors that nobody listens for
-    if (ws.readyState !== 3) {
-      this.#closing.add(ws);
-      try {
-        ws.close(1000);
-      } catch {
-        // already on its way
-      }
-      hasten(ws);
-    }
+    this.#letGo(socket);
     return true;
   }
-}
 
-/** Node's `ws` waits 30 s, and keeps the process alive, for a peer that does not answer the close. */
-function hasten(ws: WebSocketLike & { terminate?: () => void }): void {
-  if (typeof ws.terminate !== "function") return;
-  const timer = setTimeout(() => ws.terminate!(), 1000) as { unref?: () => void };
-  timer.unref?.();
+  /** Closes the WebSocket and counts it until it is closed. */
+  #letGo({ hub, ws }: Socket): void {
+    ws.onopen = ws.onmessage = null;
+    ws.onerror = () => {}; // `ws` throws errors that nobody listens for
+    ws.onclose = null;
+    if (ws.readyState === 3) return;
+    const done = () => {
+      clearTimeout(timer);
+      ws.onclose = null;
+      if (!this.#closing.delete(ws)) return;
+      for (const one of this.#waiting) if (this.#isClosed(one.hub)) one.done();
+      this.#waiting = this.#waiting.filter((one) => !this.#isClosed(one.hub));
+    };
+    const timer = setTimeout(() => {
+      // Node's `ws` would wait 30 s, and keep the process alive.
+      (ws as { terminate?: () => void }).terminate?.();
+      done();
+    }, closeMs);
+    this.#closing.set(ws, hub);
+    ws.onclose = done;
+    try {
+      ws.close(1000);
+    } catch {
+      // already on its way
+    }
+    if (ws.readyState === 3) done();
+  }
+
+  #isClosed(hub: number): boolean {
+    for (const other of this.#closing.values()) if (other === hub) return false;
+    return true;
+  }
 }
 
 function isBrowsers(ws: WebSocketLike): boolean {
