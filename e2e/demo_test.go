@@ -60,6 +60,9 @@ func startDemo(t *testing.T, args ...string) *demoRun {
 	args = append([]string{"demo", "--json", "--leaf-after", "-1s", "--cache-dir", t.TempDir()}, args...)
 	d := &demoRun{}
 	t.Cleanup(func() { // runs after the demo was ended
+		if code := d.cmd.ProcessState.ExitCode(); code > 0 {
+			t.Errorf("the demo ended with exit code %d: %s", code, d.complaints())
+		}
 		for _, pid := range d.pids {
 			if alive(pid) {
 				t.Errorf("the leaf's process %d outlived the demo", pid)

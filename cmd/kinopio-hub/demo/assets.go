@@ -1,7 +1,6 @@
 package demo
 
 import (
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -37,7 +36,7 @@ func findAssets(dir, executable string) (assets, error) {
 	for _, name := range []string{moduleScript, moduleWasm} {
 		info, err := os.Stat(filepath.Join(dir, name))
 		if err == nil && (!info.Mode().IsRegular() || info.Size() == 0) {
-			err = errors.New("not a file with content")
+			err = fmt.Errorf("%s is no file with content", filepath.Join(dir, name))
 		}
 		if err != nil {
 			return assets{}, &hinted{error: fmt.Errorf("find the browser module: %w", err), hint: hint}
