@@ -15,21 +15,7 @@ type pool struct {
 	free [][]byte
 }
 
-// get returns a buffer of at least n bytes.
-func (p *pool) get(n int) []byte {
-	if n > inputBytes {
-		return make([]byte, n)
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if last := len(p.free) - 1; last >= 0 {
-		b := p.free[last]
-		p.free = p.free[:last]
-		return b
-	}
-	return make([]byte, inputBytes)
-}
-
+// put gives a buffer back; what is not of the pool's own size is left to the collector.
 func (p *pool) put(b []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
