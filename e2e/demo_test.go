@@ -120,9 +120,11 @@ func (d *demoRun) untilAll(conditions map[string]func(demoEvent) bool) {
 	})
 }
 
-// moved is true of the event that who has moved by via, "leaf" or "configured".
+// moved is true of the event that who, connected before, has moved by via: "leaf" or "configured".
 func moved(who, via string) func(demoEvent) bool {
-	return func(e demoEvent) bool { return e.Move.Who == who && e.Move.Via == via && e.Move.Error == "" }
+	return func(e demoEvent) bool {
+		return e.Move.Who == who && e.Move.Via == via && e.Move.From != "" && e.Move.Error == ""
+	}
 }
 
 // leafIs is true of the event that the leaf is in a state.
