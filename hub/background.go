@@ -38,6 +38,14 @@ func (h *Hub) roundTrip(l *link) (time.Duration, error) {
 	return rtt, err
 }
 
+// refreshDistance measures l in the background, if that was not done lately.
+func (h *Hub) refreshDistance(l *link) {
+	last, now := l.measured.Load(), time.Now().UnixNano()
+	if now-last > int64(h.cfg.HealthReport) && l.measured.CompareAndSwap(last, now) {
+		h.spawn(func() { _, _ = h.roundTrip(l) }) // without an answer the old figure stays
+	}
+}
+
 // findNearer measures the other servers, side by side, and proposes the nearest if it is
 // nearer than the current one by ReprobeGain.
 func (h *Hub) findNearer(current *link, others []target) {

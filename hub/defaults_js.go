@@ -24,8 +24,8 @@ func defaultManifestURL() string {
 // manifestClient fetches with the browser's fetch, which net/http uses here.
 func manifestClient(*tls.Config) *http.Client { return &http.Client{} }
 
-// prepareManifestRequest keeps cookies out of the request and every cache out of the way.
+// prepareManifestRequest keeps cookies out of the request. Caches are the leaf's business
+// (it answers no-store): a header here would cost a CORS preflight.
 func prepareManifestRequest(r *http.Request) {
 	r.Header.Set("js.fetch:credentials", "omit")
-	r.Header.Set("js.fetch:cache", "no-store")
 }

@@ -248,6 +248,7 @@ func (h *Hub) Status() Status {
 	h.mu.Unlock()
 	if l != nil {
 		s.Server, s.Via, s.MaxPayload = l.target.String(), l.target.via, l.limit
+		h.refreshDistance(l)
 	}
 	s.Subscriptions, s.PendingBytes = h.registry.size(), h.outbox.pending()
 	return s

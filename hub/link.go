@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/kinopio-hub/kinopio-hub/transport"
 )
@@ -30,6 +31,7 @@ type link struct {
 	marks sync.Mutex
 	mark  map[string]chan struct{}
 
+	measured   atomic.Int64  // when the distance was last measured, in ns since 1970
 	unanswered atomic.Int64  // requests sent by this link that wait for their answer
 	quiet      chan struct{} // a token when unanswered falls to 0
 }
@@ -76,6 +78,7 @@ func (h *Hub) openLink(ctx context.Context, t target) (*link, error) {
 		return nil, err
 	}
 	l.wire, l.limit = w, w.maxPayload()
+	l.measured.Store(time.Now().UnixNano())
 	if _, err = w.subscribe(l.inbox+"*", "", nil); err != nil {
 		w.close()
 		return nil, err

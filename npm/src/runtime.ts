@@ -65,11 +65,13 @@ export class Runtime {
   #timers: GoTimers;
   #sockets: Sockets;
   #crash: KinopioError | undefined;
-  #lastLines: string[] = [];
+  #lines: string[] = [];
 
   private constructor() {
     const fs = makeFileSystem((line) => {
-      this.#lastLines = [...this.#lastLines.slice(-19), line];
+      // Of a panic the first lines say what, and the last ones where.
+      if (this.#lines.length >= 40) this.#lines.splice(20, 1);
+      this.#lines.push(line);
     });
     this.#go = new (loadGo(makeScope(fs), fs))();
     this.#timers = new GoTimers(this.#go);
@@ -222,7 +224,7 @@ export class Runtime {
 
   #exited(code: number, cause?: unknown): void {
     if (this.#crash) return;
-    const lines = this.#lastLines.join("\n");
+    const lines = this.#lines.join("\n");
     this.#crash = new KinopioError("WASM_CRASHED", `the module has ended with code ${code}${lines && `:\n${lines}`}`, { cause });
     this.#timers.stop();
     this.#sockets.closeAll();
