@@ -58,7 +58,10 @@ func report(stderr io.Writer, err error, command string) int {
 func hintFor(err error, command string) string {
 	var own interface{ Hint() string }
 	var config *leaf.ConfigError
+	var listen *leaf.ListenError
 	switch {
+	case errors.As(err, &listen):
+		return fmt.Sprintf("%s (--%s-port)", listen.Hint(), listen.Role)
 	case errors.As(err, &own):
 		return own.Hint()
 	case errors.As(err, &config):
