@@ -27,6 +27,20 @@ const (
 // NATS project and are for trying things out only.
 var demoServers = []string{"wss://demo.nats.io:8443", "wss://demo.nats.io:4443"}
 
+// Moves is how a planned move keeps messages from being lost, repeated or reordered.
+type Moves string
+
+const (
+	// MovesAdaptive, the default, subscribes plainly, and as queue groups of one only for
+	// some tenths of a second around a move: nothing is added to the traffic between servers
+	// otherwise, whatever the number of hubs.
+	MovesAdaptive Moves = "adaptive"
+	// MovesQueue subscribes as queue groups of one all the time. A move is a little quicker,
+	// but every link between servers carries the group's name with every message: for a
+	// handful of hubs a subject.
+	MovesQueue Moves = "queue"
+)
+
 // Config says how a hub connects. Its zero value works; each field's zero value stands for
 // the default that its comment names.
 type Config struct {
@@ -78,6 +92,9 @@ type Config struct {
 	// Auth says who the hub is. Authenticator, if set, is asked before each connection instead.
 	Auth          Auth
 	Authenticator Authenticator
+
+	// Moves is how planned moves are made. Default MovesAdaptive.
+	Moves Moves
 
 	// TLS is used natively for tls and wss servers and https manifests; a browser ignores it.
 	TLS *tls.Config
@@ -138,6 +155,13 @@ func (cfg Config) normalize() (Config, error) {
 	case Latency, Ordered, Random:
 	default:
 		return cfg, configError("Selection", cfg.Selection, `"latency", "ordered" or "random"`)
+	}
+	switch cfg.Moves {
+	case "":
+		cfg.Moves = MovesAdaptive
+	case MovesAdaptive, MovesQueue:
+	default:
+		return cfg, configError("Moves", cfg.Moves, `"adaptive" or "queue"`)
 	}
 	if cfg.Name == "" {
 		cfg.Name = "kinopio-hub"

@@ -26,7 +26,7 @@ type receiver interface {
 
 // An inbound message. route is what subscribe was given.
 type inbound struct {
-	route          *entry // nil: an answer or a marker, for the link itself
+	route          *leg // nil: an answer or a marker, for the link itself
 	subject, reply string
 	header         Header
 	data           []byte
@@ -39,7 +39,7 @@ type wire interface {
 	// the connection is congested.
 	publish(m *OutMsg) error
 	// subscribe begins to receive subject, as a member of queue unless that is "".
-	subscribe(subject, queue string, route *entry) (wireSub, error)
+	subscribe(subject, queue string, route *leg) (wireSub, error)
 	// retire asks the server to send no more of it. What is on its way is still received.
 	retire(wireSub) error
 	// flush returns when the server has dealt with all that was sent before, and

@@ -53,7 +53,7 @@ type natsWire struct {
 	batch    []inbound
 
 	stream *dialOnce
-	routes sync.Map // *nats.Subscription → *entry
+	routes sync.Map // *nats.Subscription → *leg
 
 	mu      sync.Mutex           // held while a subscription is made
 	retired []*nats.Subscription // still in routes until nats.go has forgotten them
@@ -243,7 +243,7 @@ func (w *natsWire) drain() {
 	w.draining.Lock()
 	defer w.draining.Unlock()
 	var last *nats.Subscription
-	var route *entry
+	var route *leg
 	var known bool
 	for {
 		select {
@@ -270,7 +270,7 @@ func (w *natsWire) drain() {
 
 // route finds what sub was made for. The first message may be here before subscribe has
 // written it down; false means that nobody wants the message any more.
-func (w *natsWire) route(sub *nats.Subscription) (*entry, bool) {
+func (w *natsWire) route(sub *nats.Subscription) (*leg, bool) {
 	route, ok := w.routes.Load(sub)
 	if !ok {
 		w.mu.Lock()
@@ -280,7 +280,7 @@ func (w *natsWire) route(sub *nats.Subscription) (*entry, bool) {
 	if !ok {
 		return nil, false
 	}
-	return route.(*entry), true
+	return route.(*leg), true
 }
 
 func (w *natsWire) publish(m *OutMsg) error {
@@ -295,7 +295,7 @@ func (w *natsWire) publish(m *OutMsg) error {
 	return w.explain(err)
 }
 
-func (w *natsWire) subscribe(subject, queue string, route *entry) (wireSub, error) {
+func (w *natsWire) subscribe(subject, queue string, route *leg) (wireSub, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	sub, err := w.conn.ChanQueueSubscribe(subject, queue, w.messages)

@@ -21,6 +21,7 @@ var (
 	ErrPermission      = errors.New("not permitted")
 	ErrSlowConsumer    = errors.New("slow consumer")
 	ErrNoReply         = errors.New("message wants no answer")
+	ErrCallback        = errors.New("callback failed")
 )
 
 // Code returns the stable name of err's kind, as the JavaScript package shows it, such as
@@ -41,6 +42,7 @@ func Code(err error) string {
 		{ErrPermission, "PERMISSION_DENIED"},
 		{ErrSlowConsumer, "SLOW_CONSUMER"},
 		{ErrNoReply, "NO_REPLY"},
+		{ErrCallback, "CALLBACK_FAILED"},
 		{ErrTimeout, "TIMEOUT"},
 		{ErrDisconnected, "DISCONNECTED"},
 		{ErrConnect, "CONNECT_FAILED"},

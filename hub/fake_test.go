@@ -77,7 +77,7 @@ type fakeWire struct {
 
 type fakeSub struct {
 	subject, queue string
-	route          *entry
+	route          *leg
 }
 
 func (w *fakeWire) publish(m *OutMsg) error {
@@ -108,7 +108,7 @@ func (w *fakeWire) publish(m *OutMsg) error {
 	return nil
 }
 
-func (w *fakeWire) subscribe(subject, queue string, route *entry) (wireSub, error) {
+func (w *fakeWire) subscribe(subject, queue string, route *leg) (wireSub, error) {
 	if w.gone() {
 		return nil, ErrDisconnected
 	}

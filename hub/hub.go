@@ -74,6 +74,7 @@ func open(ctx context.Context, cfg Config, e engine) *Hub {
 	h.ctx, h.cancel = context.WithCancel(ctx)
 	h.registry.entries = map[entryKey]*entry{}
 	h.registry.prefix = "_KH." + h.id + "."
+	h.registry.always = cfg.Moves == MovesQueue
 	h.outbox.hub = h
 	h.requests.pending = map[uint64]*request{}
 	h.status.State = StateDisconnected

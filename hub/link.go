@@ -23,26 +23,17 @@ type link struct {
 	leave chan struct{} // closed when the server says that it is about to stop
 	left  sync.Once
 
-	gate    sync.Mutex // held while messages go from the wire to their receivers
-	state   gateState
-	held    []inbound
-	scratch Message
+	gate    gate
+	scratch Message // of the message that is being delivered
 
 	marks sync.Mutex
 	mark  map[string]chan struct{}
 
+	troubles   atomic.Int64  // complaints of the server
 	measured   atomic.Int64  // when the distance was last measured, in ns since 1970
 	unanswered atomic.Int64  // requests sent by this link that wait for their answer
 	quiet      chan struct{} // a token when unanswered falls to 0
 }
-
-type gateState int
-
-const (
-	gateOpen   gateState = iota
-	gateHolds            // messages of names wait; answers and markers pass
-	gateClosed           // nothing passes any more
-)
 
 // target is a server that a hub may be on, and how the hub came by it.
 type target struct {
@@ -88,66 +79,62 @@ func (h *Hub) openLink(ctx context.Context, t target) (*link, error) {
 
 // receive is the wire's: messages in the order of the stream.
 func (l *link) receive(batch []inbound) {
+	g := &l.gate
 	size := 0
-	l.gate.Lock()
+	g.mu.Lock()
 	for i := range batch {
 		m := &batch[i]
 		size += len(m.data)
 		switch {
-		case l.state == gateClosed:
+		case g.shut:
 		case m.route == nil:
 			l.answer(m)
-		case l.state == gateHolds && !m.route.shared():
-			l.held = append(l.held, *m)
-		default:
+		case g.holds && !m.route.entry.shared():
+			g.held = append(g.held, *m)
+		case g.counts(m):
 			l.deliver(m)
 		}
 	}
-	l.gate.Unlock()
+	g.mu.Unlock()
 	l.hub.traffic.inMessages.Add(uint64(len(batch)))
 	l.hub.traffic.inBytes.Add(uint64(size))
 	l.hub.batchEnd()
 }
 
-// deliver hands one message to the handles of its name. The gate is held.
+// deliver hands one message to the handles of its name. The gate is locked.
 func (l *link) deliver(m *inbound) {
 	l.scratch = Message{Subject: m.subject, Reply: m.reply, Header: m.header, Data: m.data, hub: l.hub, link: l}
-	m.route.deliver(&l.scratch)
+	m.route.entry.deliver(&l.scratch)
 }
 
-// hold keeps the messages of plain subscriptions back from now on.
-func (l *link) hold() {
-	l.gate.Lock()
-	defer l.gate.Unlock()
-	l.state = gateHolds
-}
-
-// release delivers what was held back, in order, and opens the gate.
+// release delivers what was held back, in order, and holds no more.
 func (l *link) release() {
-	l.gate.Lock()
-	for i := range l.held {
-		l.deliver(&l.held[i])
+	g := &l.gate
+	g.mu.Lock()
+	for i := range g.held {
+		if g.counts(&g.held[i]) {
+			l.deliver(&g.held[i])
+		}
 	}
-	l.held = nil
-	if l.state == gateHolds {
-		l.state = gateOpen
-	}
-	l.gate.Unlock()
+	g.held, g.holds = nil, false
+	g.mu.Unlock()
 	l.hub.batchEnd()
 }
 
 // shut lets nothing through any more and closes the connection.
 func (l *link) shut() {
-	l.gate.Lock()
-	l.state = gateClosed
-	l.held = nil
-	l.gate.Unlock()
+	l.gate.mu.Lock()
+	l.gate.shut, l.gate.held = true, nil
+	l.gate.mu.Unlock()
 	l.wire.close()
 }
 
 func (l *link) leaving() { l.left.Do(func() { close(l.leave) }) }
 
-func (l *link) trouble(err error) { l.hub.report(err) }
+func (l *link) trouble(err error) {
+	l.troubles.Add(1)
+	l.hub.report(err)
+}
 
 // answer takes what came to the link's inbox: a marker, or the answer to a request.
 func (l *link) answer(m *inbound) {

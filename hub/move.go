@@ -9,19 +9,25 @@ import (
 
 // move takes the hub from its link, which is alive, to one of the targets, such that
 // nothing is lost, repeated or reordered; on failure it stays, with nothing lost. It is the
-// one place that knows how: recipe «queue». Every plain subscription is the only member of
-// a queue group of its own, so that on two servers of one system each message still
-// reaches exactly one of the two.
+// one place that knows how. What makes it exact is that a queue group with a name of its own,
+// with the hub as only member, gets each message once even while the hub is on two servers of
+// one system.
 //
-//  1. Connect, and hold what arrives there.
-//  2. Subscribe everything on the new link as well. Barrier: a probe old → new shows that
-//     the old server knows of the new interest; a marker new → old shows that what was on
-//     its way to the old subscriptions when the new ones took over has arrived.
-//  3. Hold publishing. Unsubscribe on the old link and wait for the server's answer: nothing
-//     comes there any more. Release what was held: order is kept per publisher and subject.
-//  4. A marker old → new shows that everything published so far is where nothing published
-//     later can overtake it. Publish on.
-//  5. The old link ends when the requests that it sent are answered.
+//  1. Connect.
+//  2. Old link: add such groups beside the plain subscriptions. Wait until every message
+//     comes in both ways, and let the copies of the groups count instead (guard).
+//  3. Join the groups on the new link, and hold what comes there. Barrier: a probe
+//     old → new shows that the old server knows; a marker new → old shows that what was on
+//     its way when the new link joined has arrived.
+//  4. Hold publishing. Leave the groups on the old link and wait for the server's answer:
+//     nothing comes there any more. Release what was held: order is kept per publisher and
+//     subject. A marker old → new shows that everything published so far is where nothing
+//     published later can overtake it. Publish on. This is the cut: the hub has moved.
+//  5. New link: subscribe plainly, wait until every message comes in both ways, leave the
+//     groups (settle). Only then do the plain subscriptions on the old link go, and the
+//     link itself when the requests that it sent are answered.
+//
+// With MovesQueue the groups are there all the time, and steps 2 and 5 fall away.
 func (s *session) move(targets []target, reason string, timeout time.Duration) error {
 	h, start := s.h, time.Now()
 	old := s.link
@@ -45,29 +51,40 @@ func (s *session) move(targets []target, reason string, timeout time.Duration) e
 	}
 	h.count(func(st *Status) { st.Moves++ })
 	h.moved(m)
+	if h.cfg.Moves == MovesAdaptive {
+		s.settle(next, old)
+	}
+	h.spawn(func() { h.retire(old) })
 	return nil
 }
 
-// carry does steps 2 to 5, and undoes what it did when they cannot be completed.
+// carry does steps 2 to 4, and undoes what it did when they cannot be completed.
 func (s *session) carry(old, next *link) (held time.Duration, err error) {
 	h := s.h
+	if h.cfg.Moves == MovesAdaptive {
+		if err := s.guard(old, next); err != nil {
+			s.undo(old, next)
+			return 0, err
+		}
+		next.gate.follow(ruleEither)
+	}
 	ctx, cancel := context.WithTimeout(h.ctx, h.cfg.Timeout)
 	defer cancel()
 	start := time.Now()
-	next.hold()
+	next.gate.hold()
 	if h.cfg.NoEcho {
 		// The server keeps a link's own messages from that link, and the two links are
 		// strangers to it: nothing may be published while both are subscribed.
 		h.outbox.hold()
 		if err = pass(ctx, old, next, next.inbox+h.mark()); err != nil {
-			s.undo(old, next, false)
+			s.undo(old, next)
 			return 0, err
 		}
 	}
 	for left := 1; left > 0; {
 		h.registry.bind(next)
 		if err = h.barrier(ctx, old, next); err != nil && s.link == old {
-			s.undo(old, next, true)
+			s.undo(old, next)
 			return 0, err
 		}
 		// Who subscribes from now on does so on the new link, and must hear what the hub
@@ -88,32 +105,32 @@ func (s *session) carry(old, next *link) (held time.Duration, err error) {
 			s.promote(next)
 		}
 		if left > 0 { // what was subscribed to meanwhile is on the old link only
-			next.hold()
+			next.gate.hold()
 		}
 	}
 	if err = pass(ctx, old, next, next.inbox+h.mark()); err != nil {
 		h.cfg.Logger.Debug("old link did not pass on what was published", "err", err)
 	}
 	h.outbox.open(next)
-	h.spawn(func() { h.retire(old) })
 	return held, nil
 }
 
 // undo leaves everything on old. What next was given before it gave up its subscriptions is
 // delivered after what was on its way through old.
-func (s *session) undo(old, next *link, bound bool) {
+func (s *session) undo(old, next *link) {
 	h := s.h
 	ctx, cancel := context.WithTimeout(h.ctx, h.cfg.Timeout)
 	defer cancel()
-	if bound {
-		h.registry.unbind(next)
-		if err := next.wire.flush(ctx); err != nil {
-			h.cfg.Logger.Debug("new link did not confirm the way back", "err", err)
-		}
-		next.release()
+	h.registry.unbind(next)
+	if err := next.wire.flush(ctx); err != nil {
+		h.cfg.Logger.Debug("new link did not confirm the way back", "err", err)
 	}
+	next.release()
 	next.shut()
 	h.outbox.open(old)
+	if h.cfg.Moves == MovesAdaptive {
+		s.settle(old, nil)
+	}
 }
 
 // barrier returns when interest in everything that next subscribed to has reached old's
@@ -168,6 +185,7 @@ func pass(ctx context.Context, from, to *link, subject string) error {
 
 // retire ends a link that the hub has moved away from, when its requests are answered.
 func (h *Hub) retire(l *link) {
+	h.registry.unbind(l)
 	for l.unanswered.Load() > 0 {
 		select {
 		case <-l.quiet:

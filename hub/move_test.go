@@ -98,11 +98,17 @@ func TestPlannedMovesAreExact(t *testing.T) {
 		delay    time.Duration
 		noEcho   bool
 		subjects int
-	}{{0, false, 8}, {10 * time.Millisecond, false, 8}, {30 * time.Millisecond, false, 1}, {10 * time.Millisecond, true, 8}, {0, false, 200}} {
-		t.Run(fmt.Sprintf("delay=%v/noEcho=%v/subjects=%d", c.delay, c.noEcho, c.subjects), func(t *testing.T) {
+		moves    hub.Moves
+	}{
+		{0, false, 8, hub.MovesAdaptive}, {10 * time.Millisecond, false, 8, hub.MovesAdaptive},
+		{30 * time.Millisecond, false, 1, hub.MovesAdaptive}, {10 * time.Millisecond, true, 8, hub.MovesAdaptive},
+		{0, false, 200, hub.MovesAdaptive},
+		{0, false, 200, hub.MovesQueue}, {10 * time.Millisecond, true, 8, hub.MovesQueue}, {30 * time.Millisecond, false, 8, hub.MovesQueue},
+	} {
+		t.Run(fmt.Sprintf("%s/delay=%v/noEcho=%v/subjects=%d", c.moves, c.delay, c.noEcho, c.subjects), func(t *testing.T) {
 
 			sys := startSystem(t, c.delay)
-			listener := openHub(t, hub.Config{Servers: []string{sys.backbone.ClientURL()}, NoEcho: c.noEcho})
+			listener := openHub(t, hub.Config{Servers: []string{sys.backbone.ClientURL()}, NoEcho: c.noEcho, Moves: c.moves})
 			fixed := openHub(t, hub.Config{Servers: []string{sys.backbone.ClientURL()}})
 			book := &ledger{publisher: map[string]*stream{}}
 			listen := func(h *hub.Hub, who, subject string) {

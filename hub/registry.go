@@ -1,7 +1,6 @@
 package hub
 
 import (
-	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -16,6 +15,8 @@ type registry struct {
 	entries map[entryKey]*entry
 	serial  uint64
 	bound   []*binding // the links that carry entries: the current one first
+	always  bool       // plain subscriptions are queue groups of one all the time
+	guarded bool       // new ones are, because a move is under way
 	closed  bool
 }
 
@@ -23,7 +24,8 @@ type entryKey struct{ subject, queue string }
 
 // An entry is a subject that somebody in this hub listens to.
 type entry struct {
-	key entryKey
+	key    entryKey
+	serial uint64
 	// wireQueue is the queue group on the wire: the application's own, or one that only this
 	// entry has. As the sole member of a group on two servers at a time, the hub gets every
 	// message exactly once while it moves. The group's name is unique to the entry, not just
@@ -58,12 +60,6 @@ func (e *entry) deliver(m *Message) {
 	}
 }
 
-// A binding is the entries' life on one link.
-type binding struct {
-	link *link
-	subs map[*entry]wireSub
-}
-
 // add gives s its entry, and subscribes on the current link.
 func (r *registry) add(s *Subscription) error {
 	r.mu.Lock()
@@ -74,14 +70,14 @@ func (r *registry) add(s *Subscription) error {
 	e := r.entries[s.key]
 	if e == nil {
 		r.serial++
-		e = &entry{key: s.key, wireQueue: s.key.queue}
+		e = &entry{key: s.key, serial: r.serial, wireQueue: s.key.queue}
 		if e.wireQueue == "" {
 			e.wireQueue = r.prefix + strconv.FormatUint(r.serial, 36)
 		}
 		r.entries[s.key] = e
 		e.handles.Store(&[]*Subscription{s})
 		if len(r.bound) > 0 {
-			r.bound[0].subscribe(e)
+			r.bound[0].begin(e, r.always || r.guarded)
 		}
 	} else {
 		handles := append(append([]*Subscription(nil), *e.handles.Load()...), s)
@@ -107,7 +103,7 @@ func (r *registry) remove(s *Subscription) {
 	}
 	delete(r.entries, s.key)
 	for _, b := range r.bound {
-		b.retire(s.entry)
+		b.end(s.entry)
 	}
 }
 
@@ -121,71 +117,8 @@ func (r *registry) drain(s *Subscription) {
 	}
 	delete(r.entries, s.key)
 	for _, b := range r.bound {
-		b.retire(s.entry)
+		b.end(s.entry)
 	}
-}
-
-// bind subscribes on l every entry that is not there yet. Entries that are added later go to
-// the current link, which l is if there was none.
-func (r *registry) bind(l *link) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	b := r.binding(l)
-	if b == nil {
-		b = &binding{link: l, subs: map[*entry]wireSub{}}
-		r.bound = append(r.bound, b)
-	}
-	for _, e := range r.entries {
-		if _, ok := b.subs[e]; !ok {
-			b.subscribe(e)
-		}
-	}
-}
-
-func (r *registry) binding(l *link) *binding {
-	if i := slices.IndexFunc(r.bound, func(b *binding) bool { return b.link == l }); i >= 0 {
-		return r.bound[i]
-	}
-	return nil
-}
-
-// cut makes next the current link and takes off old what both carry. It returns how many
-// entries are on old only, because they were added after next was bound.
-func (r *registry) cut(old, next *link) (left int) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	from, to := r.binding(old), r.binding(next)
-	for e := range from.subs {
-		if _, ok := to.subs[e]; ok {
-			from.retire(e)
-		} else {
-			left++
-		}
-	}
-	r.bound = []*binding{to}
-	if left > 0 {
-		r.bound = append(r.bound, from)
-	}
-	return left
-}
-
-// unbind takes every entry off l again.
-func (r *registry) unbind(l *link) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if b := r.binding(l); b != nil {
-		r.bound = slices.DeleteFunc(r.bound, func(other *binding) bool { return other == b })
-		for e := range b.subs {
-			b.retire(e)
-		}
-	}
-}
-
-// forget is unbind for a link that has ended.
-func (r *registry) forget(l *link) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.bound = slices.DeleteFunc(r.bound, func(b *binding) bool { return b.link == l })
 }
 
 // close ends all handles and returns them.
@@ -204,22 +137,4 @@ func (r *registry) size() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return len(r.entries)
-}
-
-// subscribe ignores that the link has died: the next one will carry the entry.
-func (b *binding) subscribe(e *entry) {
-	if sub, err := b.link.wire.subscribe(e.key.subject, e.wireQueue, e); err == nil {
-		b.subs[e] = sub
-	} else if !isDisconnected(err) {
-		b.link.hub.report(err)
-	}
-}
-
-func (b *binding) retire(e *entry) {
-	if sub, ok := b.subs[e]; ok {
-		delete(b.subs, e)
-		if err := b.link.wire.retire(sub); err != nil && !isDisconnected(err) {
-			b.link.hub.report(err)
-		}
-	}
 }

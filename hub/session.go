@@ -131,7 +131,7 @@ func (s *session) establish(reason string) error {
 		l, err := h.race(h.ctx, rank(h.cfg.Servers, h.cfg.Selection, known), h.cfg.ReconnectTimeout)
 		if err == nil {
 			from := s.last
-			h.registry.bind(l)
+			h.registry.attach(l)
 			s.promote(l)
 			h.outbox.open(l)
 			if from.url != "" {

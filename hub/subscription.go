@@ -162,7 +162,7 @@ func (s *Subscription) run(m *Message) {
 	func() {
 		defer func() {
 			if p := recover(); p != nil {
-				s.hub.report(fmt.Errorf("callback of subscription %s: panic: %v", s.key.subject, p))
+				s.hub.report(fmt.Errorf("%w: subscription %s: panic: %v", ErrCallback, s.key.subject, p))
 			}
 		}()
 		s.fn(m)

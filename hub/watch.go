@@ -1,6 +1,9 @@
 package hub
 
-import "sync"
+import (
+	"fmt"
+	"sync"
+)
 
 // watcherChanges bounds the changes that wait for one slow callback; beyond that it is told
 // the latest only.
@@ -16,7 +19,7 @@ type watcher struct {
 
 // Watch calls fn with the present value, if there is one, and then with each change, in
 // order, on a goroutine of its own, until stop or the end of the hub. A message that repeats
-// the present value is no change: Sub hears it. It fails only for a name that cannot be
+// the present value is no change: Sub hears it. An fn that panics is reported by OnError. It fails only for a name that cannot be
 // followed, or with ErrDisposed.
 func (v *Variable) Watch(fn func(value any)) (stop func(), err error) {
 	if v.err != nil {
@@ -34,7 +37,7 @@ func (v *Variable) Watch(fn func(value any)) (stop func(), err error) {
 			if !ok {
 				return
 			}
-			fn(v.hub.decode(data))
+			v.tell(fn, data)
 		}
 	})
 	if !started {
@@ -65,6 +68,16 @@ func (v *Variable) Watch(fn func(value any)) (stop func(), err error) {
 		})
 	}
 	return stop, nil
+}
+
+// tell calls a watcher back; one that panics is reported and told of the next change all the same.
+func (v *Variable) tell(fn func(value any), data []byte) {
+	defer func() {
+		if p := recover(); p != nil {
+			v.hub.report(fmt.Errorf("%w: watcher of %s: panic: %v", ErrCallback, v.subject, p))
+		}
+	}()
+	fn(v.hub.decode(data))
 }
 
 func (w *watcher) put(data []byte) {

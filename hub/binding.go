@@ -1,0 +1,189 @@
+package hub
+
+import "slices"
+
+// A binding is the entries' life on one link.
+type binding struct {
+	link *link
+	legs map[*entry]*legs
+}
+
+// legs are an entry's subscriptions on one link. In the steady state a plain entry has its
+// plain leg; around a move it has a queue leg, too, or instead. An entry with a queue group
+// of the application's has nothing but its queue leg, ever.
+type legs struct{ plain, queue wireSub }
+
+// A leg is where a message came in: the route of a wire's subscription.
+type leg struct {
+	entry *entry
+	queue bool
+	alone bool // a queue leg without a plain one beside it, so all its messages count
+}
+
+// begin subscribes e on a link that it is new on: as a plain subscription or guarded, as a
+// queue group of one.
+func (b *binding) begin(e *entry, guarded bool) {
+	if guarded || e.shared() {
+		b.addQueue(e)
+	} else {
+		b.addPlain(e)
+	}
+}
+
+func (b *binding) of(e *entry) *legs {
+	l := b.legs[e]
+	if l == nil {
+		l = &legs{}
+		b.legs[e] = l
+	}
+	return l
+}
+
+func (b *binding) addPlain(e *entry) {
+	if l := b.of(e); l.plain == nil && !e.shared() {
+		l.plain = b.subscribe("", &leg{entry: e})
+	}
+}
+
+func (b *binding) addQueue(e *entry) {
+	if l := b.of(e); l.queue == nil {
+		l.queue = b.subscribe(e.wireQueue, &leg{entry: e, queue: true, alone: l.plain == nil})
+	}
+}
+
+// subscribe ignores that the link has died: the next one will carry the entry.
+func (b *binding) subscribe(queue string, route *leg) wireSub {
+	sub, err := b.link.wire.subscribe(route.entry.key.subject, queue, route)
+	if err != nil && !isDisconnected(err) {
+		b.link.hub.report(err)
+	}
+	return sub
+}
+
+// retire ends one leg.
+func (b *binding) retire(sub *wireSub) {
+	if *sub == nil {
+		return
+	}
+	if err := b.link.wire.retire(*sub); err != nil && !isDisconnected(err) {
+		b.link.hub.report(err)
+	}
+	*sub = nil
+}
+
+// end takes e off the link.
+func (b *binding) end(e *entry) {
+	if l := b.legs[e]; l != nil {
+		b.retire(&l.plain)
+		b.retire(&l.queue)
+		delete(b.legs, e)
+	}
+}
+
+func (r *registry) binding(l *link) *binding {
+	if i := slices.IndexFunc(r.bound, func(b *binding) bool { return b.link == l }); i >= 0 {
+		return r.bound[i]
+	}
+	return nil
+}
+
+// attach binds every entry to l, the only link.
+func (r *registry) attach(l *link) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	b := &binding{link: l, legs: map[*entry]*legs{}}
+	r.bound = []*binding{b}
+	r.guarded = false
+	for _, e := range r.entries {
+		b.begin(e, r.always)
+	}
+}
+
+// guard adds queue legs to the plain ones on l, the current link, and lets new entries
+// begin with them.
+func (r *registry) guard(l *link) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.guarded = true
+	for _, e := range r.entries {
+		r.binding(l).addQueue(e)
+	}
+}
+
+// bind adds queue legs on l, which is about to become the current link, for every entry
+// that has none there yet.
+func (r *registry) bind(l *link) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	b := r.binding(l)
+	if b == nil {
+		b = &binding{link: l, legs: map[*entry]*legs{}}
+		r.bound = append(r.bound, b)
+	}
+	for _, e := range r.entries {
+		b.addQueue(e)
+	}
+}
+
+// cut makes next the current link, and takes the queue legs off old of what both carry. It
+// returns how many entries are on old only, because they were added after next was bound.
+//
+// The plain legs on old stay: behind one bridge, a plain and a queue subscription are one
+// forward in nats-server, and taking the plain one away between the match and the delivery
+// would drop the message for the queue as well.
+func (r *registry) cut(old, next *link) (left int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	from, to := r.binding(old), r.binding(next)
+	for e, l := range from.legs {
+		if to.legs[e] != nil {
+			from.retire(&l.queue)
+		} else {
+			left++
+		}
+	}
+	r.bound = []*binding{to, from}
+	r.guarded = false
+	return left
+}
+
+// plain adds plain legs to the queue legs on l.
+func (r *registry) plain(l *link) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.guarded = false
+	for _, e := range r.entries {
+		r.binding(l).addPlain(e)
+	}
+}
+
+// unguard takes the queue legs off l.
+func (r *registry) unguard(l *link) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	b := r.binding(l)
+	for e, l := range b.legs {
+		if !e.shared() {
+			b.retire(&l.queue)
+		}
+	}
+}
+
+// unbind takes every entry off l again.
+func (r *registry) unbind(l *link) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if b := r.binding(l); b != nil {
+		r.bound = slices.DeleteFunc(r.bound, func(other *binding) bool { return other == b })
+		for e := range b.legs {
+			b.end(e)
+		}
+	}
+}
+
+// forget is unbind for a link that has ended, or is about to.
+func (r *registry) forget(l *link) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.bound = slices.DeleteFunc(r.bound, func(b *binding) bool { return b.link == l })
+}

@@ -1,0 +1,133 @@
+package hub
+
+import (
+	"hash/maphash"
+	"sync"
+)
+
+// A gate stands between a link's wire and the names. Around a move it decides, for each
+// message, whether it counts, is a copy of one that did, or has to wait.
+type gate struct {
+	mu     sync.Mutex // held while messages go from the wire to their receivers
+	holds  bool       // messages of names wait; answers and markers pass
+	shut   bool       // nothing passes any more
+	held   []inbound
+	rule   rule
+	credit map[uint64]int // plain copies whose queue copy has not come, by fingerprint
+	owed   int            // their number
+	strays int            // queue copies that came without their plain one
+	seed   maphash.Seed
+}
+
+// A rule says which copies of a message count, where plain and queue legs are side by side.
+// On one link the server sends the plain copy of a message before the queue copy.
+type rule int
+
+const (
+	// ruleSteady: each leg is the only one of its entry.
+	ruleSteady rule = iota
+	// rulePlain: plain copies count, queue copies are compared with them and dropped.
+	rulePlain
+	// ruleQueue: queue copies count, unless their plain copy did before this rule began.
+	ruleQueue
+	// ruleEither: whichever copy comes first counts.
+	ruleEither
+)
+
+// counts says whether m is to be delivered. The gate is locked.
+func (g *gate) counts(m *inbound) bool {
+	if g.rule == ruleSteady || m.route.entry.shared() {
+		return true
+	}
+	if !m.route.queue {
+		if g.rule == ruleQueue {
+			return false
+		}
+		g.credit[g.fingerprint(m)]++
+		g.owed++
+		return true
+	}
+	print := g.fingerprint(m)
+	if n := g.credit[print]; n > 0 {
+		if g.owed--; n == 1 {
+			delete(g.credit, print)
+		} else {
+			g.credit[print] = n - 1
+		}
+		return false
+	}
+	g.strays++
+	return g.rule != rulePlain || m.route.alone
+}
+
+// fingerprint is the same for messages that cannot be told apart, and then it does not
+// matter which is which.
+func (g *gate) fingerprint(m *inbound) uint64 {
+	var h maphash.Hash
+	h.SetSeed(g.seed)
+	maphash.WriteComparable(&h, m.route.entry.serial)
+	h.WriteString(m.subject)
+	h.WriteByte(0)
+	h.WriteString(m.reply)
+	h.WriteByte(0)
+	h.Write(m.data)
+	sum := h.Sum64()
+	for name, values := range m.header { // in any order
+		var h maphash.Hash
+		h.SetSeed(g.seed)
+		h.WriteString(name)
+		for _, v := range values {
+			h.WriteByte(0)
+			h.WriteString(v)
+		}
+		sum += h.Sum64()
+	}
+	return sum
+}
+
+// follow changes the rule. Credits are kept, except that the steady state has none.
+func (g *gate) follow(r rule) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.rule = r
+	if r == ruleSteady {
+		g.credit, g.owed = nil, 0
+	} else if g.credit == nil {
+		g.credit = map[uint64]int{}
+		g.seed = maphash.MakeSeed()
+	}
+	g.strays = 0
+}
+
+// recount forgets what came so far.
+func (g *gate) recount() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.credit, g.owed, g.strays = map[uint64]int{}, 0, 0
+}
+
+// uneven is how many copies had no counterpart since the last count began: plain ones under
+// rulePlain, queue ones otherwise.
+func (g *gate) uneven() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.rule == rulePlain {
+		return g.owed
+	}
+	return g.strays
+}
+
+// strayed starts a new count of queue copies without a plain one; credits stay, they still
+// tell what has been delivered.
+func (g *gate) restray() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.strays = 0
+}
+
+// hold keeps the messages of plain subscriptions back from now on.
+func (g *gate) hold() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.holds = true
+}
