@@ -145,6 +145,11 @@ func (h *Hub) Connect() error {
 	if h.ctx.Err() != nil {
 		return ErrDisposed
 	}
+	h.mu.Lock()
+	if h.status.State == StateError { // who calls Connected next must not be told of the old failure
+		h.change(StateConnecting, nil)
+	}
+	h.mu.Unlock()
 	select {
 	case h.wanted <- struct{}{}:
 	default:
@@ -188,8 +193,18 @@ func (h *Hub) current(ctx context.Context) (*link, error) {
 }
 
 // Flush returns when a server has dealt with everything that was published and subscribed
-// before. Without a deadline in ctx it waits for a connection as long as it takes.
+// before. Without a deadline in ctx it waits for Config.Timeout.
 func (h *Hub) Flush(ctx context.Context) error {
+	if _, bounded := ctx.Deadline(); !bounded {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, h.cfg.Timeout)
+		defer cancel()
+	}
+	return h.flush(ctx)
+}
+
+// flush is Flush that waits for a connection as long as it takes.
+func (h *Hub) flush(ctx context.Context) error {
 	for {
 		if _, err := h.current(ctx); err != nil {
 			return err
@@ -275,6 +290,11 @@ func (h *Hub) report(err error) {
 func (h *Hub) setState(s State, l *link) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.change(s, l)
+}
+
+// change is setState with h.mu held.
+func (h *Hub) change(s State, l *link) {
 	different := h.status.State != s
 	h.status.State, h.live = s, l
 	close(h.changed)

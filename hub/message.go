@@ -1,5 +1,10 @@
 package hub
 
+import (
+	"fmt"
+	"strings"
+)
+
 // Header is a message's headers: names as given, each with its values.
 type Header map[string][]string
 
@@ -9,6 +14,22 @@ func (h Header) Get(name string) string {
 		return v[0]
 	}
 	return ""
+}
+
+// check refuses what cannot stand in a message: names other than visible ASCII without a
+// colon, and values with line breaks.
+func (h Header) check() error {
+	for name, values := range h {
+		if name == "" || strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == ':' }) {
+			return fmt.Errorf("%w: header name %q: want visible ASCII without a colon", ErrInvalidValue, name)
+		}
+		for _, v := range values {
+			if strings.ContainsAny(v, "\r\n\x00") {
+				return fmt.Errorf("%w: header %s: %q: want no line breaks", ErrInvalidValue, name, v)
+			}
+		}
+	}
+	return nil
 }
 
 // OutMsg is a message to send, as bytes.
@@ -46,6 +67,16 @@ func (m *Message) Respond(value any) error {
 	return m.Responder().Respond(OutMsg{Data: data}).Err()
 }
 
+// check refuses a message that no server would take, or another one than was meant.
+func (m *OutMsg) check() error {
+	if m.Reply != "" {
+		if err := checkName(m.Reply, false); err != nil {
+			return fmt.Errorf("reply: %w", err)
+		}
+	}
+	return m.Header.check()
+}
+
 // size is what counts against a server's max payload, in bytes: data and encoded headers.
 func (m *OutMsg) size() int {
 	size := len(m.Data)
@@ -75,6 +106,9 @@ func (m *Message) Responder() Responder { return Responder{m.hub, m.link, m.Repl
 func (r Responder) Respond(out OutMsg) *Receipt {
 	if r.reply == "" {
 		return failedReceipt(ErrNoReply)
+	}
+	if err := out.check(); err != nil {
+		return failedReceipt(err)
 	}
 	out.Subject = r.reply
 	if err := tooLarge(r.link, []OutMsg{out}); err != nil {

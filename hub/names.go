@@ -38,6 +38,21 @@ func checkName(name string, wildcards bool) error {
 	return nil
 }
 
+// checkQueue refuses what cannot be the name of a queue group. It may have wildcards, as the
+// subject has that a service on many subjects gets its name from; there they mean nothing.
+func checkQueue(name string) error {
+	parts := strings.Split(name, ".")
+	for i, part := range parts {
+		if part == "*" || part == ">" {
+			parts[i] = "x"
+		}
+	}
+	if err := checkName(strings.Join(parts, "."), false); err != nil {
+		return fmt.Errorf("queue group %q: %w", name, err)
+	}
+	return nil
+}
+
 // plain is the quick way for what most names are: parts of printable ASCII.
 func plain(name string) bool {
 	dot := true // the character before was one, or there was none

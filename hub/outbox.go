@@ -83,7 +83,7 @@ func (r *Receipt) Err() error {
 // connection is congested. The caller may reuse the data when Publish has returned.
 func (h *Hub) Publish(msgs ...OutMsg) *Receipt {
 	for i := range msgs {
-		if err := checkName(msgs[i].Subject, false); err != nil {
+		if err := errors.Join(checkName(msgs[i].Subject, false), msgs[i].check()); err != nil {
 			return failedReceipt(err)
 		}
 	}

@@ -3,6 +3,7 @@ package hub
 import (
 	"container/heap"
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"sync"
@@ -39,8 +40,8 @@ type request struct {
 }
 
 // Request sends out and calls done once: with the first answer, or with ErrNoResponders, a
-// *[ServiceError], ErrTimeout (after timeout; 0 means Config.Timeout), ErrDisconnected when
-// the link that carried it was lost, or what the cancellation was. done may be called before
+// *[ServiceError], ErrTimeout (after timeout; 0 means Config.Timeout), ErrDisconnected when it
+// could not be sent in that time or the link that carried it was lost, or what the cancellation was. done may be called before
 // Request returns, must not wait or call the hub, and the Message is valid during the call only.
 // out.Reply is ignored.
 func (h *Hub) Request(out OutMsg, timeout time.Duration, done func(*Message, error)) (cancel func()) {
@@ -64,7 +65,8 @@ func (h *Hub) RequestMany(out OutMsg, window time.Duration, max int, each func(*
 
 func (h *Hub) request(out OutMsg, timeout time.Duration, q *request) (cancel func()) {
 	done := q.done
-	if err := checkName(out.Subject, false); err != nil {
+	out.Reply = ""
+	if err := errors.Join(checkName(out.Subject, false), out.check()); err != nil {
 		done(nil, err)
 		return func() {}
 	}
@@ -219,6 +221,7 @@ func (r *requests) expire() {
 	due := func(several bool) func(*request) bool {
 		return func(q *request) bool { return !q.deadline.After(now) && several == (q.each != nil) }
 	}
+	r.fail(fmt.Errorf("%w: no server in time", ErrDisconnected), func(q *request) bool { return q.link == nil && !q.deadline.After(now) })
 	r.fail(ErrTimeout, due(false))
 	r.fail(nil, due(true))
 	r.mu.Lock()

@@ -68,9 +68,13 @@ func (v *Variable) Pub(ctx context.Context, value any, options ...PubOptions) er
 	if err != nil {
 		return fmt.Errorf("publish %s: %w", v.subject, err)
 	}
-	v.written()
 	opt := one(options)
-	r := v.publish(OutMsg{Subject: v.subject, Reply: opt.Reply, Header: opt.Header, Data: data}, opt.Distinct)
+	m := OutMsg{Subject: v.subject, Reply: opt.Reply, Header: opt.Header, Data: data}
+	if err := m.check(); err != nil {
+		return fmt.Errorf("publish %s: %w", v.subject, err)
+	}
+	v.written()
+	r := v.publish(m, opt.Distinct)
 	if err := v.hub.wait(ctx, r); err != nil {
 		return fmt.Errorf("publish %s: %w", v.subject, err)
 	}
@@ -83,9 +87,17 @@ func (v *Variable) Sub(ctx context.Context, fn func(*Message), options ...SubOpt
 	if v.err != nil {
 		return nil, v.err
 	}
-	s, err := v.hub.Subscribe(v.subject, one(options), fn)
+	plain := one(options).Queue == ""
+	s, err := v.hub.subscribe(v.subject, one(options), fn, func() {
+		if plain {
+			v.listened(-1)
+		}
+	})
 	if err != nil {
 		return nil, fmt.Errorf("subscribe %s: %w", v.subject, err)
+	}
+	if plain {
+		v.listened(1)
 	}
 	return v.hub.ready(ctx, s)
 }
@@ -125,16 +137,20 @@ func (v *Variable) Req(ctx context.Context, value any, options ...PubOptions) (*
 		}
 		answer <- result{m, err}
 	})
+	var r result
 	select {
-	case r := <-answer:
-		if r.err != nil {
-			return fail(r.err)
-		}
-		return r.m, nil
+	case r = <-answer:
 	case <-ctx.Done():
-		cancel()
-		return fail(ctxError(ctx, context.Cause(ctx)))
+		if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			cancel()
+			return fail(ctxError(ctx, context.Cause(ctx)))
+		}
+		r = <-answer // it has the same deadline, and knows whether the request was sent
 	}
+	if r.err != nil {
+		return fail(r.err)
+	}
+	return r.m, nil
 }
 
 // ReqManyOptions says when enough answers have come.
@@ -238,7 +254,12 @@ func (h *Hub) serveOne(m *Message, fn func(context.Context, *Message) (any, erro
 	if err != nil {
 		out = errorReply(err)
 	}
-	if err := h.wait(h.ctx, m.Responder().Respond(out)); err != nil {
+	err = h.wait(h.ctx, m.Responder().Respond(out))
+	if errors.Is(err, ErrMessageTooLarge) {
+		h.report(fmt.Errorf("answer a request to %s: %w", m.Subject, err))
+		err = h.wait(h.ctx, m.Responder().Respond(errorReply(err)))
+	}
+	if err != nil && !errors.Is(err, ErrDisposed) {
 		h.report(fmt.Errorf("answer a request to %s: %w", m.Subject, err))
 	}
 }

@@ -33,6 +33,7 @@ type Subscription struct {
 	seen atomic.Int64
 
 	mailbox mailbox
+	ended   func() // called when it ends, unless the hub does
 	end     sync.Once
 	over    atomic.Bool   // no further call
 	done    chan struct{} // closed when the last call has returned
@@ -42,12 +43,16 @@ type Subscription struct {
 // the order of arrival. It does not wait for the server: see [Subscription.Ready]. A callback
 // that panics is reported by OnError and gets the next message all the same.
 func (h *Hub) Subscribe(subject string, opts SubOptions, fn func(*Message)) (*Subscription, error) {
+	return h.subscribe(subject, opts, fn, func() {})
+}
+
+func (h *Hub) subscribe(subject string, opts SubOptions, fn func(*Message), ended func()) (*Subscription, error) {
 	if err := checkName(subject, true); err != nil {
 		return nil, err
 	}
 	if opts.Queue != "" {
-		if err := checkName(opts.Queue, false); err != nil {
-			return nil, fmt.Errorf("queue: %w", err)
+		if err := checkQueue(opts.Queue); err != nil {
+			return nil, err
 		}
 	}
 	if fn == nil || opts.Max < 0 {
@@ -59,6 +64,7 @@ func (h *Hub) Subscribe(subject string, opts SubOptions, fn func(*Message)) (*Su
 		inline: opts.Inline,
 		fn:     fn,
 		max:    int64(opts.Max),
+		ended:  ended,
 		done:   make(chan struct{}),
 	}
 	if !s.inline {
@@ -83,7 +89,7 @@ func (s *Subscription) Done() <-chan struct{} { return s.done }
 // Ready waits until the server knows of the subscription, so that a message which anyone
 // publishes from now on arrives. Its error is ErrDisposed or ctx's.
 func (s *Subscription) Ready(ctx context.Context) error {
-	return s.hub.Flush(ctx)
+	return s.hub.flush(ctx)
 }
 
 // Unsubscribe ends the subscription: no callback begins after it returns. It may be called
@@ -99,7 +105,7 @@ func (s *Subscription) Unsubscribe() error {
 // returns when the last of that has been called back, or ctx has ended, which ends it at once.
 func (s *Subscription) Drain(ctx context.Context) error {
 	s.hub.registry.drain(s)
-	err := s.hub.Flush(ctx)
+	err := s.hub.flush(ctx)
 	s.hub.registry.remove(s)
 	if err != nil || s.inline {
 		s.finish()
@@ -108,6 +114,7 @@ func (s *Subscription) Drain(ctx context.Context) error {
 	s.mailbox.last()
 	select {
 	case <-s.done:
+		s.finish()
 		return nil
 	case <-ctx.Done():
 		s.finish()
@@ -127,6 +134,7 @@ func (s *Subscription) finish() (first bool) {
 		} else {
 			s.mailbox.close()
 		}
+		s.hub.spawn(s.ended)
 	})
 	return first
 }

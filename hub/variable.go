@@ -22,6 +22,8 @@ type Variable struct {
 	known    bool   // there was one
 	first    chan struct{}
 	read     bool // somebody has asked for the value
+	target   bool // it was used to publish, request or serve
+	subs     int  // plain callbacks on the subject, beside which following it costs nothing
 	distinct bool
 	tracking *Subscription
 	unechoed []unechoed
@@ -76,8 +78,8 @@ func (v *Variable) Subject() string { return v.subject }
 // Value returns the last value that was seen on v, whoever published it, or nil before the
 // first. A variable follows its subject from its creation on, with one exception: one that
 // was used to publish, request or serve and whose value nobody has read costs no
-// subscription; it follows from its first Value, Ready or Watch on. What this hub publishes
-// is the value at once.
+// subscription; it follows from its first Value, Ready or Watch on, and while it has a
+// callback ([Variable.Sub]). What this hub publishes is the value at once.
 func (v *Variable) Value() any {
 	v.track(true)
 	v.mu.Lock()
@@ -90,6 +92,9 @@ func (v *Variable) Value() any {
 func (v *Variable) Ready(ctx context.Context) error {
 	if v.err != nil {
 		return v.err
+	}
+	if err := checkName(v.subject, false); err != nil {
+		return err
 	}
 	v.track(true)
 	select {
@@ -112,7 +117,17 @@ func (v *Variable) track(read bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.read = v.read || read
-	if v.tracking != nil || !read && v.known {
+	v.follow()
+}
+
+// follow subscribes to the subject if there is a reason to, or ends that. v.mu is held.
+func (v *Variable) follow() {
+	wanted := v.read || v.subs > 0 || !v.target
+	if !wanted && v.tracking != nil {
+		v.tracking.Unsubscribe()
+		v.tracking = nil
+	}
+	if !wanted || v.tracking != nil {
 		return
 	}
 	// The error can only be that the hub has been closed.
@@ -123,11 +138,18 @@ func (v *Variable) track(read bool) {
 func (v *Variable) written() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.read || v.tracking == nil {
-		return
+	v.target = true
+	v.follow()
+}
+
+// listened counts a plain callback that has begun or ended.
+func (v *Variable) listened(by int) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.subs += by
+	if v.err == nil && checkName(v.subject, false) == nil {
+		v.follow()
 	}
-	v.tracking.Unsubscribe()
-	v.tracking = nil
 }
 
 // heard takes a message of the subject.
