@@ -102,6 +102,10 @@ type Config struct {
 	// Discovery finds the leaf on the LAN.
 	Discovery Discovery
 
+	// Page is the web page that the hub runs in. Nil means the platform's own, which natively
+	// and in Node is none.
+	Page Page
+
 	// Codec replaces JSON for values other than nil, []byte and string.
 	Codec Codec
 	// Logger gets readable lines at level Debug, and Warn for what needs attention. Nil is silent.
@@ -126,7 +130,24 @@ type Discovery struct {
 	SwitchTimeout time.Duration
 	// CacheTTL is the time between two looks at the manifest. Default 5 s.
 	CacheTTL time.Duration
+	// LocalNetwork is what a page does about the browser's permission. Default LocalNetworkAsk.
+	LocalNetwork LocalNetwork
+	// RequireBackbone says which leaves are good enough. Default BackboneConfigured.
+	RequireBackbone Backbone
 }
+
+// Backbone says whether a leaf must be connected to its backbone before a hub moves there.
+type Backbone string
+
+const (
+	// BackboneConfigured, the default: a leaf that has a backbone must be connected to it; one
+	// that has none is a LAN of its own.
+	BackboneConfigured Backbone = "configured"
+	// BackboneAlways: only a leaf that is connected to its backbone.
+	BackboneAlways Backbone = "always"
+	// BackboneNever: any leaf.
+	BackboneNever Backbone = "never"
+)
 
 // normalize returns cfg with its defaults filled in, or an error that names the field, the
 // value and what would be right.
@@ -162,6 +183,20 @@ func (cfg Config) normalize() (Config, error) {
 	case MovesAdaptive, MovesQueue:
 	default:
 		return cfg, configError("Moves", cfg.Moves, `"adaptive" or "queue"`)
+	}
+	switch cfg.Discovery.LocalNetwork {
+	case "":
+		cfg.Discovery.LocalNetwork = LocalNetworkAsk
+	case LocalNetworkAsk, LocalNetworkAuto, LocalNetworkNever:
+	default:
+		return cfg, configError("Discovery.LocalNetwork", cfg.Discovery.LocalNetwork, `"ask", "auto" or "never"`)
+	}
+	switch cfg.Discovery.RequireBackbone {
+	case "":
+		cfg.Discovery.RequireBackbone = BackboneConfigured
+	case BackboneConfigured, BackboneAlways, BackboneNever:
+	default:
+		return cfg, configError("Discovery.RequireBackbone", cfg.Discovery.RequireBackbone, `"configured", "always" or "never"`)
 	}
 	if cfg.Name == "" {
 		cfg.Name = "kinopio-hub"
@@ -222,6 +257,9 @@ func (cfg Config) normalize() (Config, error) {
 	}
 	if cfg.Dialers == nil {
 		cfg.Dialers = defaultDialers(cfg.TLS)
+	}
+	if cfg.Page == nil {
+		cfg.Page = defaultPage()
 	}
 	if cfg.Codec == nil {
 		cfg.Codec = jsonCodec{}

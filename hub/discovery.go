@@ -2,7 +2,11 @@ package hub
 
 import (
 	"errors"
+	"fmt"
+	"strings"
 	"time"
+
+	"github.com/kinopio-hub/kinopio-hub/transport"
 )
 
 // A proposal is a server that discovery found.
@@ -12,45 +16,202 @@ type proposal struct {
 	done   chan error // takes one result: why the hub did not move there, or nil
 }
 
-// discover looks for the leaf's manifest, again and again, and proposes the leaf to the
+// A searcher looks for the leaf's manifest, again and again, and proposes the leaf to the
 // session. Nothing that fails here disturbs the connection that there is.
+type searcher struct {
+	h       *Hub
+	access  access
+	fetch   func() (string, error) // the leaf that the manifest names
+	refused refusal
+}
+
+// discover is the searcher's goroutine.
 func (h *Hub) discover() {
 	client := manifestClient(h.cfg.TLS)
 	defer client.CloseIdleConnections()
 	if h.Connected(h.ctx) != nil && h.ctx.Err() != nil {
 		return
 	}
-	interval := h.cfg.Discovery.CacheTTL
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	var refused refusal
+	s := &searcher{h: h, access: access{h, map[string]bool{}, map[string]bool{}}}
+	s.fetch = func() (string, error) { return h.fetchManifest(h.ctx, client) }
+	again := s.look(false)
 	for {
-		select {
-		case <-timer.C:
-		case <-h.ctx.Done():
+		asked, ok := s.wait(again)
+		if !ok {
 			return
 		}
-		leaf, err := h.fetchManifest(h.ctx, client)
-		switch {
-		case h.ctx.Err() != nil:
-			return
-		case errors.Is(err, errNoLeader):
-			refused = refusal{}
-		case err != nil:
-			h.cfg.Logger.Debug("no leaf", "err", err)
-		case refused.holds(leaf, time.Now()):
-		default:
-			if err := h.propose(target{leaf, viaLeaf}, "leaf found"); err != nil {
-				refused = refused.again(leaf, time.Now(), interval)
-			} else {
-				refused = refusal{}
+		again = s.look(asked != nil)
+		if asked != nil {
+			close(asked)
+		}
+	}
+}
+
+// wait returns when it is time for the next look, and whom to tell of it if somebody has asked
+// for it; false means that the hub ends. again says that looks go on by themselves.
+func (s *searcher) wait(again bool) (asked chan struct{}, ok bool) {
+	h := s.h
+	again = again && !h.cfg.Discovery.NoBackgroundProbe
+	begin := time.Now()
+	for {
+		h.mu.Lock()
+		l, changed := h.live, h.changed
+		h.mu.Unlock()
+		if s.onLeaf() && l != nil && l.target.via != viaLeaf {
+			if again {
+				h.tell(DiscoveryProbing, "the hub has left the leaf")
+				return nil, true
+			}
+			h.tell(DiscoveryIdle, "the hub has left the leaf")
+		}
+		var due <-chan time.Time
+		stop := func() bool { return true }
+		if again && l != nil && !h.hidden() { // nobody looks at a hidden page: it need not wake up
+			timer := time.NewTimer(h.cfg.Discovery.CacheTTL - time.Since(begin))
+			due, stop = timer.C, timer.Stop
+		}
+		select {
+		case <-due:
+			return nil, true
+		case asked := <-h.asks:
+			stop()
+			return asked, true
+		case <-h.permission:
+			stop()
+			s.refused = refusal{}
+			return nil, true
+		case <-h.shown:
+		case <-changed:
+		case <-h.ctx.Done():
+			stop()
+			return nil, false
+		}
+		stop()
+	}
+}
+
+// onLeaf says that the hub was on a leaf when it last told of it.
+func (s *searcher) onLeaf() bool {
+	state := s.h.DiscoveryStatus().State
+	return state == DiscoveryLocal || state == DiscoveryIsolated
+}
+
+// look looks once, and moves if there is where to. asked means that the user has said so. It
+// returns false where another look would find the same, until something happens.
+func (s *searcher) look(asked bool) (again bool) {
+	h := s.h
+	address := h.cfg.Discovery.ManifestURL
+	if asked {
+		s.refused = refusal{}
+	}
+	if !s.access.admit(address, asked) {
+		return false
+	}
+	switch h.DiscoveryStatus().State {
+	case DiscoveryIdle, DiscoveryPermissionNeeded, DiscoveryPermissionDenied:
+		h.tell(DiscoveryProbing, transport.Redact(address))
+	}
+	leaf, err := s.fetch()
+	switch {
+	case h.ctx.Err() != nil:
+		return false
+	case err != nil && s.place():
+		h.cfg.Logger.Debug("no manifest", "err", err) // as long as the leaf serves, it is the one
+		return true
+	case errors.Is(err, errNoLeader):
+		s.refused = refusal{}
+		h.tell(DiscoveryNoLeader, "")
+		return true
+	case errors.Is(err, errNoAnswer):
+		if s.access.blame(address) {
+			return false
+		}
+		h.tell(DiscoveryUnreachable, err.Error()+s.silence())
+		return true
+	case err != nil:
+		h.cfg.Logger.Debug("no leaf", "err", err)
+		h.tell(DiscoveryNoLeader, err.Error())
+		return true
+	}
+	here := h.where()
+	if here.url == "" {
+		return true // the configured servers come first
+	}
+	if here.url == leaf && here.via == viaLeaf {
+		s.place()
+		return true
+	}
+	if s.refused.holds(leaf, time.Now()) {
+		return true
+	}
+	if !s.access.admit(leaf, asked) {
+		// The manifest may be reached all the same, and tells when the leaf is another.
+		return h.DiscoveryStatus().State == DiscoveryPermissionNeeded
+	}
+	h.tell(DiscoverySwitching, transport.Redact(leaf))
+	if err = s.change(here, leaf); err == nil {
+		s.refused = refusal{}
+		s.place()
+		return true
+	}
+	if h.ctx.Err() != nil || s.place() {
+		return true
+	}
+	s.refused = s.refused.again(leaf, time.Now(), h.cfg.Discovery.CacheTTL)
+	if errors.Is(err, ErrConnect) && s.access.blame(leaf) {
+		return false
+	}
+	why := strings.TrimPrefix(err.Error(), ErrMove.Error()+": ")
+	if errors.Is(err, ErrConnect) {
+		why += s.silence()
+	}
+	h.tell(DiscoveryUnreachable, why)
+	return true
+}
+
+// silence is what to say beside an error of a browser, which tells nothing.
+func (s *searcher) silence() string {
+	if s.h.cfg.Page == nil {
+		return ""
+	}
+	return "; a browser does not say why: nothing answers there, its certificate is not trusted, or the page's Content-Security-Policy or CORS forbids it"
+}
+
+// change moves the hub to leaf. From another leaf it goes through a configured server: two
+// leaves know of each other only by way of the backbone.
+func (s *searcher) change(here target, leaf string) error {
+	if here.via == viaLeaf {
+		err := fmt.Errorf("%w: no configured server", ErrMove)
+		for _, t := range rank(s.h.cfg.Servers, s.h.cfg.Selection, "") {
+			if err = s.h.propose(t, "leaf changed"); err == nil {
+				break
 			}
 		}
-		if h.cfg.Discovery.NoBackgroundProbe {
-			return
+		if err != nil {
+			return err
 		}
-		timer.Reset(interval)
 	}
+	return s.h.propose(target{leaf, viaLeaf}, "leaf found")
+}
+
+// place tells that the hub is on a leaf, if it is.
+func (s *searcher) place() bool {
+	here := s.h.where()
+	if here.via != viaLeaf {
+		return false
+	}
+	s.h.tell(DiscoveryLocal, here.String())
+	return true
+}
+
+// where is the server that the hub is on.
+func (h *Hub) where() target {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.live == nil {
+		return target{}
+	}
+	return h.live.target
 }
 
 // propose asks the session to move, and waits for what comes of it.

@@ -91,10 +91,10 @@ func (e *natsEngine) dial(ctx context.Context, server string, r receiver) (wire,
 	opts.Name = e.cfg.Name
 	opts.AllowReconnect = false
 	opts.NoEcho = e.cfg.NoEcho
-	opts.PingInterval = e.cfg.PingInterval
+	opts.PingInterval = enginePing(e.cfg.PingInterval)
 	opts.MaxPingsOut = e.cfg.MaxPingOut
 	opts.Timeout = e.cfg.ReconnectTimeout
-	opts.FlusherTimeout = e.cfg.PingInterval * time.Duration(e.cfg.MaxPingOut+1)
+	opts.FlusherTimeout = opts.PingInterval * time.Duration(e.cfg.MaxPingOut+1)
 	opts.CustomDialer = stream
 	opts.SkipHostLookup = true
 	opts.IgnoreDiscoveredServers = true

@@ -32,17 +32,28 @@ type Hub struct {
 	again     chan reconnect // Reconnect was called
 	proposals chan proposal  // from discovery
 
-	events    eventQueue // for the observers
-	onState   observers[State]
-	onMove    observers[Move]
-	onError   observers[error]
-	onHealth  observers[Health]
+	asks       chan chan struct{} // RequestLocalNetwork was called; closed when done
+	permission chan struct{}      // tokens: a permission of the page has changed,
+	shown      chan struct{}      // it was shown or hidden, for discovery,
+	seen       chan struct{}      // and the same for pulse
+	check      chan struct{}      // a token: CheckLink was called,
+	hurry      chan struct{}      // the same while there was no link
+
+	events   eventQueue // for the observers
+	onState  observers[State]
+	onMove   observers[Move]
+	onError  observers[error]
+	onHealth observers[Health]
+
+	onDiscovery observers[DiscoveryStatus]
+
 	reporting sync.Once // the goroutine that reports health
 	traffic   traffic
 
 	mu        sync.Mutex // guards what follows
 	closed    bool
 	status    Status
+	discovery DiscoveryStatus
 	live      *link         // the current link
 	changed   chan struct{} // closed, and replaced, when status or live change
 	final     error         // why the hub gave up
@@ -68,6 +79,15 @@ func open(ctx context.Context, cfg Config, e engine) *Hub {
 		wanted:    make(chan struct{}, 1),
 		again:     make(chan reconnect),
 		proposals: make(chan proposal),
+
+		asks:       make(chan chan struct{}),
+		permission: make(chan struct{}, 1),
+		shown:      make(chan struct{}, 1),
+		seen:       make(chan struct{}, 1),
+		check:      make(chan struct{}, 1),
+		hurry:      make(chan struct{}, 1),
+
+		discovery: DiscoveryStatus{State: DiscoveryIdle},
 		changed:   make(chan struct{}),
 		variables: map[string]*Variable{},
 	}
@@ -82,6 +102,8 @@ func open(ctx context.Context, cfg Config, e engine) *Hub {
 		h.wanted <- struct{}{}
 	}
 	h.wg.Go(h.run)
+	h.wg.Go(h.pulse)
+	h.watchPage()
 	h.events.some.L = &h.events.mu
 	observing := make(chan struct{})
 	go func() {

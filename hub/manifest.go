@@ -35,6 +35,9 @@ type manifest struct {
 // errNoLeader: the place where manifests are served says that there is no leaf. That is no failure.
 var errNoLeader = errors.New("no leader")
 
+// errNoAnswer: nothing came from that place.
+var errNoAnswer = errors.New("no answer")
+
 // fetchManifest asks for the manifest and returns the leaf that it names, as a canonical URL.
 func (h *Hub) fetchManifest(ctx context.Context, client *http.Client) (string, error) {
 	address := h.cfg.Discovery.ManifestURL
@@ -53,7 +56,7 @@ func (h *Hub) fetchManifest(ctx context.Context, client *http.Client) (string, e
 		if inner, ok := errors.AsType[*url.Error](err); ok {
 			err = inner.Err // without the address, which may hold a secret
 		}
-		return fail(err)
+		return fail(fmt.Errorf("%w: %w", errNoAnswer, err))
 	}
 	defer response.Body.Close()
 	switch response.StatusCode {
@@ -65,13 +68,13 @@ func (h *Hub) fetchManifest(ctx context.Context, client *http.Client) (string, e
 	}
 	body, err := io.ReadAll(io.LimitReader(response.Body, manifestLimit+1))
 	if err != nil {
-		return fail(err)
+		return fail(fmt.Errorf("%w: %w", errNoAnswer, err))
 	}
 	now := time.Now()
 	if served, err := http.ParseTime(response.Header.Get("Date")); err == nil {
 		now = served // the leaf's clock set the expiry, so it also judges it
 	}
-	leaf, err := readManifest(body, response.Header.Get("Content-Type"), now)
+	leaf, err := readManifest(body, response.Header.Get("Content-Type"), now, h.cfg.Discovery.RequireBackbone)
 	if err != nil && !errors.Is(err, errNoLeader) {
 		return fail(err)
 	}
@@ -79,7 +82,7 @@ func (h *Hub) fetchManifest(ctx context.Context, client *http.Client) (string, e
 }
 
 // readManifest finds the leaf to connect to in a manifest, at the time now of who served it.
-func readManifest(body []byte, contentType string, now time.Time) (string, error) {
+func readManifest(body []byte, contentType string, now time.Time, require Backbone) (string, error) {
 	if len(body) > manifestLimit {
 		return "", fmt.Errorf("more than %d bytes", manifestLimit)
 	}
@@ -105,7 +108,7 @@ func readManifest(body []byte, contentType string, now time.Time) (string, error
 		return "", errNoLeader
 	}
 	// A leaf that has a backbone but no way to it would cut the hub off from everybody there.
-	if len(m.FallbackServers) > 0 && m.BridgeState != "connected" {
+	if m.BridgeState != "connected" && (require == BackboneAlways || require == BackboneConfigured && len(m.FallbackServers) > 0) {
 		return "", fmt.Errorf("bridgeState = %q: the leaf has no connection to its backbone", m.BridgeState)
 	}
 	address := m.WssURL

@@ -170,6 +170,8 @@ func (s *session) sleep(d time.Duration) bool {
 			return true
 		case p := <-s.h.proposals:
 			p.done <- ErrDisconnected // the configured servers come first
+		case <-s.h.hurry:
+			return true
 		case <-s.h.ctx.Done():
 			return false
 		}

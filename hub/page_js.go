@@ -1,0 +1,224 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync/atomic"
+	"syscall/js"
+	"time"
+)
+
+// defaultPage is the page, or the Worker, that the program runs in; nil in Node.
+func defaultPage() Page {
+	scope := js.Global()
+	if scope.Get("location").Type() != js.TypeObject || scope.Get("addEventListener").Type() != js.TypeFunction {
+		return nil
+	}
+	return &jsPage{scope: scope, asked: map[string]js.Value{}}
+}
+
+// hiddenPulse is the time between two pings of a page that nobody looks at: browsers wake up
+// the timers of such a page once a minute.
+const hiddenPulse = time.Minute
+
+// pulseEvery is the time between the hub's own pings.
+func pulseEvery(interval time.Duration, hidden bool) time.Duration {
+	if hidden {
+		return max(interval, hiddenPulse)
+	}
+	return interval
+}
+
+// enginePing leaves the pings to the hub's pulse, which knows when the page is hidden: the
+// engine's own timer would wake it up, and its verdict would rest on timers that are late.
+func enginePing(interval time.Duration) time.Duration { return max(interval, hiddenPulse) }
+
+// knocked: this page load has knocked by itself. The page is the process.
+var knocked atomic.Bool
+
+// jsPage asks the browser. JavaScript runs one thing at a time, and so do its methods.
+type jsPage struct {
+	scope js.Value
+	asked map[string]js.Value // PermissionStatus by name, undefined for unknown ones
+	tell  js.Func             // listens to changes of permissions; zero before Watch
+}
+
+func (p *jsPage) URL() (string, bool) {
+	return p.scope.Get("location").Get("href").String(), p.scope.Get("isSecureContext").Truthy()
+}
+
+func (p *jsPage) Hidden() bool {
+	document := p.scope.Get("document")
+	return document.Type() == js.TypeObject && document.Get("visibilityState").Equal(js.ValueOf("hidden"))
+}
+
+func (p *jsPage) MayKnock() bool { return knocked.CompareAndSwap(false, true) }
+
+func (p *jsPage) Permission(ctx context.Context, name string) string {
+	status, known := p.asked[name]
+	if !known {
+		var err error
+		if status, err = p.query(ctx, name); err != nil && ctx.Err() != nil {
+			return "prompt" // the browser takes its time: nothing may be done by surprise
+		}
+		p.asked[name] = status
+	}
+	if status.Type() != js.TypeObject {
+		return ""
+	}
+	return status.Get("state").String()
+}
+
+func (p *jsPage) query(ctx context.Context, name string) (js.Value, error) {
+	status, err := await(ctx, func() js.Value {
+		return p.scope.Get("navigator").Get("permissions").Call("query", map[string]any{"name": name})
+	})
+	if err == nil && status.Type() == js.TypeObject && p.tell.Truthy() {
+		status.Call("addEventListener", "change", p.tell)
+	}
+	return status, err
+}
+
+func (p *jsPage) Knock(ctx context.Context, address string) error {
+	if strings.HasPrefix(address, "ws") {
+		return p.knockSocket(ctx, address)
+	}
+	abort := p.scope.Get("AbortController").New()
+	defer abort.Call("abort")
+	_, err := await(ctx, func() js.Value {
+		return p.scope.Call("fetch", address, map[string]any{
+			"mode": "no-cors", "credentials": "omit", "cache": "no-store", "signal": abort.Get("signal"),
+		})
+	})
+	return err
+}
+
+func (p *jsPage) knockSocket(ctx context.Context, address string) (err error) {
+	defer caught(&err)
+	socket := p.scope.Get("WebSocket").New(address) // throws for mixed content
+	ended := make(chan error, 1)
+	end := func(err error) js.Func {
+		return js.FuncOf(func(js.Value, []js.Value) any {
+			select {
+			case ended <- err:
+			default:
+			}
+			return nil
+		})
+	}
+	opened, failed := end(nil), end(errors.New("the WebSocket did not open"))
+	socket.Set("onopen", opened)
+	socket.Set("onerror", failed)
+	defer func() {
+		socket.Set("onopen", js.Null())
+		socket.Set("onerror", js.Null())
+		opened.Release()
+		failed.Release()
+		socket.Call("close", 1000)
+	}()
+	select {
+	case err = <-ended:
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	return err
+}
+
+func (p *jsPage) Watch(fn func(PageEvent)) (stop func()) {
+	event := js.FuncOf(func(_ js.Value, args []js.Value) any {
+		switch name := args[0].Get("type").String(); {
+		case name == "online":
+			fn(PageOnline)
+		case name == "visibilitychange" && p.Hidden():
+			fn(PageHidden)
+		default: // visible, pageshow, resume
+			fn(PageShown)
+		}
+		return nil
+	})
+	p.tell = js.FuncOf(func(js.Value, []js.Value) any {
+		fn(PagePermission)
+		return nil
+	})
+	type listener struct {
+		target js.Value
+		name   string
+	}
+	listeners := []listener{{p.scope, "online"}}
+	if document := p.scope.Get("document"); document.Type() == js.TypeObject {
+		listeners = append(listeners, listener{p.scope, "pageshow"}, listener{document, "visibilitychange"}, listener{document, "resume"})
+	}
+	for _, l := range listeners {
+		l.target.Call("addEventListener", l.name, event)
+	}
+	return func() {
+		for _, l := range listeners {
+			l.target.Call("removeEventListener", l.name, event)
+		}
+		for _, status := range p.asked {
+			if status.Type() == js.TypeObject {
+				status.Call("removeEventListener", "change", p.tell)
+			}
+		}
+		event.Release()
+		p.tell.Release()
+		p.tell = js.Func{}
+	}
+}
+
+// await calls fn and waits for the promise that it returns. What is thrown is an error.
+func await(ctx context.Context, fn func() js.Value) (result js.Value, err error) {
+	defer caught(&err)
+	type outcome struct {
+		value js.Value
+		err   error
+	}
+	settled := make(chan outcome, 1)
+	var release func()
+	first := func(failed bool) js.Func {
+		return js.FuncOf(func(_ js.Value, args []js.Value) any {
+			o := outcome{}
+			if failed {
+				o.err = js.Error{Value: args[0]}
+			} else {
+				o.value = args[0]
+			}
+			settled <- o
+			release()
+			return nil
+		})
+	}
+	resolved, rejected := first(false), first(true)
+	release = func() {
+		resolved.Release()
+		rejected.Release()
+	}
+	called := false
+	defer func() {
+		if !called {
+			release()
+		}
+	}()
+	fn().Call("then", resolved, rejected)
+	called = true
+	select {
+	case o := <-settled:
+		return o.value, o.err
+	case <-ctx.Done():
+		return js.Undefined(), ctx.Err() // the promise lets go of the functions when it settles
+	}
+}
+
+// caught makes an error of what JavaScript threw.
+func caught(err *error) {
+	switch thrown := recover().(type) {
+	case nil:
+	case js.Error:
+		*err = thrown
+	case *js.ValueError: // there is no such object in this browser
+		*err = thrown
+	default:
+		panic(thrown)
+	}
+}
