@@ -102,7 +102,11 @@ func (e *natsEngine) dial(ctx context.Context, server string, r receiver) (wire,
 		opts.TLSConfig = e.cfg.TLS
 	}
 	opts.LameDuckModeHandler = func(*nats.Conn) { r.leaving() }
-	opts.AsyncErrorCB = func(_ *nats.Conn, sub *nats.Subscription, err error) { r.trouble(natsTrouble(sub, err)) }
+	opts.AsyncErrorCB = func(_ *nats.Conn, sub *nats.Subscription, err error) {
+		if _, ended := errors.AsType[*transport.Error](err); !ended { // done tells of that
+			r.trouble(natsTrouble(sub, err))
+		}
+	}
 	opts.ClosedCB = func(c *nats.Conn) {
 		w.err = c.LastError()
 		if w.err == nil {
