@@ -1,0 +1,105 @@
+package conformance
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"strings"
+)
+
+// revive makes the value that a scenario means. Objects with one key that begins with $ stand
+// for what JSON lacks; i is the number of the repetition.
+func revive(raw json.RawMessage, i int) any {
+	if raw == nil {
+		return nil
+	}
+	var v any
+	if err := json.Unmarshal(raw, &v); err != nil {
+		return err // comes from a decoder: cannot be
+	}
+	m, ok := v.(map[string]any)
+	if !ok || len(m) != 1 {
+		return v
+	}
+	for key, arg := range m {
+		switch key {
+		case "$bytes":
+			var b struct {
+				Bytes []byte `json:"$bytes"`
+			}
+			_ = json.Unmarshal(raw, &b)
+			return b.Bytes
+		case "$nothing":
+			return nil
+		case "$function":
+			return func() {}
+		case "$cycle":
+			cycle := map[string]any{}
+			cycle["self"] = cycle
+			return cycle
+		case "$i":
+			return float64(i)
+		case "$repeat":
+			of := arg.([]any)
+			return strings.Repeat(of[0].(string), int(of[1].(float64)))
+		}
+	}
+	return v
+}
+
+func bytesOf(text *string, base64 []byte) []byte {
+	if text != nil {
+		return []byte(*text)
+	}
+	return base64
+}
+
+// same compares a value that came with one that a scenario means.
+func same(got any, want json.RawMessage, i int) error {
+	w := revive(want, i)
+	if b, ok := w.([]byte); ok {
+		if g, ok := got.([]byte); ok && bytes.Equal(g, b) {
+			return nil
+		}
+	} else if reflect.DeepEqual(got, w) {
+		return nil
+	}
+	return fmt.Errorf("got %s, want %s", display(got), display(w))
+}
+
+func display(v any) string {
+	if b, ok := v.([]byte); ok {
+		return fmt.Sprintf("bytes %x", b)
+	}
+	text, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Sprintf("%v", v)
+	}
+	if len(text) > 200 {
+		return fmt.Sprintf("%s… (%d characters)", text[:200], len(text))
+	}
+	return string(text)
+}
+
+// matches compares a message with what a scenario says about it.
+func (m wireMessage) matches(r record) error {
+	if m.Value != nil {
+		if err := same(r.value, m.Value, 0); err != nil {
+			return fmt.Errorf("value: %w", err)
+		}
+	}
+	if m.Subject != nil && *m.Subject != r.subject {
+		return fmt.Errorf("subject: got %q, want %q", r.subject, *m.Subject)
+	}
+	if m.Reply != nil && *m.Reply != r.reply {
+		return fmt.Errorf("reply: got %q, want %q", r.reply, *m.Reply)
+	}
+	if m.Headers != nil && !(len(r.headers) == 0 && len(*m.Headers) == 0) && !reflect.DeepEqual(map[string][]string(r.headers), *m.Headers) {
+		return fmt.Errorf("headers: got %s, want %s", display(r.headers), display(*m.Headers))
+	}
+	if (m.Text != nil || m.Base64 != nil) && !bytes.Equal(r.bytes, bytesOf(m.Text, m.Base64)) {
+		return fmt.Errorf("bytes: got %q, want %q", r.bytes, bytesOf(m.Text, m.Base64))
+	}
+	return nil
+}
