@@ -133,6 +133,7 @@ func (h *Hub) end(observing <-chan struct{}) {
 	}
 	h.wg.Wait()
 	h.setState(StateDisconnected, nil)
+	h.tell(DiscoveryIdle, "")
 	h.events.close()
 	<-observing
 	close(h.done)

@@ -47,6 +47,8 @@ type config struct {
 	NoBackgroundProbe bool     `json:"noBackgroundProbe"`
 	SwitchTimeout     millis   `json:"switchTimeout"`
 	CacheTTL          millis   `json:"cacheTtl"`
+	LocalNetwork      string   `json:"localNetwork"`
+	RequireBackbone   string   `json:"requireBackbone"`
 }
 
 // openHub opens the hub of s and passes on what it has to say as rows.
@@ -79,6 +81,8 @@ func openHub(s *session, text []byte) (*hub.Hub, error) {
 			NoBackgroundProbe: c.NoBackgroundProbe,
 			SwitchTimeout:     c.SwitchTimeout.duration(),
 			CacheTTL:          c.CacheTTL.duration(),
+			LocalNetwork:      hub.LocalNetwork(c.LocalNetwork),
+			RequireBackbone:   hub.Backbone(c.RequireBackbone),
 		},
 		Dialers: []transport.Dialer{s.dialer},
 	}
@@ -93,6 +97,7 @@ func openHub(s *session, text []byte) (*hub.Hub, error) {
 	}
 	h.OnStateChange(func(state hub.State) { s.out.text(rowState, 0, 1, statusJSON(h, state)) })
 	h.OnMove(func(m hub.Move) { s.out.text(rowMove, 0, 0, moveJSON(m)) })
+	h.OnDiscovery(func(d hub.DiscoveryStatus) { s.out.text(rowDiscovery, 0, 0, toJSON(toDiscovery(d))) })
 	h.OnError(func(err error) { s.out.fail(rowError, 0, err) })
 	return h, nil
 }
@@ -110,6 +115,14 @@ func toFailure(err error) *failure {
 	return &failure{hub.Code(err), err.Error()}
 }
 
+// discovery is a hub's search for the leaf, as JavaScript reads it.
+type discovery struct {
+	State  hub.DiscoveryState `json:"state"`
+	Detail string             `json:"detail"`
+}
+
+func toDiscovery(d hub.DiscoveryStatus) discovery { return discovery{d.State, d.Detail} }
+
 func statusJSON(h *hub.Hub, state hub.State) string {
 	status := h.Status()
 	return toJSON(struct {
@@ -123,9 +136,11 @@ func statusJSON(h *hub.Hub, state hub.State) string {
 		Subscriptions int       `json:"subscriptions"`
 		PendingBytes  int       `json:"pendingBytes"`
 		LastError     *failure  `json:"lastError"`
+		Discovery     discovery `json:"discovery"`
 	}{
 		state, status.Server, status.Via, toMillis(status.RTT), status.MaxPayload, status.Moves,
 		status.Reconnects, status.Subscriptions, status.PendingBytes, toFailure(status.LastError),
+		toDiscovery(h.DiscoveryStatus()),
 	})
 }
 

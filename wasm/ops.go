@@ -50,6 +50,7 @@ const (
 	cmdConnected
 	cmdReconnect
 	cmdFlush
+	cmdLocalNetwork
 )
 
 // errBatch: the glue and the module do not belong together.

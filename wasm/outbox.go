@@ -23,6 +23,7 @@ const (
 	rowError                       // error, asynchronous
 	rowLog                         // aux: slog level + 8, meta: line
 	rowClosed                      // the last row of a hub
+	rowDiscovery                   // meta: JSON discovery status
 )
 
 // rowWords is the size of a row: kind, id, aux, data offset, data length, meta offset,

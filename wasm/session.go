@@ -336,6 +336,11 @@ func (s *session) run(id, command uint32, timeout time.Duration) {
 		s.goRow(rowDone, rowDone, id, timeout, h.Reconnect)
 	case cmdFlush:
 		s.goRow(rowDone, rowDone, id, timeout, h.Flush)
+	case cmdLocalNetwork:
+		s.goRow(rowDone, rowDone, id, timeout, func(ctx context.Context) error {
+			_, err := h.RequestLocalNetwork(ctx) // what came of it is in the status
+			return err
+		})
 	}
 }
 

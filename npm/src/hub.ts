@@ -5,7 +5,7 @@ import { Observers } from "./observers.js";
 import { toConfig, type KinopioOptions } from "./options.js";
 import { withChildren } from "./properties.js";
 import { makeScope, type Scope } from "./scope.js";
-import { Session, type HubState, type HubStatus, type Move } from "./session.js";
+import { Session, type DiscoveryStatus, type HubState, type HubStatus, type Move } from "./session.js";
 
 /** The event that tells of a change of state, for `hub.on` and `hub.event.on`. */
 export const KINOPIO_STATE_EVENT = "kinopio.state";
@@ -25,6 +25,7 @@ interface Inner {
   scopes: Map<string, Scope>;
   states: Observers<HubState>;
   moves: Observers<Move>;
+  discoveries: Observers<DiscoveryStatus>;
   errors: Observers<KinopioError>;
   log: (level: "debug" | "info" | "warn" | "error", line: string) => void;
   end: (error: KinopioError) => void;
@@ -46,6 +47,7 @@ export class HubBase {
     const log = logger(options.debug);
     const states = new Observers<HubState>();
     const moves = new Observers<Move>();
+    const discoveries = new Observers<DiscoveryStatus>();
     const errors = new Observers<KinopioError>();
     const ended = defer<never>();
     const failed = (thrown: unknown) => report(new KinopioError("CALLBACK_FAILED", `an observer threw: ${messageOf(thrown)}`, { cause: thrown }));
@@ -70,6 +72,7 @@ export class HubBase {
           if (session.dead) this[inner].end(session.dead);
         },
         move: (move) => moves.tell(move, failed),
+        discovery: (status) => discoveries.tell(status, failed),
         error: report,
         log,
       },
@@ -79,7 +82,7 @@ export class HubBase {
       ended.reject(error);
       core.end();
     };
-    const value: Inner = { core, session, scopes: new Map(), states, moves, errors, log, end };
+    const value: Inner = { core, session, scopes: new Map(), states, moves, discoveries, errors, log, end };
     Object.defineProperty(this, inner, { value });
     return withChildren(this, (name) => this.getScope(name), "hub");
   }
@@ -103,6 +106,23 @@ export class HubBase {
   /** What the hub knows of itself right now. */
   get status(): HubStatus {
     return this[inner].session.status;
+  }
+
+  /** How the search for the leaf on the LAN goes, right now. */
+  get discoveryStatus(): DiscoveryStatus {
+    return this[inner].session.discovery;
+  }
+
+  /**
+   * Looks for the leaf now, and lets the browser ask its user for the local network where it
+   * wants to. Call it when the user has clicked something that says so. Resolves with what came
+   * of it, after a minute at the latest once the hub is connected.
+   *
+   * @throws KinopioError INVALID_CONFIG without discovery, DISPOSED
+   */
+  async requestLocalNetwork(): Promise<DiscoveryStatus> {
+    await this[inner].session.command("localNetwork");
+    return this.discoveryStatus;
   }
 
   /**
@@ -164,6 +184,11 @@ export class HubBase {
     return this[inner].moves.add(callback);
   }
 
+  /** Calls back with each new {@link discoveryStatus}. @returns what ends it */
+  onDiscovery(callback: (status: DiscoveryStatus) => void): () => void {
+    return this[inner].discoveries.add(callback);
+  }
+
   /** Calls back with errors that have no promise to reject. @returns what ends it */
   onError(callback: (error: KinopioError) => void): () => void {
     return this[inner].errors.add(callback);
@@ -223,6 +248,6 @@ function logger(debug: KinopioOptions["debug"]): Inner["log"] {
   }
   if (debug) return (level, line) => console[level](`[kinopio-hub] ${line}`);
   return (level, line) => {
-    if (level === "warn" && line.includes("demo servers")) console.warn(`[kinopio-hub] ${line}`);
+    if (level === "warn" && /demo servers|no local network/.test(line)) console.warn(`[kinopio-hub] ${line}`);
   };
 }

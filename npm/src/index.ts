@@ -7,7 +7,7 @@ export type { HubEvents } from "./hub.js";
 export { KinopioError } from "./errors.js";
 export type { KinopioErrorCode } from "./errors.js";
 export type { KinopioOptions, DiscoveryOptions } from "./options.js";
-export type { HubState, HubStatus, Move } from "./session.js";
+export type { DiscoveryStatus, HubState, HubStatus, Move } from "./session.js";
 export type { Scope } from "./scope.js";
 export type { Variable, PubOptions, ReqOptions } from "./variable.js";
 export type { Subscription, SubCallback, SubOptions } from "./subscription.js";

@@ -15,7 +15,7 @@ export const Op = {
 
 export const SubscribeFlag = { subject: 1, ready: 2, serve: 4 } as const;
 
-export const Command = { connect: 1, connected: 2, reconnect: 3, flush: 4 } as const;
+export const Command = { connect: 1, connected: 2, reconnect: 3, flush: 4, localNetwork: 5 } as const;
 
 const encoder = new TextEncoder();
 const littleEndian = new Uint8Array(new Uint32Array([1]).buffer)[0] === 1;

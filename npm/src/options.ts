@@ -15,6 +15,17 @@ export interface DiscoveryOptions {
   localSwitchTimeoutMs?: number;
   /** Time between two looks at the manifest. Default 5000 ms. */
   cacheTtlMs?: number;
+  /**
+   * What to do where the browser demands a permission for the local network. "ask": look where it
+   * is granted or not needed, else wait for `hub.requestLocalNetwork()`. "auto": let the browser ask
+   * its user, once a page load. "never": reach for nothing that might need it. Default "ask".
+   */
+  localNetwork?: "ask" | "auto" | "never";
+  /**
+   * Whether a leaf must be connected to its backbone: "configured": if it has one; true: always;
+   * false: never mind. Default "configured".
+   */
+  requireBackbone?: "configured" | boolean;
 }
 
 /** The options of a hub. Times are in milliseconds. */
@@ -133,6 +144,8 @@ const discoveryRules: Record<keyof DiscoveryOptions, Rule> = {
   backgroundLocalProbe: boolean,
   localSwitchTimeoutMs: positive,
   cacheTtlMs: positive,
+  localNetwork: { want: '"ask", "auto" or "never"', ok: (v) => ["ask", "auto", "never"].includes(v) },
+  requireBackbone: { want: '"configured", true or false', ok: (v) => ["configured", true, false].includes(v) },
 };
 
 /** The names of all options, for the documentation's test. */
@@ -176,6 +189,8 @@ export function toConfig(options: KinopioOptions): HubConfig {
     noBackgroundProbe: not(discovery.backgroundLocalProbe),
     switchTimeout: discovery.localSwitchTimeoutMs,
     cacheTtl: discovery.cacheTtlMs,
+    localNetwork: discovery.localNetwork,
+    requireBackbone: backbone(discovery.requireBackbone),
   };
   return config;
 }
@@ -237,6 +252,10 @@ function show(value: unknown): string {
   } catch {
     return String(value);
   }
+}
+
+function backbone(required: "configured" | boolean | undefined): string | undefined {
+  return typeof required === "boolean" ? (required ? "always" : "never") : required;
 }
 
 /** The negation of an option that is set. */

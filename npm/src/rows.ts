@@ -17,6 +17,7 @@ export const Row = {
   error: 11,
   log: 12,
   closed: 13,
+  discovery: 14,
 } as const;
 
 const rowWords = 8;

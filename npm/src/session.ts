@@ -34,6 +34,26 @@ export interface HubStatus {
   lastError: KinopioError | null;
 }
 
+/** How the search for the leaf on the LAN goes. */
+export interface DiscoveryStatus {
+  /**
+   * - `idle`: not looking: turned off, or not yet connected
+   * - `permission-needed`: the browser would ask its user: call `hub.requestLocalNetwork()` from a click
+   * - `permission-denied`: the browser refuses the local network to this page
+   * - `probing`: looking, and nothing is known yet
+   * - `no-leader`: the manifest's place answers, and names no usable leaf
+   * - `untrusted-or-unreachable`: a browser does not say which
+   * - `switching`: on the way to the leaf
+   * - `local`: on the leaf
+   * - `isolated`: on the leaf, which is not one system with the configured servers
+   */
+  state:
+    | "idle" | "permission-needed" | "permission-denied" | "probing" | "no-leader"
+    | "untrusted-or-unreachable" | "switching" | "local" | "isolated";
+  /** In words for a developer; "" if there is nothing to add. */
+  detail: string;
+}
+
 /** A change of server, or the failure of one. */
 export interface Move {
   /** URLs without credentials; `from` is "" for the first connection. */
@@ -56,6 +76,7 @@ export interface Move {
 export interface Listener {
   state(state: HubState): void;
   move(move: Move): void;
+  discovery(status: DiscoveryStatus): void;
   error(error: KinopioError): void;
   log(level: "debug" | "info" | "warn" | "error", line: string): void;
 }
@@ -104,6 +125,7 @@ export class Session implements Client {
   #dead: KinopioError | undefined;
   #ended = defer<void>();
   #status: HubStatus;
+  #discovery: DiscoveryStatus = { state: "idle", detail: "" };
   #subjects = new Map<string, number>();
   #serial = 0;
   #batchSerial = 0; // apart, so that acks come in runs
@@ -144,6 +166,11 @@ export class Session implements Client {
   get status(): HubStatus {
     if (this.#runtime && !this.#dead) this.#runtime.refresh(this.#hub);
     return { ...this.#status };
+  }
+
+  get discovery(): DiscoveryStatus {
+    void this.status; // the latest
+    return { ...this.#discovery };
   }
 
   /**
@@ -441,6 +468,10 @@ export class Session implements Client {
         this.#listener.move({ ...move, error: toError(move.error) });
         break;
       }
+      case Row.discovery:
+        this.#discovery = JSON.parse(rows.note(row));
+        this.#listener.discovery({ ...this.#discovery });
+        break;
       case Row.error:
         this.#listener.error(rows.error(row, this.coding));
         break;
@@ -470,7 +501,8 @@ export class Session implements Client {
   #stateRow(rows: Rows, row: number): void {
     if (this.#dead) return;
     const before = this.#status.state;
-    const status = JSON.parse(rows.note(row));
+    const { discovery, ...status } = JSON.parse(rows.note(row));
+    this.#discovery = discovery;
     this.#status = { ...status, lastError: toError(status.lastError) };
     const isChange = rows.aux(row) === 1;
     if (isChange && this.#status.state !== before) this.#listener.state(this.#status.state);
@@ -489,6 +521,7 @@ export class Session implements Client {
     const waiting = [...this.#batches.values(), ...this.#readies.values(), ...this.#requests.values(), ...this.#commands.values()];
     for (const map of [this.#batches, this.#readies, this.#requests, this.#commands, this.#sinks]) map.clear();
     this.#unsettled = 0;
+    this.#discovery = { state: "idle", detail: "" };
     this.#ops.reset();
     for (const one of waiting) one.reject(error);
     const changed = this.#status.state !== state;

@@ -16,14 +16,14 @@ test("every option of the table reaches the hub under its name there", () => {
     debug: true, noEcho: true, serverSelectionMode: "ordered", maxReconnectAttempts: 5, waitOnFirstConnect: false,
     reconnectTimeout: 1, reconnectTimeWait: 2, pingInterval: 3, maxPingOut: 4, timeout: 5, healthReport: 6,
     autoConnect: false, autoRetry: false, retryDelay: 7, retryBackoffFactor: 1.25, maxRetryDelay: 8, pendingLimitBytes: 9,
-    discovery: { enabled: true, manifestUrl: "https://app.example/m.json", backgroundLocalProbe: false, localSwitchTimeoutMs: 10, cacheTtlMs: 11 },
+    discovery: { enabled: true, manifestUrl: "https://app.example/m.json", backgroundLocalProbe: false, localSwitchTimeoutMs: 10, cacheTtlMs: 11, localNetwork: "auto", requireBackbone: false },
   }));
   assert.deepEqual(config, {
     servers: ["wss://a.example:443", "ws://user:secret@b.example"],
     debug: true, noEcho: true, selection: "ordered", maxReconnects: 5, failFast: true,
     reconnectTimeout: 1, reconnectWait: 2, pingInterval: 3, maxPingOut: 4, timeout: 5,
     manualConnect: true, noRetry: true, retryDelay: 7, retryFactor: 1.25, maxRetryDelay: 8, pendingLimit: 9,
-    discovery: true, manifestUrl: "https://app.example/m.json", noBackgroundProbe: true, switchTimeout: 10, cacheTtl: 11,
+    discovery: true, manifestUrl: "https://app.example/m.json", noBackgroundProbe: true, switchTimeout: 10, cacheTtl: 11, localNetwork: "auto", requireBackbone: "never",
   });
 });
 
@@ -55,6 +55,8 @@ test("a wrong value is told with its field, itself and what would be right", () 
     [{ servers: [7] }, "servers[0] = 7: want"],
     [{ noEcho: "yes" }, 'noEcho = "yes": want true or false'],
     [{ serverSelectionMode: "fast" }, 'serverSelectionMode = "fast": want "ordered"'],
+    [{ discovery: { localNetwork: "yes" } }, 'discovery.localNetwork = "yes": want "ask", "auto" or "never"'],
+    [{ discovery: { requireBackbone: "always" } }, 'discovery.requireBackbone = "always": want "configured", true or false'],
     [{ maxReconnectAttempts: -2 }, "maxReconnectAttempts = -2: want"],
     [{ maxReconnectAttempts: 1.5 }, "maxReconnectAttempts = 1.5: want"],
     [{ timeout: 0 }, "timeout = 0: want milliseconds"],
