@@ -99,30 +99,66 @@ func (r *registry) attach(l *link) {
 	}
 }
 
-// guard adds queue legs to the plain ones on l, the current link, and lets new entries
-// begin with them.
-func (r *registry) guard(l *link) {
+// guard adds queue legs to the plain ones on l, the current link, and lets new entries have
+// nothing else. It returns how many plain ones there are.
+func (r *registry) guard(l *link) (plain int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.guarded = true
-	for _, e := range r.entries {
-		r.binding(l).addQueue(e)
+	b := r.binding(l)
+	for e, l := range b.legs {
+		if l.plain != nil {
+			plain++
+			b.addQueue(e)
+		}
+	}
+	return plain
+}
+
+// join adds queue legs on next for every entry that old has a plain leg for.
+func (r *registry) join(old, next *link) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	to := r.ensure(next)
+	for e, l := range r.binding(old).legs {
+		if l.plain != nil {
+			to.addQueue(e)
+		}
+	}
+}
+
+// leave takes the queue legs off old of what has a plain leg there.
+func (r *registry) leave(old *link) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	b := r.binding(old)
+	for _, l := range b.legs {
+		if l.plain != nil {
+			b.retire(&l.queue)
+		}
 	}
 }
 
 // bind adds queue legs on l, which is about to become the current link, for every entry
-// that has none there yet.
+// that is not there yet.
 func (r *registry) bind(l *link) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	b := r.ensure(l)
+	for _, e := range r.entries {
+		if b.legs[e] == nil {
+			b.addQueue(e)
+		}
+	}
+}
+
+func (r *registry) ensure(l *link) *binding {
 	b := r.binding(l)
 	if b == nil {
 		b = &binding{link: l, legs: map[*entry]*legs{}}
 		r.bound = append(r.bound, b)
 	}
-	for _, e := range r.entries {
-		b.addQueue(e)
-	}
+	return b
 }
 
 // cut makes next the current link, and takes the queue legs off old of what both carry. It
@@ -186,4 +222,17 @@ func (r *registry) forget(l *link) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.bound = slices.DeleteFunc(r.bound, func(b *binding) bool { return b.link == l })
+}
+
+// plainOn are the entries that have plain legs on l.
+func (r *registry) plainOn(l *link) map[*entry]bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	plain := map[*entry]bool{}
+	if b := r.binding(l); b != nil {
+		for e, l := range b.legs {
+			plain[e] = l.plain != nil
+		}
+	}
+	return plain
 }

@@ -2,6 +2,7 @@ package hub
 
 import (
 	"hash/maphash"
+	"slices"
 	"sync"
 )
 
@@ -28,7 +29,9 @@ const (
 	ruleSteady rule = iota
 	// rulePlain: plain copies count, queue copies are compared with them and dropped.
 	rulePlain
-	// ruleQueue: queue copies count, unless their plain copy did before this rule began.
+	// ruleNone: another link has taken over; only entries without a plain leg still count.
+	ruleNone
+	// ruleQueue: queue copies count, unless their plain copy did, on the link before.
 	ruleQueue
 	// ruleEither: whichever copy comes first counts.
 	ruleEither
@@ -39,10 +42,10 @@ func (g *gate) counts(m *inbound) bool {
 	if g.rule == ruleSteady || m.route.entry.shared() {
 		return true
 	}
+	if g.rule == ruleNone {
+		return m.route.alone
+	}
 	if !m.route.queue {
-		if g.rule == ruleQueue {
-			return false
-		}
 		g.credit[g.fingerprint(m)]++
 		g.owed++
 		return true
@@ -56,8 +59,11 @@ func (g *gate) counts(m *inbound) bool {
 		}
 		return false
 	}
+	if g.rule == rulePlain {
+		return m.route.alone
+	}
 	g.strays++
-	return g.rule != rulePlain || m.route.alone
+	return true
 }
 
 // fingerprint is the same for messages that cannot be told apart, and then it does not
@@ -99,6 +105,23 @@ func (g *gate) follow(r rule) {
 	g.strays = 0
 }
 
+// handOver ends the counting of plain copies, and gives away the credits: what counted here
+// and whose queue copy comes, or has come, by the other link.
+func (g *gate) handOver() (credit map[uint64]int, owed int, seed maphash.Seed) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	credit, owed = g.credit, g.owed
+	g.rule, g.credit, g.owed = ruleNone, nil, 0
+	return credit, owed, g.seed
+}
+
+// takeOver goes on where another gate has stopped.
+func (g *gate) takeOver(credit map[uint64]int, owed int, seed maphash.Seed) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.rule, g.credit, g.owed, g.seed = ruleQueue, credit, owed, seed
+}
+
 // recount forgets what came so far.
 func (g *gate) recount() {
 	g.mu.Lock()
@@ -117,12 +140,19 @@ func (g *gate) uneven() int {
 	return g.strays
 }
 
-// strayed starts a new count of queue copies without a plain one; credits stay, they still
+// restray starts a new count of queue copies without a plain one; credits stay, they still
 // tell what has been delivered.
 func (g *gate) restray() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.strays = 0
+}
+
+// dropCopies drops what is held and has a plain leg on another link.
+func (g *gate) dropCopies(plain map[*entry]bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.held = slices.DeleteFunc(g.held, func(m inbound) bool { return plain[m.route.entry] })
 }
 
 // hold keeps the messages of plain subscriptions back from now on.

@@ -19,14 +19,16 @@ const (
 
 var errUneven = errors.New("copies of messages do not come in pairs")
 
-// guard adds queue legs to everything on old and lets them count.
+// guard adds queue legs to everything plain on old, and returns when they get every message.
 func (s *session) guard(old, next *link) error {
 	h := s.h
 	ctx, cancel := context.WithTimeout(h.ctx, h.cfg.Timeout)
 	defer cancel()
 	troubles := old.troubles.Load()
 	old.gate.follow(rulePlain)
-	h.registry.guard(old)
+	if h.registry.guard(old) == 0 {
+		return nil
+	}
 	if err := h.barrier(ctx, next, old); err != nil {
 		return err
 	}
@@ -39,8 +41,6 @@ func (s *session) guard(old, next *link) error {
 	if old.troubles.Load() != troubles {
 		return fmt.Errorf("%s complained of the subscriptions that a move needs", old.target)
 	}
-	// What counted so far has a credit if its queue copy is still to come.
-	old.gate.follow(ruleQueue)
 	return nil
 }
 

@@ -11,23 +11,30 @@ import (
 // nothing is lost, repeated or reordered; on failure it stays, with nothing lost. It is the
 // one place that knows how. What makes it exact is that a queue group with a name of its own,
 // with the hub as only member, gets each message once even while the hub is on two servers of
-// one system.
+// one system; and what keeps the order is that the plain subscriptions on the old link get
+// every message as well, until the moment when the new link takes over.
 //
 //  1. Connect.
-//  2. Old link: add such groups beside the plain subscriptions. Wait until every message
-//     comes in both ways, and let the copies of the groups count instead (guard).
+//  2. Old link: add such groups beside the plain subscriptions, which go on to count. Wait
+//     until every message comes in both ways (guard).
 //  3. Join the groups on the new link, and hold what comes there. Barrier: a probe
 //     old → new shows that the old server knows; a marker new → old shows that what was on
-//     its way when the new link joined has arrived.
-//  4. Hold publishing. Leave the groups on the old link and wait for the server's answer:
-//     nothing comes there any more. Release what was held: order is kept per publisher and
-//     subject. A marker old → new shows that everything published so far is where nothing
-//     published later can overtake it. Publish on. This is the cut: the hub has moved.
+//     its way when the new link joined has arrived. Leave the groups on the old link, and give
+//     that time to spread. From now on each message comes by both links: plain on the old
+//     one, where it counts, and by its group on the new one, where it is held.
+//  4. Hold publishing. Let the old link count no more, and release what the new one holds,
+//     except those that have counted on the old one: a message that is not in the
+//     difference of plain and group copies there has not. A marker old → new shows that
+//     everything published so far is where nothing published later can overtake it. Publish
+//     on. The hub has moved.
 //  5. New link: subscribe plainly, wait until every message comes in both ways, leave the
 //     groups (settle). Only then do the plain subscriptions on the old link go, and the
 //     link itself when the requests that it sent are answered.
 //
-// With MovesQueue the groups are there all the time, and steps 2 and 5 fall away.
+// With MovesQueue the groups are there all the time and there is nothing plain: steps 2 and 5
+// fall away, and in step 4 the new link's messages are held until the old one has none. That
+// keeps the order where servers prefer members of their own (a leaf and its backbone), but not
+// within a cluster, which picks at random.
 func (s *session) move(targets []target, reason string, timeout time.Duration) error {
 	h, start := s.h, time.Now()
 	old := s.link
@@ -61,31 +68,48 @@ func (s *session) move(targets []target, reason string, timeout time.Duration) e
 // carry does steps 2 to 4, and undoes what it did when they cannot be completed.
 func (s *session) carry(old, next *link) (held time.Duration, err error) {
 	h := s.h
-	if h.cfg.Moves == MovesAdaptive {
+	fail := func(err error) (time.Duration, error) {
+		s.undo(old, next)
+		return 0, err
+	}
+	handOver := h.cfg.Moves == MovesAdaptive
+	if handOver {
 		if err := s.guard(old, next); err != nil {
-			s.undo(old, next)
-			return 0, err
+			return fail(err)
 		}
-		next.gate.follow(ruleEither)
 	}
 	ctx, cancel := context.WithTimeout(h.ctx, h.cfg.Timeout)
 	defer cancel()
-	start := time.Now()
 	next.gate.hold()
+	start := time.Now()
 	if h.cfg.NoEcho {
 		// The server keeps a link's own messages from that link, and the two links are
 		// strangers to it: nothing may be published while both are subscribed.
 		h.outbox.hold()
-		if err = pass(ctx, old, next, next.inbox+h.mark()); err != nil {
-			s.undo(old, next)
-			return 0, err
+		if err := pass(ctx, old, next, next.inbox+h.mark()); err != nil {
+			return fail(err)
+		}
+	}
+	if handOver {
+		h.registry.join(old, next)
+		if err := h.barrier(ctx, old, next); err != nil {
+			return fail(err)
+		}
+		h.registry.leave(old)
+		if err := old.wire.flush(ctx); err != nil {
+			return fail(err)
+		}
+		if err := s.pause(dwell, old, next); err != nil {
+			return fail(err)
+		}
+		if !h.cfg.NoEcho {
+			start = time.Now() // so far nothing has had to wait
 		}
 	}
 	for left := 1; left > 0; {
 		h.registry.bind(next)
-		if err = h.barrier(ctx, old, next); err != nil && s.link == old {
-			s.undo(old, next)
-			return 0, err
+		if err := h.barrier(ctx, old, next); err != nil && s.link == old {
+			return fail(err)
 		}
 		// Who subscribes from now on does so on the new link, and must hear what the hub
 		// publishes after that: so that has to wait for the new link, too.
@@ -96,8 +120,12 @@ func (s *session) carry(old, next *link) (held time.Duration, err error) {
 			ctx, cancel = context.WithTimeout(h.ctx, h.cfg.PingInterval*time.Duration(h.cfg.MaxPingOut+1))
 			defer cancel()
 		}
-		if err = old.wire.flush(ctx); err != nil {
+		if err := old.wire.flush(ctx); err != nil {
 			h.cfg.Logger.Debug("old link did not confirm the move", "err", err)
+		}
+		if handOver {
+			next.gate.takeOver(old.gate.handOver())
+			handOver = false
 		}
 		next.release()
 		if s.link == old {
@@ -108,7 +136,7 @@ func (s *session) carry(old, next *link) (held time.Duration, err error) {
 			next.gate.hold()
 		}
 	}
-	if err = pass(ctx, old, next, next.inbox+h.mark()); err != nil {
+	if err := pass(ctx, old, next, next.inbox+h.mark()); err != nil {
 		h.cfg.Logger.Debug("old link did not pass on what was published", "err", err)
 	}
 	h.outbox.open(next)
@@ -116,7 +144,7 @@ func (s *session) carry(old, next *link) (held time.Duration, err error) {
 }
 
 // undo leaves everything on old. What next was given before it gave up its subscriptions is
-// delivered after what was on its way through old.
+// delivered after what was on its way through old, unless old has it as well.
 func (s *session) undo(old, next *link) {
 	h := s.h
 	ctx, cancel := context.WithTimeout(h.ctx, h.cfg.Timeout)
@@ -125,6 +153,7 @@ func (s *session) undo(old, next *link) {
 	if err := next.wire.flush(ctx); err != nil {
 		h.cfg.Logger.Debug("new link did not confirm the way back", "err", err)
 	}
+	next.gate.dropCopies(h.registry.plainOn(old))
 	next.release()
 	next.shut()
 	h.outbox.open(old)

@@ -42,15 +42,16 @@ func startServer(t testing.TB, change func(*server.Options)) *server.Server {
 	return s
 }
 
-// A system is a backbone and a leaf that is bridged to it, through a proxy that delays.
-type system struct{ backbone, leaf *server.Server }
+// A system is a backbone and a leaf that is bridged to it, through a proxy that delays, or
+// two other servers that a hub may move between; a third one, if any, has publishers as well.
+type system struct{ backbone, leaf, third *server.Server }
 
 func startSystem(t testing.TB, delay time.Duration) system {
 	t.Helper()
 	backbone := startServer(t, func(o *server.Options) {
 		o.LeafNode.Host, o.LeafNode.Port = "127.0.0.1", -1
 	})
-	return system{backbone, startLeaf(t, backbone, delay)}
+	return system{backbone: backbone, leaf: startLeaf(t, backbone, delay)}
 }
 
 func startLeaf(t testing.TB, backbone *server.Server, delay time.Duration, change ...func(*server.Options)) *server.Server {
@@ -208,4 +209,52 @@ func blackHole(t testing.TB) string {
 	}
 	t.Cleanup(func() { l.Close() })
 	return "nats://" + l.Addr().String()
+}
+
+// startCluster runs three servers of one cluster, each route delayed.
+func startCluster(t testing.TB, delay time.Duration) system {
+	t.Helper()
+	var all []*server.Server
+	for range 3 {
+		all = append(all, startServer(t, func(o *server.Options) {
+			o.Cluster.Name, o.Cluster.Host, o.Cluster.Port, o.Cluster.NoAdvertise = "c", "127.0.0.1", -1, true
+			for _, other := range all {
+				o.Routes = append(o.Routes, &url.URL{Scheme: "nats-route", Host: delayed(t, other.ClusterAddr().String(), delay)})
+			}
+		}))
+	}
+	for _, s := range all {
+		waitFor(t, "the routes", func() bool { return s.NumRoutes() > 0 && routedServers(t, s) == 2 })
+	}
+	return system{all[0], all[1], all[2]}
+}
+
+func routedServers(t testing.TB, s *server.Server) int {
+	t.Helper()
+	r, err := s.Routez(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := map[string]bool{}
+	for _, route := range r.Routes {
+		names[route.RemoteID] = true
+	}
+	return len(names)
+}
+
+// startGateway runs two clusters of one server each, with a gateway between them.
+func startGateway(t testing.TB, delay time.Duration) system {
+	t.Helper()
+	start := func(name, to, address string) *server.Server {
+		return startServer(t, func(o *server.Options) {
+			o.Gateway.Name, o.Gateway.Host, o.Gateway.Port = name, "127.0.0.1", -1
+			if address != "" {
+				o.Gateway.Gateways = []*server.RemoteGatewayOpts{{Name: to, URLs: []*url.URL{{Scheme: "nats", Host: delayed(t, address, delay)}}}}
+			}
+		})
+	}
+	a := start("a", "", "")
+	b := start("b", "a", a.GatewayAddr().String())
+	waitFor(t, "the gateway", func() bool { return a.NumOutboundGateways() == 1 && b.NumOutboundGateways() == 1 })
+	return system{backbone: a, leaf: b}
 }

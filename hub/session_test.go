@@ -93,7 +93,7 @@ func startWebSystem(t *testing.T) system {
 	backbone := startServer(t, func(o *server.Options) {
 		o.LeafNode.Host, o.LeafNode.Port = "127.0.0.1", -1
 	})
-	return system{backbone, startLeaf(t, backbone, 0, withWebSocket)}
+	return system{backbone: backbone, leaf: startLeaf(t, backbone, 0, withWebSocket)}
 }
 
 func TestHubFindsTheLeafAndLeavesItInTime(t *testing.T) {
