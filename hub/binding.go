@@ -87,6 +87,13 @@ func (r *registry) binding(l *link) *binding {
 	return nil
 }
 
+// carries says whether anything is bound to l.
+func (r *registry) carries(l *link) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.binding(l) != nil
+}
+
 // attach binds every entry to l, the only link.
 func (r *registry) attach(l *link) {
 	r.mu.Lock()

@@ -191,7 +191,7 @@ func (s *searcher) change(here target, leaf string) error {
 			return err
 		}
 	}
-	return s.h.propose(target{leaf, viaLeaf}, "leaf found")
+	return s.h.propose(target{url: leaf, via: viaLeaf}, "leaf found")
 }
 
 // place tells that the hub is on a leaf, if it is.

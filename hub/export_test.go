@@ -1,4 +1,4 @@
 package hub
 
 // MoveTo makes a planned move, as discovery does.
-func (h *Hub) MoveTo(url string) error { return h.propose(target{url, viaLeaf}, "test") }
+func (h *Hub) MoveTo(url string) error { return h.propose(target{url: url, via: viaLeaf}, "test") }

@@ -31,7 +31,8 @@ const (
 	rulePlain
 	// ruleNone: another link has taken over; only entries without a plain leg still count.
 	ruleNone
-	// ruleQueue: queue copies count, unless their plain copy did, on the link before.
+	// ruleQueue: queue copies count, unless their plain copy did, on the link before. Plain
+	// ones do not.
 	ruleQueue
 	// ruleEither: whichever copy comes first counts.
 	ruleEither
@@ -46,6 +47,9 @@ func (g *gate) counts(m *inbound) bool {
 		return m.route.alone
 	}
 	if !m.route.queue {
+		if g.rule == ruleQueue {
+			return false
+		}
 		g.credit[g.fingerprint(m)]++
 		g.owed++
 		return true

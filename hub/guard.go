@@ -45,22 +45,30 @@ func (s *session) guard(old, next *link) error {
 }
 
 // settle brings l, the current link, back to plain subscriptions. other is the link that the
-// hub has moved away from, or nil.
+// hub has moved away from, or nil when it has stayed on l.
 func (s *session) settle(l, other *link) {
 	h := s.h
 	ctx, cancel := context.WithTimeout(h.ctx, h.cfg.Timeout)
 	defer cancel()
-	l.gate.follow(ruleEither)
+	if other == nil {
+		l.gate.follow(ruleEither)
+	}
 	h.registry.plain(l)
 	err := l.wire.flush(ctx)
-	if err == nil && other != nil {
+	if err == nil && other != nil && !ended(other.wire) {
 		err = h.barrier(ctx, other, l)
 	}
-	if err == nil {
-		err = s.pause(dwell, l)
+	if err == nil || !ended(l.wire) {
+		err = errors.Join(err, s.pause(dwell, l))
 	}
-	if err == nil {
-		err = s.even(l, nil, l.gate.restray)
+	if other != nil {
+		// Only now can what had counted on the other link not come any more: it would come
+		// plain, too, which under this rule counts.
+		l.gate.recount()
+		l.gate.follow(ruleEither)
+	}
+	if err == nil || !ended(l.wire) {
+		err = errors.Join(err, s.even(l, nil, l.gate.restray))
 	}
 	if err != nil {
 		h.cfg.Logger.Debug("subscriptions settle without proof", "server", l.target.String(), "err", err)

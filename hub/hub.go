@@ -286,7 +286,7 @@ func (h *Hub) Status() Status {
 	s, l := h.status, h.live
 	h.mu.Unlock()
 	if l != nil {
-		s.Server, s.Via, s.MaxPayload = l.target.String(), l.target.via, l.limit
+		s.Server, s.Via, s.MaxPayload, s.Isolated = l.target.String(), l.target.via, l.limit, l.isolated
 		h.refreshDistance(l)
 	}
 	s.Subscriptions, s.PendingBytes = h.registry.size(), h.outbox.pending()

@@ -17,8 +17,10 @@ type link struct {
 	hub    *Hub
 	wire   wire
 	target target
-	limit  int    // the largest payload, in bytes
-	inbox  string // "_INBOX.<hub>.<link>.", each answer and marker adds a token
+	// isolated: the server is not of one system with the configured ones. The session's.
+	isolated bool
+	limit    int    // the largest payload, in bytes
+	inbox    string // "_INBOX.<hub>.<link>.", each answer and marker adds a token
 
 	leave chan struct{} // closed when the server says that it is about to stop
 	left  sync.Once
@@ -39,6 +41,8 @@ type link struct {
 type target struct {
 	url string
 	via string // viaConfigured or viaLeaf
+	// alone: the server is known to be a system of its own
+	alone bool
 }
 
 const (

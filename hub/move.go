@@ -2,8 +2,10 @@ package hub
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -39,13 +41,14 @@ func (s *session) move(targets []target, reason string, timeout time.Duration) e
 	h, start := s.h, time.Now()
 	old := s.link
 	m := Move{From: old.target.String(), Reason: reason, Planned: true}
+	m.leaving = strings.HasSuffix(reason, " leaving") || reason == "requested"
 	if len(targets) > 0 {
 		m.To, m.Via = targets[0].String(), targets[0].via
 	}
 	next, err := h.race(h.ctx, targets, timeout)
 	if err == nil {
 		m.To, m.Via = next.target.String(), next.target.via
-		m.Held, err = s.carry(old, next)
+		err = s.carry(old, next, &m)
 	}
 	m.Took = time.Since(start)
 	if err != nil {
@@ -56,21 +59,39 @@ func (s *session) move(targets []target, reason string, timeout time.Duration) e
 		}
 		return m.Err
 	}
-	h.count(func(st *Status) { st.Moves++ })
+	h.count(func(st *Status) {
+		if m.Planned {
+			st.Moves++
+		} else {
+			st.Reconnects++
+		}
+	})
 	h.moved(m)
-	if h.cfg.Moves == MovesAdaptive {
+	if h.cfg.Moves == MovesAdaptive && !m.Isolated {
 		s.settle(next, old)
 	}
 	h.spawn(func() { h.retire(old) })
 	return nil
 }
 
-// carry does steps 2 to 4, and undoes what it did when they cannot be completed.
-func (s *session) carry(old, next *link) (held time.Duration, err error) {
+// carry does steps 2 to 4. When they cannot be completed it undoes what it did, unless going
+// on is better: when the old link has died, or when the two servers are not one system and
+// the hub has to leave the old one, or was told that this is so.
+func (s *session) carry(old, next *link, m *Move) error {
 	h := s.h
-	fail := func(err error) (time.Duration, error) {
+	if old.isolated || next.target.alone {
+		return s.part(old, next, m)
+	}
+	fail := func(err error) error {
+		switch {
+		case h.ctx.Err() == nil && ended(old.wire) && !ended(next.wire):
+			s.rescue(old, next, m)
+			return nil
+		case errors.Is(err, errApart) && m.leaving:
+			return s.part(old, next, m)
+		}
 		s.undo(old, next)
-		return 0, err
+		return err
 	}
 	handOver := h.cfg.Moves == MovesAdaptive
 	if handOver {
@@ -129,7 +150,7 @@ func (s *session) carry(old, next *link) (held time.Duration, err error) {
 		}
 		next.release()
 		if s.link == old {
-			held = time.Since(start)
+			m.Held = time.Since(start)
 			s.promote(next)
 		}
 		if left > 0 { // what was subscribed to meanwhile is on the old link only
@@ -140,7 +161,47 @@ func (s *session) carry(old, next *link) (held time.Duration, err error) {
 		h.cfg.Logger.Debug("old link did not pass on what was published", "err", err)
 	}
 	h.outbox.open(next)
-	return held, nil
+	return nil
+}
+
+// rescue completes a move whose old link has died on the way: what next holds already is not
+// lost, and what had counted on old is not repeated.
+func (s *session) rescue(old, next *link, m *Move) {
+	h := s.h
+	m.Planned, m.Reason = false, s.kind()+" lost"
+	h.outbox.hold()
+	h.losses.Add(1)
+	if !h.registry.carries(next) {
+		h.registry.attach(next)
+	} else {
+		h.registry.bind(next)
+		h.registry.cut(old, next)
+		h.registry.forget(old)
+		if h.cfg.Moves == MovesAdaptive {
+			next.gate.takeOver(old.gate.handOver())
+		}
+	}
+	next.release()
+	h.requests.lost(old)
+	s.promote(next)
+	h.outbox.open(next)
+}
+
+// part moves to a server that is of another system: messages of the one never reach the
+// other, so there is nothing to keep in order, and what is published here is not heard there.
+func (s *session) part(old, next *link, m *Move) error {
+	h := s.h
+	m.Isolated = true
+	next.isolated = !old.isolated
+	h.cfg.Logger.Warn("the new server is not of one system with the old one", "from", old.target.String(), "to", next.target.String())
+	h.outbox.hold()
+	h.registry.unbind(next) // what a move that was tried first has left there
+	h.registry.attach(next)
+	next.gate.follow(ruleSteady)
+	next.release()
+	s.promote(next)
+	h.outbox.open(next)
+	return nil
 }
 
 // undo leaves everything on old. What next was given before it gave up its subscriptions is
@@ -181,6 +242,19 @@ func (h *Hub) barrier(ctx context.Context, old, next *link) error {
 	return nil
 }
 
+// errApart: the two servers do not seem to be one system.
+var errApart = errors.New("not one system")
+
+// ended says whether w's connection has.
+func ended(w wire) bool {
+	select {
+	case <-w.done():
+		return true
+	default:
+		return false
+	}
+}
+
 // mark is a token that no request has: those are numbers.
 func (h *Hub) mark() string { return "-" + strconv.FormatUint(h.marks.Add(1), 36) }
 
@@ -201,7 +275,7 @@ func pass(ctx context.Context, from, to *link, subject string) error {
 		case <-to.wire.done():
 			return fmt.Errorf("%s: %w", to.target, to.wire.cause())
 		case <-ctx.Done():
-			return ctxError(ctx, fmt.Errorf("no marker came from %s to %s", from.target, to.target))
+			return ctxError(ctx, fmt.Errorf("%w: no marker came from %s to %s", errApart, from.target, to.target))
 		case <-timer.C:
 			if err := from.wire.publish(&OutMsg{Subject: subject}); err != nil {
 				return err

@@ -12,12 +12,12 @@ import (
 func rank(servers []string, selection Selection, known string) []target {
 	targets := make([]target, 0, len(servers))
 	for _, url := range servers {
-		targets = append(targets, target{url, viaConfigured})
+		targets = append(targets, target{url: url, via: viaConfigured})
 	}
 	if selection == Random {
 		rand.Shuffle(len(targets), func(i, j int) { targets[i], targets[j] = targets[j], targets[i] })
 	}
-	if i := slices.Index(targets, target{known, viaConfigured}); i > 0 {
+	if i := slices.Index(targets, target{url: known, via: viaConfigured}); i > 0 {
 		first := targets[i]
 		targets = append([]target{first}, slices.Delete(targets, i, i+1)...)
 	}

@@ -31,6 +31,7 @@ type Status struct {
 	// Subscriptions on the wire, and bytes that wait for a connection.
 	Subscriptions int
 	PendingBytes  int
+	Isolated      bool  // the server is not of one system with the configured ones
 	LastError     error // of the last attempt to connect or move that failed
 }
 
@@ -43,9 +44,14 @@ type Move struct {
 	Reason string
 	// Planned: the old connection was alive, so nothing was lost, repeated or reordered.
 	Planned bool
-	Took    time.Duration // from the decision, connecting included
-	Held    time.Duration // the part of it in which messages were held back
-	Err     error         // why the hub stayed where it was
+	// Isolated: the two servers are not one system, so that what others publish on the one is
+	// not heard on the other.
+	Isolated bool
+	Took     time.Duration // from the decision, connecting included
+	Held     time.Duration // the part of it in which messages were held back
+	Err      error         // why the hub stayed where it was
+
+	leaving bool // the hub cannot stay, or shall not
 }
 
 // observers calls functions back, in the order of their registration, each event on the
