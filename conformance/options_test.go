@@ -1,7 +1,9 @@
 package conformance
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -43,6 +45,17 @@ var optionTable = map[string]option{
 	"pass":               {"Auth.Password", into(func(c *hub.Config) *string { return &c.Auth.Password })},
 	"nkeySeed":           {"Auth.NkeySeed", into(func(c *hub.Config) *string { return &c.Auth.NkeySeed })},
 	"creds":              {"Auth.Creds", into(func(c *hub.Config) *string { return &c.Auth.Creds })},
+	"authenticator": {"Authenticator", func(c *hub.Config, value json.RawMessage) error {
+		var gives struct{ Token, User, Pass, Throws string }
+		err := json.Unmarshal(value, &gives)
+		c.Authenticator = func(context.Context, string) (hub.Auth, error) {
+			if gives.Throws != "" {
+				return hub.Auth{}, errors.New(gives.Throws)
+			}
+			return hub.Auth{Token: gives.Token, User: gives.User, Password: gives.Pass}, nil
+		}
+		return err
+	}},
 	"discovery": {"Discovery", func(c *hub.Config, value json.RawMessage) error {
 		var d struct {
 			Enabled     bool   `json:"enabled"`

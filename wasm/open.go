@@ -41,6 +41,9 @@ type config struct {
 	MaxPingOut        int      `json:"maxPingOut"`
 	Timeout           millis   `json:"timeout"`
 	PendingLimit      int      `json:"pendingLimit"`
+	HealthReport      millis   `json:"healthReport"`
+	Auth              hub.Auth `json:"auth"`
+	Authenticator     bool     `json:"authenticator"`
 	Debug             bool     `json:"debug"`
 	Discovery         bool     `json:"discovery"`
 	ManifestURL       string   `json:"manifestUrl"`
@@ -75,6 +78,8 @@ func openHub(s *session, text []byte) (*hub.Hub, error) {
 		MaxPingOut:       c.MaxPingOut,
 		Timeout:          c.Timeout.duration(),
 		PendingLimit:     c.PendingLimit,
+		HealthReport:     c.HealthReport.duration(),
+		Auth:             c.Auth,
 		Discovery: hub.Discovery{
 			Enabled:           c.Discovery,
 			ManifestURL:       c.ManifestURL,
@@ -85,6 +90,9 @@ func openHub(s *session, text []byte) (*hub.Hub, error) {
 			RequireBackbone:   hub.Backbone(c.RequireBackbone),
 		},
 		Dialers: []transport.Dialer{s.dialer},
+	}
+	if c.Authenticator {
+		cfg.Authenticator = s.ask
 	}
 	level := slog.LevelWarn
 	if c.Debug {
@@ -141,6 +149,25 @@ func statusJSON(h *hub.Hub, state hub.State) string {
 		state, status.Server, status.Via, toMillis(status.RTT), status.MaxPayload, status.Moves,
 		status.Reconnects, status.Subscriptions, status.PendingBytes, toFailure(status.LastError),
 		toDiscovery(h.DiscoveryStatus()),
+	})
+}
+
+func healthJSON(h hub.Health) string {
+	return toJSON(struct {
+		State         hub.State `json:"state"`
+		Server        string    `json:"server"`
+		RTT           millis    `json:"rttMs"`
+		Reconnects    int       `json:"reconnects"`
+		Moves         int       `json:"moves"`
+		InMessages    uint64    `json:"inMessages"`
+		OutMessages   uint64    `json:"outMessages"`
+		InBytes       uint64    `json:"inBytes"`
+		OutBytes      uint64    `json:"outBytes"`
+		Subscriptions int       `json:"subscriptions"`
+		PendingBytes  int       `json:"pendingBytes"`
+	}{
+		h.State, h.Server, toMillis(h.RTT), h.Reconnects, h.Moves, h.InMessages, h.OutMessages,
+		h.InBytes, h.OutBytes, h.Subscriptions, h.PendingBytes,
 	})
 }
 

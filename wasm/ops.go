@@ -21,6 +21,9 @@ import (
 //	cancel      op, request id
 //	respond     op, ack id, responder id, message       the message's subject id is 0
 //	command     op, id, command, timeout ms             one done row
+//	requestMany op, id, window ms, max, message         message rows, then one done row
+//	drain       op, id, subscription id                 its last message rows, then one done row
+//	credentials op, id, length, JSON                    answers an ask row
 //
 //	message     subject id, header length, reply length, data length, header, reply, data
 //	            (the three byte strings follow each other, padded together)
@@ -35,6 +38,9 @@ const (
 	opCancel
 	opRespond
 	opCommand
+	opRequestMany
+	opDrain
+	opCredentials
 )
 
 // The flags of subscribe.
@@ -51,6 +57,7 @@ const (
 	cmdReconnect
 	cmdFlush
 	cmdLocalNetwork
+	cmdHealth
 )
 
 // errBatch: the glue and the module do not belong together.

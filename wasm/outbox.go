@@ -24,6 +24,8 @@ const (
 	rowLog                         // aux: slog level + 8, meta: line
 	rowClosed                      // the last row of a hub
 	rowDiscovery                   // meta: JSON discovery status
+	rowHealth                      // meta: JSON health
+	rowAsk                         // id: of the answer, meta: server that wants credentials
 )
 
 // rowWords is the size of a row: kind, id, aux, data offset, data length, meta offset,

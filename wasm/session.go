@@ -27,12 +27,15 @@ type session struct {
 	disposed bool
 	hub      *hub.Hub // nil before a successful open
 	requests map[uint32]func()
+	asked    map[uint32]chan credentials // of the authenticator, by the id of its row
+	asks     uint32
 	unacked  []receipt // published, not settled, in order
 
 	// Of the commander alone.
 	subjects []string
 	subs     map[uint32]*hub.Subscription
 	msgs     []hub.OutMsg
+	healthy  bool // health is reported
 
 	answers answers
 }
@@ -48,6 +51,7 @@ func newSession(id uint32, dialer transport.Dialer, notify func()) *session {
 		id:       id,
 		dialer:   dialer,
 		requests: map[uint32]func(){},
+		asked:    map[uint32]chan credentials{},
 		subjects: []string{""}, // id 0 is no subject
 		subs:     map[uint32]*hub.Subscription{},
 	}
@@ -172,6 +176,19 @@ func (s *session) execute(batch []byte) error {
 			id, command, timeout := r.word(), r.word(), r.word()
 			if !r.bad {
 				s.run(id, command, time.Duration(timeout)*time.Millisecond)
+			}
+		case opRequestMany:
+			id, window, most := r.word(), r.word(), r.word()
+			if m := r.message(s.subjects); !r.bad {
+				s.requestMany(id, m, time.Duration(window)*time.Millisecond, int(most))
+			}
+		case opDrain:
+			if id, subscription := r.word(), r.word(); !r.bad {
+				s.drain(id, subscription)
+			}
+		case opCredentials:
+			if id, text := r.word(), r.bytes(r.word()); !r.bad {
+				s.answerAuth(id, text)
 			}
 		default:
 			return errBatch
@@ -299,6 +316,34 @@ func (s *session) request(id uint32, m hub.OutMsg, timeout time.Duration) {
 	s.mu.Unlock()
 }
 
+// requestMany adds a message row for each answer, and a done row when no more are waited for.
+func (s *session) requestMany(id uint32, m hub.OutMsg, window time.Duration, most int) {
+	if s.hub == nil {
+		s.out.fail(rowDone, id, errNotOpen)
+		return
+	}
+	s.hub.RequestMany(m, window, most,
+		func(answer *hub.Message) { s.out.message(rowMessage, id, 0, answer, true) },
+		func(err error) {
+			if err != nil {
+				s.out.fail(rowDone, id, err)
+			} else {
+				s.out.text(rowDone, id, 0, "")
+			}
+		})
+}
+
+// drain ends a subscription when all that the server has sent to it is in rows.
+func (s *session) drain(id, subscription uint32) {
+	sub := s.subs[subscription]
+	if sub == nil {
+		s.out.text(rowDone, id, 0, "") // it has ended
+		return
+	}
+	delete(s.subs, subscription)
+	s.goRow(rowDone, rowDone, id, 0, sub.Drain)
+}
+
 func (s *session) cancelRequest(id uint32) {
 	s.mu.Lock()
 	cancel := s.requests[id]
@@ -341,6 +386,12 @@ func (s *session) run(id, command uint32, timeout time.Duration) {
 			_, err := h.RequestLocalNetwork(ctx) // what came of it is in the status
 			return err
 		})
+	case cmdHealth:
+		if !s.healthy {
+			s.healthy = true
+			h.OnHealth(func(health hub.Health) { s.out.text(rowHealth, 0, 0, healthJSON(health)) })
+		}
+		s.out.text(rowDone, id, 0, "")
 	}
 }
 

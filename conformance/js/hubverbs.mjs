@@ -11,12 +11,19 @@ export function openHub(run, name, given) {
       (server) => run.servers.get(server)?.url ?? (server === "nowhere" ? `${run.platform.scheme}://127.0.0.1:1` : server),
     );
   }
+  if (given.authenticator) options.authenticator = authenticator(given.authenticator);
   const hub = new run.platform.KinopioHub(options);
   const [states, errors] = [new Box(), new Box()];
   hub.onStateChange((state) => states.put({ value: state }));
   hub.onError((error) => errors.put({ value: `${error.code}: ${error.message}` }));
   run.hubs.set(name, { hub, states, errors });
 }
+
+/** A canned authenticator: gives the credentials, or throws. */
+const authenticator = ({ throws, ...credentials }) => async () => {
+  if (throws) throw new Error(throws);
+  return credentials;
+};
 
 export async function hubStep(run, step, { hub, states, errors }, verb, target) {
   const simple = (operation) => run.finish(step, async () => ({ value: await operation() }));

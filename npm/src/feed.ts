@@ -53,6 +53,15 @@ export class Feed {
     this.#adjust();
   }
 
+  /** Is {@link leave} that loses nothing: resolves when `take` has got all that the server had sent. */
+  drain(): Promise<void> {
+    this.#use--;
+    if (this.#use > 0 || this.#follow || this.#id === 0) return this.#session.command("flush");
+    const id = this.#id;
+    this.#id = 0;
+    return this.#session.drain(id);
+  }
+
   #adjust(): void {
     const wanted = this.#use > 0 || this.#follow;
     if (wanted && this.#id === 0) {

@@ -5,7 +5,7 @@ import { Observers } from "./observers.js";
 import { toConfig, type KinopioOptions } from "./options.js";
 import { withChildren } from "./properties.js";
 import { makeScope, type Scope } from "./scope.js";
-import { Session, type DiscoveryStatus, type HubState, type HubStatus, type Move } from "./session.js";
+import { Session, type DiscoveryStatus, type Health, type HubState, type HubStatus, type Move } from "./session.js";
 
 /** The event that tells of a change of state, for `hub.on` and `hub.event.on`. */
 export const KINOPIO_STATE_EVENT = "kinopio.state";
@@ -27,6 +27,7 @@ interface Inner {
   moves: Observers<Move>;
   discoveries: Observers<DiscoveryStatus>;
   errors: Observers<KinopioError>;
+  healths: Observers<Health>;
   log: (level: "debug" | "info" | "warn" | "error", line: string) => void;
   end: (error: KinopioError) => void;
   disposing?: Promise<void>;
@@ -49,6 +50,7 @@ export class HubBase {
     const moves = new Observers<Move>();
     const discoveries = new Observers<DiscoveryStatus>();
     const errors = new Observers<KinopioError>();
+    const healths = new Observers<Health>();
     const ended = defer<never>();
     const failed = (thrown: unknown) => report(new KinopioError("CALLBACK_FAILED", `an observer threw: ${messageOf(thrown)}`, { cause: thrown }));
     const report = (error: KinopioError) => {
@@ -64,6 +66,7 @@ export class HubBase {
         source: { wasmUrl: options.wasmUrl, wasmModule: options.wasmModule },
         WebSocket: options.WebSocket,
         pendingLimit: options.pendingLimitBytes ?? 8 << 20,
+        authenticator: options.authenticator,
       },
       {
         state: (state) => {
@@ -72,6 +75,7 @@ export class HubBase {
           if (session.dead) this[inner].end(session.dead);
         },
         move: (move) => moves.tell(move, failed),
+        health: (health) => healths.tell(health, failed),
         discovery: (status) => discoveries.tell(status, failed),
         error: report,
         log,
@@ -82,7 +86,7 @@ export class HubBase {
       ended.reject(error);
       core.end();
     };
-    const value: Inner = { core, session, scopes: new Map(), states, moves, discoveries, errors, log, end };
+    const value: Inner = { core, session, scopes: new Map(), states, moves, discoveries, errors, healths, log, end };
     Object.defineProperty(this, inner, { value });
     return withChildren(this, (name) => this.getScope(name), "hub");
   }
@@ -192,6 +196,13 @@ export class HubBase {
   /** Calls back with errors that have no promise to reject. @returns what ends it */
   onError(callback: (error: KinopioError) => void): () => void {
     return this[inner].errors.add(callback);
+  }
+
+  /** Calls back every `healthReport` milliseconds with what the hub knows of itself. @returns what ends it */
+  onHealth(callback: (health: Health) => void): () => void {
+    const { healths, session } = this[inner];
+    if (healths.size === 0) session.command("health").catch(() => {}); // fails with the hub, which then has no health
+    return healths.add(callback);
   }
 
   /** Calls back with each event; {@link KINOPIO_STATE_EVENT} is the one there is. @returns what ends it */

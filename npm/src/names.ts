@@ -1,6 +1,6 @@
 import { KinopioError } from "./errors.js";
 
-// The same rules as checkName in hub/names.go; hub/testdata/vectors.json holds both to it.
+// The same rules as checkName in hub/names.go; conformance/vectors.json holds both to it.
 const refused = /[\p{White_Space}\p{Cc}\p{Cs}*>\uFFFD]/u;
 
 /**
@@ -24,6 +24,16 @@ export function checkName(name: string, wildcards: boolean): void {
     const found = refused.exec(part);
     if (found) throw bad(`has the character ${JSON.stringify(found[0])} in the part ${JSON.stringify(part)}`);
   });
+}
+
+/**
+ * Refuses what cannot be the name of a queue group. It may have wildcards, as the subject has
+ * that a service on many subjects gets its name from; there they mean nothing.
+ *
+ * @throws KinopioError INVALID_NAME
+ */
+export function checkQueue(name: string): void {
+  checkName(typeof name === "string" ? name.replace(/(^|\.)[*>](?=\.|$)/g, "$1x") : name, false);
 }
 
 /** Whether a valid subject stands for many. */

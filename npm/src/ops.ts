@@ -11,11 +11,14 @@ export const Op = {
   cancel: 7,
   respond: 8,
   command: 9,
+  requestMany: 10,
+  drain: 11,
+  credentials: 12,
 } as const;
 
 export const SubscribeFlag = { subject: 1, ready: 2, serve: 4 } as const;
 
-export const Command = { connect: 1, connected: 2, reconnect: 3, flush: 4, localNetwork: 5 } as const;
+export const Command = { connect: 1, connected: 2, reconnect: 3, flush: 4, localNetwork: 5, health: 6 } as const;
 
 const encoder = new TextEncoder();
 const littleEndian = new Uint8Array(new Uint32Array([1]).buffer)[0] === 1;

@@ -1,3 +1,4 @@
+import { toAuth, type Authenticator, type Credentials } from "./auth.js";
 import type { Codec } from "./codec.js";
 import { KinopioError } from "./errors.js";
 import { nearest } from "./nearest.js";
@@ -29,7 +30,7 @@ export interface DiscoveryOptions {
 }
 
 /** The options of a hub. Times are in milliseconds. */
-export interface KinopioOptions {
+export interface KinopioOptions extends Credentials {
   /** The servers' URLs, ws:// or wss://. Unset: two public demo servers, with a warning. */
   servers?: string[];
   /** Logs readable lines to the console, or to the function. Default false. */
@@ -68,6 +69,8 @@ export interface KinopioOptions {
   maxRetryDelay?: number;
   /** Bytes that may wait while there is no connection. Default 8 MiB. */
   pendingLimitBytes?: number;
+  /** Gives the credentials anew for each connection, instead of token, user, nkeySeed or creds. */
+  authenticator?: Authenticator;
   /** The leaf on the LAN. */
   discovery?: DiscoveryOptions;
   /** Replaces JSON for values other than null, bytes and strings. */
@@ -99,6 +102,8 @@ const delay: Rule = { want: "milliseconds, 0 or more", ok: (v) => isNumber(v) &&
 const count: Rule = { want: "a whole number from 1", ok: (v) => Number.isInteger(v) && v >= 1 };
 const fn: Rule = { want: "a function", ok: (v) => typeof v === "function" };
 
+const secret: Rule = { want: "", ok: () => true }; // toAuth looks at these, and shows none
+
 const rules: Record<keyof KinopioOptions, Rule> = {
   servers: {
     want: 'an array of at least one URL such as "wss://host:443"; leave it out for the public demo servers',
@@ -115,13 +120,19 @@ const rules: Record<keyof KinopioOptions, Rule> = {
   pingInterval: positive,
   maxPingOut: count,
   timeout: positive,
-  healthReport: delay,
+  healthReport: positive,
   autoConnect: boolean,
   autoRetry: boolean,
   retryDelay: delay,
   retryBackoffFactor: { want: "a number from 1", ok: (v) => isNumber(v) && v >= 1 },
   maxRetryDelay: positive,
   pendingLimitBytes: count,
+  token: secret,
+  user: secret,
+  pass: secret,
+  nkeySeed: secret,
+  creds: secret,
+  authenticator: fn,
   discovery: { want: "an object", ok: (v) => typeof v === "object" && v !== null && !Array.isArray(v) },
   codec: {
     want: "an object with the functions encode and decode",
@@ -183,6 +194,9 @@ export function toConfig(options: KinopioOptions): HubConfig {
     maxPingOut: options.maxPingOut,
     timeout: options.timeout,
     pendingLimit: options.pendingLimitBytes,
+    healthReport: options.healthReport,
+    auth: toAuth(options),
+    authenticator: options.authenticator ? true : undefined,
     debug: options.debug ? true : undefined,
     discovery: discovery.enabled,
     manifestUrl: discovery.enabled ? manifestUrl(discovery.manifestUrl) : undefined,

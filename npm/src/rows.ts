@@ -18,6 +18,8 @@ export const Row = {
   log: 12,
   closed: 13,
   discovery: 14,
+  health: 15,
+  ask: 16,
 } as const;
 
 const rowWords = 8;

@@ -1,7 +1,7 @@
 import type { HubCore } from "./core.js";
 import { checkName } from "./names.js";
 import { withChildren } from "./properties.js";
-import type { Variable } from "./variable.js";
+import type { Variable, VariableOptions } from "./variable.js";
 
 /** What scopes have by themselves; every other property is a variable. */
 export class ScopeBase {
@@ -31,11 +31,14 @@ export class ScopeBase {
   }
 
   /**
-   * The variable `<this>.<name>`, always the same object. Wildcards are for subscribing.
+   * The variable `<this>.<name>`, always the same object, whose options the last call that
+   * names them sets. Wildcards are for subscribing.
    * @throws KinopioError INVALID_NAME
    */
-  getVariable<T = any>(name: string): Variable<T> {
-    return this.#core.variable(join(this.name, name)) as Variable<T>;
+  getVariable<T = any>(name: string, options: VariableOptions = {}): Variable<T> {
+    const variable = this.#core.variable(join(this.name, name)) as Variable<T>;
+    if (options.distinct !== undefined) variable.distinct = options.distinct;
+    return variable;
   }
 }
 

@@ -1,3 +1,4 @@
+import { toAuthConfig, type Authenticator } from "./auth.js";
 import type { Coding, Payload } from "./codec.js";
 import { defer, type Deferred } from "./deferred.js";
 import { KinopioError, messageOf } from "./errors.js";
@@ -72,8 +73,31 @@ export interface Move {
   error: KinopioError | null;
 }
 
+/** What a hub reports of itself at the interval of the option `healthReport`. Counts are since it was made. */
+export interface Health {
+  state: HubState;
+  /** The server's URL without credentials, "" without a connection. */
+  server: string;
+  /** Round trip, measured for this report, in milliseconds. */
+  rttMs: number;
+  /** Connections after a loss. */
+  reconnects: number;
+  /** Planned changes of server that were made. */
+  moves: number;
+  inMessages: number;
+  outMessages: number;
+  /** Bytes of payloads. */
+  inBytes: number;
+  outBytes: number;
+  /** Subscriptions on the wire. */
+  subscriptions: number;
+  /** Bytes that wait for a connection. */
+  pendingBytes: number;
+}
+
 /** What a session tells its hub. */
 export interface Listener {
+  health(health: Health): void;
   state(state: HubState): void;
   move(move: Move): void;
   discovery(status: DiscoveryStatus): void;
@@ -96,6 +120,7 @@ export interface Setup extends Coding {
   source: WasmSource;
   WebSocket?: WebSocketClass;
   pendingLimit: number;
+  authenticator?: Authenticator;
 }
 
 const flushAt = 32 << 10; // bytes of ops that are handed over without waiting for the microtask
@@ -288,19 +313,58 @@ export class Session implements Client {
     return waiting.promise;
   }
 
+  /**
+   * Sends a request for several answers, which go to `sink`; resolves when no more are waited
+   * for: after `window` milliseconds or `max` answers (0: no limit).
+   */
+  requestMany(subject: string, data: Payload, window: number, max: number, headers: Uint8Array | undefined, sink: Sink): Promise<void> {
+    if (this.#dead) return Promise.reject(this.#dead);
+    const id = ++this.#serial;
+    const ref = this.#subject(subject);
+    this.#closeBatch();
+    const before = this.#ops.length;
+    this.#ops.word(Op.requestMany);
+    this.#ops.word(id);
+    this.#ops.word(Math.max(1, Math.min(window, 0x7fffffff)));
+    this.#ops.word(max);
+    const refused = this.#refuse(subject, this.#ops.message(ref, headers, "", data));
+    if (refused) {
+      this.#ops.length = before;
+      return Promise.reject(refused);
+    }
+    this.#sinks.set(id, sink);
+    return this.#done(id, data.length > large).finally(() => this.#sinks.delete(id));
+  }
+
+  /** Ends a subscription when its sink has got all that the server had sent to it. */
+  drain(subscription: number): Promise<void> {
+    if (this.#dead) return Promise.reject(this.#dead);
+    const id = ++this.#serial;
+    this.#closeBatch();
+    this.#ops.word(Op.drain);
+    this.#ops.word(id);
+    this.#ops.word(subscription);
+    return this.#done(id).finally(() => this.#sinks.delete(subscription));
+  }
+
+  /** Waits for the done row of an op that was just written. */
+  #done(id: number, now = false): Promise<void> {
+    const waiting = defer<void>();
+    this.#commands.set(id, waiting);
+    this.#schedule(now);
+    return waiting.promise;
+  }
+
   /** Runs a command of the hub; `timeout` in milliseconds, 0 for none. */
   command(command: keyof typeof Command, timeout = 0): Promise<void> {
     if (this.#dead) return Promise.reject(this.#dead);
     const id = ++this.#serial;
-    const waiting = defer<void>();
-    this.#commands.set(id, waiting);
     this.#closeBatch();
     this.#ops.word(Op.command);
     this.#ops.word(id);
     this.#ops.word(Command[command]);
     this.#ops.word(Math.min(timeout, 0x7fffffff));
-    this.#schedule();
-    return waiting.promise;
+    return this.#done(id);
   }
 
   /** Ends the hub: what waits rejects at once; resolves when the module has let go of everything. */
@@ -457,7 +521,7 @@ export class Session implements Client {
         this.#take(this.#readies, id)?.reject(rows.error(row, this.coding));
         break;
       case Row.done:
-        this.#done(id, rows, row);
+        this.#doneRow(id, rows, row);
         break;
       case Row.state:
         this.#stateRow(rows, row);
@@ -478,13 +542,35 @@ export class Session implements Client {
       case Row.log:
         this.#listener.log(levelOf(rows.aux(row) - 8), rows.note(row));
         break;
+      case Row.health:
+        this.#listener.health(JSON.parse(rows.note(row)));
+        break;
+      case Row.ask:
+        void this.#authenticate(id, rows.note(row));
+        break;
       case Row.closed:
         void this.#runtime!.socketsClosed(this.#hub).then(this.#ended.resolve);
         break;
     }
   }
 
-  #done(id: number, rows: Rows, row: number): void {
+  /** Answers the module's question for credentials. */
+  async #authenticate(id: number, server: string): Promise<void> {
+    let answer: object;
+    try {
+      answer = toAuthConfig(await this.#setup.authenticator!(server));
+    } catch (thrown) {
+      answer = { error: messageOf(thrown) || "it threw" };
+    }
+    if (this.#dead) return;
+    this.#closeBatch();
+    this.#ops.word(Op.credentials);
+    this.#ops.word(id);
+    this.#ops.text(JSON.stringify(answer));
+    this.#schedule();
+  }
+
+  #doneRow(id: number, rows: Rows, row: number): void {
     const error = rows.note(row) === "" ? undefined : rows.error(row, this.coding);
     if (id === 0 && error) {
       // The hub could not be opened.

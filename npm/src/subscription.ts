@@ -17,7 +17,11 @@ export interface SubOptions {
 export class Subscription<T = any> {
   #callback: SubCallback<T>;
   #report: (error: KinopioError) => void;
-  #leave: (self: Subscription<T>) => void;
+  #leave: () => void;
+  #drain: () => Promise<void>;
+  #drained: Promise<void> | undefined;
+  #inbox: Message<T>[] | undefined; // without a callback: what the loop has not taken yet
+  #arrived = defer<void>(); // settled, and replaced, when the inbox changes
   #left: number; // messages still wanted
   #waiting: Message<T>[] = [];
   #busy = false;
@@ -30,13 +34,16 @@ export class Subscription<T = any> {
   /** @internal */
   constructor(
     subject: string,
-    callback: SubCallback<T>,
+    callback: SubCallback<T> | undefined,
     max: number | undefined,
     report: (error: KinopioError) => void,
-    leave: (self: Subscription<T>) => void,
+    leave: () => void,
+    drain: () => Promise<void>,
   ) {
     this.subject = subject;
-    this.#callback = callback;
+    if (!callback) this.#inbox = [];
+    this.#callback = callback ?? ((_, message) => this.#collect(message));
+    this.#drain = drain;
     this.#left = max ?? Infinity;
     this.#report = report;
     this.#leave = leave;
@@ -57,8 +64,66 @@ export class Subscription<T = any> {
   end(): void {
     if (this.#over) return;
     this.#over = true;
-    this.#leave(this);
+    this.#leave();
+    this.#wake();
     if (!this.#busy) this.#closed.resolve();
+  }
+
+  /**
+   * Ends the subscription without losing what the server has already sent to it: resolves when
+   * the last of that has been called back.
+   *
+   * @throws KinopioError DISPOSED
+   */
+  drain(): Promise<void> {
+    if (this.#over) return this.closed;
+    this.#drained ??= this.#drain().then(
+      () => {
+        this.end();
+        return this.closed;
+      },
+      (error) => {
+        this.unsubscribe();
+        throw error;
+      },
+    );
+    return this.#drained;
+  }
+
+  /**
+   * The messages of a subscription without a callback, in order, until it ends. Leaving the
+   * loop ends it.
+   *
+   * @throws KinopioError INVALID_CONFIG when there is a callback
+   */
+  [Symbol.asyncIterator](): AsyncIterableIterator<Message<T>> {
+    const inbox = this.#inbox;
+    if (!inbox) throw new KinopioError("INVALID_CONFIG", `the subscription of ${this.subject} has a callback: call sub() without one to iterate it`);
+    const iterator: AsyncIterableIterator<Message<T>> = {
+      [Symbol.asyncIterator]: () => iterator,
+      next: async () => {
+        while (inbox.length === 0) {
+          if (this.#over) return { done: true, value: undefined };
+          await this.#arrived.promise;
+        }
+        return { done: false, value: inbox.shift()! };
+      },
+      return: async () => {
+        this.unsubscribe();
+        return { done: true, value: undefined };
+      },
+    };
+    return iterator;
+  }
+
+  #collect(message: Message<T>): void {
+    this.#inbox!.push(message);
+    this.#wake();
+  }
+
+  #wake(): void {
+    this.#arrived.resolve();
+    this.#arrived = defer<void>();
   }
 
   /** @internal */

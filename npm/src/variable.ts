@@ -6,15 +6,23 @@ import { Feed } from "./feed.js";
 import { packHeaders, type HeadersInput } from "./headers.js";
 import type { HubCore } from "./core.js";
 import { Message } from "./message.js";
-import { checkName, isWildcard } from "./names.js";
+import { checkName, checkQueue, isWildcard } from "./names.js";
 import { Service, type Handler, type ServeOptions } from "./service.js";
 import { Subscription, type SubCallback, type SubOptions } from "./subscription.js";
+
+/** Options of a variable. */
+export interface VariableOptions {
+  /** Does not publish values that equal the present one. Default false: every pub is sent. */
+  distinct?: boolean;
+}
 
 /** Options of a message to send. */
 export interface PubOptions {
   headers?: HeadersInput;
   /** A subject where an answer is wanted. */
   reply?: string;
+  /** Does not publish a value that equals the present one. Default: as the variable's. */
+  distinct?: boolean;
 }
 
 /** Options of a request. */
@@ -24,6 +32,15 @@ export interface ReqOptions {
   timeout?: number;
   /** Gives the request up. */
   signal?: AbortSignal;
+}
+
+/** When enough answers to a request have come. */
+export interface ReqManyOptions {
+  headers?: HeadersInput;
+  /** So many answers are enough. Default: all that come within `window`. */
+  max?: number;
+  /** Milliseconds for answers. Default: the hub's option `timeout`. */
+  window?: number;
 }
 
 /**
@@ -36,6 +53,7 @@ export interface ReqOptions {
 export class Variable<T = any> {
   #core: HubCore;
   #feed: Feed;
+  #wildcard: boolean;
   #asked = false; // value, ready or watch were used
   #payload: Payload | undefined; // the last one seen, remote or own
   #value: any = null; // what it decodes to, once #decoded
@@ -44,6 +62,9 @@ export class Variable<T = any> {
   #watchers = new Set<(value: any) => void>();
   #subscriptions = new Set<Subscription<any>>();
 
+  /** @internal see VariableOptions */
+  distinct = false;
+
   /** `<scope>.<variable>`. */
   readonly subject: string;
 
@@ -51,11 +72,11 @@ export class Variable<T = any> {
   constructor(core: HubCore, subject: string) {
     this.subject = subject;
     this.#core = core;
-    const wildcard = isWildcard(subject);
-    this.#feed = new Feed(core.session, subject, wildcard, (message, rows, row) => {
+    this.#wildcard = isWildcard(subject);
+    this.#feed = new Feed(core.session, subject, this.#wildcard, (message, rows, row) => {
       this.#arrived(message, () => rows.text(row) ?? message.raw);
     });
-    this.#feed.follow = !wildcard;
+    this.#feed.follow = !this.#wildcard;
   }
 
   /**
@@ -78,6 +99,7 @@ export class Variable<T = any> {
       this.#unfollow();
       const data = encode(value, this.#core.session.coding);
       if (options?.reply !== undefined) checkName(options.reply, false);
+      if ((options?.distinct ?? this.distinct) && equal(data, this.#payload) && !this.#core.session.dead) return Promise.resolve();
       const sent = this.#core.session.publish(this.subject, data, packHeaders(options?.headers), options?.reply);
       this.#published(data);
       return sent;
@@ -87,43 +109,55 @@ export class Variable<T = any> {
   }
 
   /**
-   * Calls back with each message. Resolves when the server has the subscription.
+   * Calls back with each message; without a callback, the subscription is iterated:
+   * `for await (const message of await variable.sub())`. Resolves when the server has it.
    *
-   * @throws KinopioError INVALID_CONFIG, PERMISSION_DENIED, DISPOSED
+   * @throws KinopioError INVALID_CONFIG, INVALID_NAME, PERMISSION_DENIED, DISPOSED
    */
-  async sub(callback: SubCallback<T>, options: SubOptions = {}): Promise<Subscription<T>> {
-    const { queue, max } = options;
-    if (typeof callback !== "function") throw new KinopioError("INVALID_CONFIG", `sub ${this.subject}: want a callback, not ${typeof callback}`);
+  sub(callback: SubCallback<T>, options?: SubOptions): Promise<Subscription<T>>;
+  sub(options?: SubOptions): Promise<Subscription<T>>;
+  async sub(first?: SubCallback<T> | SubOptions, second?: SubOptions): Promise<Subscription<T>> {
+    const iterated = first === undefined || (typeof first === "object" && first !== null);
+    const callback = iterated ? undefined : (first as SubCallback<T>);
+    const { queue, max } = (iterated ? ((first as SubOptions) ?? second) : second) ?? {};
+    if (!iterated && typeof callback !== "function") throw new KinopioError("INVALID_CONFIG", `sub ${this.subject}: want a callback, not ${typeof callback}`);
     if (max !== undefined && !(Number.isInteger(max) && max > 0)) {
       throw new KinopioError("INVALID_CONFIG", `sub ${this.subject}: max = ${max}: want a whole number from 1`);
     }
-    if (queue !== undefined) checkName(queue, false);
+    if (queue !== undefined) checkQueue(queue);
     const session = this.#core.session;
     let ready: Promise<void>;
     let leave: () => void;
-    const subscription = new Subscription<T>(this.subject, callback, max, this.#core.report, () => {
+    let drain: () => Promise<void>;
+    const left = () => {
       this.#subscriptions.delete(subscription);
       this.#core.handles.delete(subscription);
       leave();
-    });
+    };
+    const drained = () => {
+      leave = () => {};
+      return drain();
+    };
+    const subscription = new Subscription<T>(this.subject, callback, max, this.#core.report, left, drained);
     if (queue === undefined) {
       this.#subscriptions.add(subscription);
       ready = this.#feed.join();
       leave = () => this.#feed.leave();
+      drain = () => this.#feed.drain();
     } else {
       // A member of a group is one on the wire.
-      const wildcard = isWildcard(this.subject);
-      const wire = session.subscribe(
+        const wire = session.subscribe(
         this.subject,
         (rows, row) => {
-          const message = new Message<T>(session, rows, row, wildcard ? "" : this.subject);
+          const message = new Message<T>(session, rows, row, this.#wildcard ? "" : this.subject);
           if (!this.#feed.active) this.#set(rows.text(row) ?? message.raw, message);
           subscription.deliver(message);
         },
-        { queue, max, wildcard },
+        { queue, max, wildcard: this.#wildcard },
       );
       ready = wire.ready;
       leave = () => session.unsubscribe(wire.id);
+      drain = () => session.drain(wire.id);
     }
     this.#core.handles.add(subscription);
     try {
@@ -153,6 +187,30 @@ export class Variable<T = any> {
   }
 
   /**
+   * Sends a request and resolves with the decoded answers of everybody who answers in time, in
+   * the order of their arrival. None is no error, but nobody being there is.
+   *
+   * @throws KinopioError NO_RESPONDERS, SERVICE_ERROR when one of them failed, and as for {@link req}
+   */
+  async reqMany<R = any>(value?: unknown, options: ReqManyOptions = {}): Promise<R[]> {
+    checkName(this.subject, false);
+    this.#unfollow();
+    const { window = this.#core.timeout, max = 0, headers } = options;
+    if (!(Number.isFinite(window) && window > 0)) {
+      throw new KinopioError("INVALID_CONFIG", `reqMany ${this.subject}: window = ${window}: want milliseconds, more than 0`);
+    }
+    if (!(Number.isInteger(max) && max >= 0)) {
+      throw new KinopioError("INVALID_CONFIG", `reqMany ${this.subject}: max = ${max}: want a whole number from 1, or 0 for no limit`);
+    }
+    const { coding } = this.#core.session;
+    const answers: R[] = [];
+    await this.#core.session.requestMany(this.subject, encode(value, coding), window, max, packHeaders(headers), (rows, row) => {
+      answers.push(rows.value(row, coding) as R);
+    });
+    return answers;
+  }
+
+  /**
    * Answers requests, several at once. A handler that throws makes the request fail with
    * SERVICE_ERROR. Resolves when the server has the subscription.
    *
@@ -165,17 +223,16 @@ export class Variable<T = any> {
     if (!(Number.isInteger(concurrency) && concurrency > 0)) {
       throw new KinopioError("INVALID_CONFIG", `serve ${this.subject}: concurrency = ${concurrency}: want a whole number from 1`);
     }
-    checkName(queue, isWildcard(this.subject) && options.queue === undefined);
+    checkQueue(queue);
     const session = this.#core.session;
-    const wildcard = isWildcard(this.subject);
     const service = new Service<Q>(this.subject, handler, session.coding, concurrency, this.#core.report, () => {
       this.#core.services.delete(service);
       session.unsubscribe(wire.id);
     });
     const wire = session.subscribe(
       this.subject,
-      (rows, row) => service.deliver(new Message<Q>(session, rows, row, wildcard ? "" : this.subject)),
-      { queue, wildcard, serve: true },
+      (rows, row) => service.deliver(new Message<Q>(session, rows, row, this.#wildcard ? "" : this.subject)),
+      { queue, wildcard: this.#wildcard, serve: true },
     );
     this.#core.services.add(service);
     try {
@@ -194,6 +251,11 @@ export class Variable<T = any> {
    * @throws KinopioError TIMEOUT, DISPOSED
    */
   ready(timeout: number = this.#core.timeout): Promise<T> {
+    try {
+      checkName(this.subject, false);
+    } catch (error) {
+      return Promise.reject(error);
+    }
     this.#ask();
     if (this.#payload !== undefined) return Promise.resolve(this.#current());
     if (this.#core.session.dead) return Promise.reject(this.#core.session.dead);
@@ -210,8 +272,11 @@ export class Variable<T = any> {
    * of the same bytes is no change.
    *
    * @returns what ends it
+   * @throws KinopioError INVALID_NAME for a wildcard, which has no value; DISPOSED
    */
   watch(callback: (value: T) => void): () => void {
+    checkName(this.subject, false);
+    if (this.#core.session.dead) throw this.#core.session.dead;
     this.#ask();
     const watcher = (value: T) => {
       try {
@@ -235,6 +300,7 @@ export class Variable<T = any> {
   }
 
   #ask(): void {
+    if (this.#wildcard) return;
     this.#asked = true;
     this.#feed.follow = true;
   }
@@ -270,6 +336,7 @@ export class Variable<T = any> {
 
   /** Changes the value and tells the watchers; `message` is one that will be decoded anyway. */
   #set(payload: Payload, message?: Message<T>): void {
+    if (this.#wildcard) return; // many subjects have no one value
     const changed = !equal(payload, this.#payload);
     this.#payload = payload;
     this.#decoded = message !== undefined;

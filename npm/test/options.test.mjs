@@ -21,7 +21,7 @@ test("every option of the table reaches the hub under its name there", () => {
   assert.deepEqual(config, {
     servers: ["wss://a.example:443", "ws://user:secret@b.example"],
     debug: true, noEcho: true, selection: "ordered", maxReconnects: 5, failFast: true,
-    reconnectTimeout: 1, reconnectWait: 2, pingInterval: 3, maxPingOut: 4, timeout: 5,
+    reconnectTimeout: 1, reconnectWait: 2, pingInterval: 3, maxPingOut: 4, timeout: 5, healthReport: 6,
     manualConnect: true, noRetry: true, retryDelay: 7, retryFactor: 1.25, maxRetryDelay: 8, pendingLimit: 9,
     discovery: true, manifestUrl: "https://app.example/m.json", noBackgroundProbe: true, switchTimeout: 10, cacheTtl: 11, localNetwork: "auto", requireBackbone: "never",
   });

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { source } from "./helpers.mjs";
 
-const vectors = JSON.parse(readFileSync(new URL("../../hub/testdata/vectors.json", import.meta.url), "utf8"));
+const vectors = JSON.parse(readFileSync(new URL("../../conformance/vectors.json", import.meta.url), "utf8"));
 const { encode, decode, decodeText, decodePayload } = await source("codec.ts");
 const { checkName } = await source("names.ts");
 const { errorReply } = await source("service.ts");

@@ -1,0 +1,54 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/kinopio-hub/kinopio-hub/hub"
+)
+
+// credentials are JavaScript's answer to an ask row.
+type credentials struct {
+	hub.Auth
+	Error string `json:"error"` // why there are none
+}
+
+// ask is the hub's authenticator where JavaScript has one.
+func (s *session) ask(ctx context.Context, server string) (hub.Auth, error) {
+	answer := make(chan credentials, 1)
+	s.mu.Lock()
+	s.asks++
+	id := s.asks
+	s.asked[id] = answer
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.asked, id)
+	}()
+	s.out.text(rowAsk, id, 0, server)
+	select {
+	case c := <-answer:
+		if c.Error != "" {
+			return hub.Auth{}, fmt.Errorf("authenticator: %s", c.Error)
+		}
+		return c.Auth, nil
+	case <-ctx.Done():
+		return hub.Auth{}, fmt.Errorf("authenticator: %w", ctx.Err())
+	}
+}
+
+// answerAuth passes on what JavaScript's authenticator gave, unless nobody waits any more.
+func (s *session) answerAuth(id uint32, text []byte) {
+	var c credentials
+	if err := json.Unmarshal(text, &c); err != nil {
+		c.Error = err.Error()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if answer := s.asked[id]; answer != nil {
+		answer <- c // has room: there is one answer
+		delete(s.asked, id)
+	}
+}
