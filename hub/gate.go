@@ -17,7 +17,7 @@ type gate struct {
 	credit map[uint64]int // plain copies whose queue copy has not come, by fingerprint
 	owed   int            // their number
 	strays int            // queue copies that came without their plain one
-	seed   maphash.Seed
+	seed   maphash.Seed // the same for all gates of a hub
 }
 
 // A rule says which copies of a message count, where plain and queue legs are side by side.
@@ -104,26 +104,28 @@ func (g *gate) follow(r rule) {
 		g.credit, g.owed = nil, 0
 	} else if g.credit == nil {
 		g.credit = map[uint64]int{}
-		g.seed = maphash.MakeSeed()
 	}
 	g.strays = 0
 }
 
 // handOver ends the counting of plain copies, and gives away the credits: what counted here
 // and whose queue copy comes, or has come, by the other link.
-func (g *gate) handOver() (credit map[uint64]int, owed int, seed maphash.Seed) {
+func (g *gate) handOver() (credit map[uint64]int, owed int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	credit, owed = g.credit, g.owed
 	g.rule, g.credit, g.owed = ruleNone, nil, 0
-	return credit, owed, g.seed
+	return credit, owed
 }
 
 // takeOver goes on where another gate has stopped.
-func (g *gate) takeOver(credit map[uint64]int, owed int, seed maphash.Seed) {
+func (g *gate) takeOver(credit map[uint64]int, owed int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.rule, g.credit, g.owed, g.seed = ruleQueue, credit, owed, seed
+	if credit == nil {
+		credit = map[uint64]int{}
+	}
+	g.rule, g.credit, g.owed = ruleQueue, credit, owed
 }
 
 // recount forgets what came so far.

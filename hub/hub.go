@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"hash/maphash"
 	"maps"
 	"slices"
 	"sync"
@@ -16,6 +17,7 @@ type Hub struct {
 	cfg      Config
 	id       string // unique; part of inboxes and queue names
 	engine   engine
+	seed     maphash.Seed // of fingerprints
 	registry registry
 	outbox   outbox
 	requests requests
@@ -75,6 +77,7 @@ func open(ctx context.Context, cfg Config, e engine) *Hub {
 		cfg:       cfg,
 		id:        rand.Text()[:10],
 		engine:    e,
+		seed:      maphash.MakeSeed(),
 		done:      make(chan struct{}),
 		wanted:    make(chan struct{}, 1),
 		again:     make(chan reconnect),

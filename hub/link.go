@@ -68,6 +68,7 @@ func (h *Hub) openLink(ctx context.Context, t target) (*link, error) {
 		mark:   map[string]chan struct{}{},
 		quiet:  make(chan struct{}, 1),
 	}
+	l.gate.seed = h.seed
 	w, err := h.engine.dial(ctx, t.url, l)
 	if err != nil {
 		return nil, err
