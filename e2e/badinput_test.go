@@ -58,11 +58,28 @@ func TestUnusableServersAreNamed(t *testing.T) {
 	}
 }
 
-func TestMissingOrWrongModuleIsExplained(t *testing.T) {
-	html := func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "text/html")
-		fmt.Fprint(w, "<!doctype html><title>My app</title>")
+// html serves a web page where something else is wanted.
+func html(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/html")
+	fmt.Fprint(w, "<!doctype html><title>My app</title>")
+}
+
+func serveStatus(code int) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) }
+}
+
+// strictPage serves the lab with a Content-Security-Policy.
+func strictPage(policy string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Security-Policy", policy)
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		fmt.Fprint(w, labPage)
 	}
+}
+
+func later() time.Time { return time.Now().Add(time.Hour) }
+
+func TestMissingOrWrongModuleIsExplained(t *testing.T) {
 	l := newLab(t)
 	connect := fmt.Sprintf(`fails(async () => { const hub = open({ servers: [%q] }); await hub.connected(); await hub.dispose(); return "connected"; })`, l.remote.websocket)
 	for _, c := range []struct {

@@ -28,8 +28,8 @@ type browser struct {
 }
 
 // openBrowser starts a Chromium that trusts the root certificate in caFile as a user's own
-// would: through the NSS database of its home. "" adds no trust.
-func openBrowser(t *testing.T, caFile string) *browser {
+// would: through the NSS database of its home. "" adds no trust. more are flags of it.
+func openBrowser(t *testing.T, caFile string, more ...chromedp.ExecAllocatorOption) *browser {
 	t.Helper()
 	home := t.TempDir()
 	if caFile != "" {
@@ -44,6 +44,7 @@ func openBrowser(t *testing.T, caFile string) *browser {
 		chromedp.Env("HOME="+home, "XDG_CONFIG_HOME="+home+"/.config", "XDG_CACHE_HOME="+home+"/.cache", "XDG_DATA_HOME="+home+"/.local/share"),
 		chromedp.WindowSize(1280, 800),
 	)
+	options = append(options, more...)
 	allocator, stopAllocator := chromedp.NewExecAllocator(context.Background(), options...)
 	ctx, stop := chromedp.NewContext(allocator)
 	b := &browser{t: t, ctx: ctx}

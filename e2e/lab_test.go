@@ -1,7 +1,10 @@
 package e2e
 
 import (
+	"crypto/tls"
 	"fmt"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -30,14 +33,18 @@ type remote struct {
 }
 
 // startRemote starts a nats-server on free ports.
-func startRemote(t *testing.T) remote {
+func startRemote(t *testing.T, change ...func(*server.Options)) remote {
 	t.Helper()
-	s, err := server.NewServer(&server.Options{
-		ServerName: "remote-" + t.Name(),
+	options := &server.Options{
+		ServerName: fmt.Sprintf("%s-%d", t.Name(), time.Now().UnixNano()),
 		Host:       "127.0.0.1", Port: server.RANDOM_PORT,
 		Websocket: server.WebsocketOpts{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoTLS: true},
 		NoLog:     true, NoSigs: true,
-	})
+	}
+	for _, f := range change {
+		f(options)
+	}
+	s, err := server.NewServer(options)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,11 +63,11 @@ func startRemote(t *testing.T) remote {
 const labPage = `<!doctype html><title>lab</title><link rel="icon" href="data:,">
 <script>
 // What is alive on this page besides the module: timers that will fire, listeners of the page's own.
-var timers = new Set(), listeners = 0;
+var timers = new Set(), fired = 0, listeners = 0;
 for (const [set, clear, once] of [["setTimeout", "clearTimeout", true], ["setInterval", "clearInterval", false]]) {
   const [start, stop] = [window[set], window[clear]];
   window[set] = (f, ...rest) => {
-    const id = start(() => { if (once) timers.delete(id); f(); }, ...rest);
+    const id = start(() => { fired++; if (once) timers.delete(id); f(); }, ...rest);
     timers.add(id);
     return id;
   };
@@ -78,9 +85,10 @@ var hubs = [], seen = [];
 // open makes a hub, and notes what it says in seen.
 function open(options) {
   const hub = new KinopioHub(options);
-  const said = { states: [], moves: [], errors: [] };
+  const said = { states: [], moves: [], errors: [], discovery: [] };
   hub.onStateChange((s) => said.states.push(s));
   hub.onMove((m) => said.moves.push({ ...m, error: m.error ? String(m.error.message ?? m.error) : "" }));
+  hub.onDiscovery((d) => said.discovery.push(d.state));
   hub.onError((e) => said.errors.push({ code: e.code, message: e.message }));
   hubs.push(hub);
   seen.push(said);
@@ -122,16 +130,17 @@ func (r *routes) of(path string) http.HandlerFunc {
 func newLab(t *testing.T) lab {
 	t.Helper()
 	l := lab{remote: startRemote(t), routes: &routes{}}
-	l.page = serveLab(t, l.routes)
+	l.page = serveLab(t, l.routes, nil)
 	l.browser = openBrowser(t, "")
 	l.goTo(l.page.URL + "/")
 	return l
 }
 
-func serveLab(t *testing.T, routes *routes) *httptest.Server {
+// serveLab serves the lab's page, over https if there is a certificate.
+func serveLab(t *testing.T, routes *routes, certificate *tls.Config) *httptest.Server {
 	t.Helper()
 	dist := artefacts(t).dist
-	page := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	page := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if route := routes.of(r.URL.Path); route != nil {
 			route(w, r)
 			return
@@ -149,7 +158,16 @@ func serveLab(t *testing.T, routes *routes) *httptest.Server {
 			http.NotFound(w, r)
 		}
 	}))
-	t.Cleanup(page.Close)
+	page.Config.ErrorLog = log.New(io.Discard, "", 0) // browsers drop connections without a word
+	if page.TLS = certificate; certificate != nil {
+		page.StartTLS()
+	} else {
+		page.Start()
+	}
+	t.Cleanup(func() {
+		page.CloseClientConnections()
+		page.Close()
+	})
 	return page
 }
 

@@ -1,0 +1,106 @@
+package e2e
+
+import (
+	"net"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// wire is a TCP proxy that can do to its connections what networks do.
+type wire struct {
+	address string // where it listens
+
+	mu     sync.Mutex
+	taken  int // connections so far
+	open   []net.Conn
+	silent chan struct{} // closed when the connections of now carry nothing any more
+}
+
+// newWire forwards to the host and port of a URL.
+func newWire(t *testing.T, url string) *wire {
+	t.Helper()
+	_, to, _ := strings.Cut(url, "://")
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &wire{address: l.Addr().String(), silent: make(chan struct{})}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			in, err := l.Accept()
+			if err != nil {
+				return
+			}
+			out, err := net.Dial("tcp", to)
+			w.mu.Lock()
+			w.taken++
+			if err != nil {
+				in.Close()
+				w.mu.Unlock()
+				continue
+			}
+			w.open = append(w.open, in, out)
+			silent := w.silent
+			w.mu.Unlock()
+			wg.Go(func() { carry(out, in, silent) })
+			wg.Go(func() { carry(in, out, silent) })
+		}
+	})
+	t.Cleanup(func() {
+		l.Close()
+		w.cut()
+		wg.Wait()
+	})
+	return w
+}
+
+// carry copies until either side ends, and then ends the other, if the wire is not silent.
+func carry(to, from net.Conn, silent <-chan struct{}) {
+	buf := make([]byte, 16<<10)
+	for {
+		n, err := from.Read(buf)
+		select {
+		case <-silent:
+			if err == nil {
+				continue
+			}
+			return
+		default:
+		}
+		if err == nil {
+			_, err = to.Write(buf[:n])
+		}
+		if err != nil {
+			to.Close()
+			from.Close()
+			return
+		}
+	}
+}
+
+// count is how many connections were made.
+func (w *wire) count() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.taken
+}
+
+// stall keeps the connections of now open, but nothing passes any more. Later ones work.
+func (w *wire) stall() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	close(w.silent)
+	w.silent = make(chan struct{})
+}
+
+// cut ends the connections of now.
+func (w *wire) cut() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, c := range w.open {
+		c.Close()
+	}
+	w.open = nil
+}
