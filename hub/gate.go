@@ -17,7 +17,7 @@ type gate struct {
 	credit map[uint64]int // plain copies whose queue copy has not come, by fingerprint
 	owed   int            // their number
 	strays int            // queue copies that came without their plain one
-	seed   maphash.Seed // the same for all gates of a hub
+	seed   maphash.Seed   // the same for all gates of a hub
 }
 
 // A rule says which copies of a message count, where plain and queue legs are side by side.
