@@ -2,24 +2,13 @@ package tlsca
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
-	"io/fs"
-	"math/big"
 	"net"
 	"net/netip"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"runtime"
-	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -73,70 +62,6 @@ func TestRootIsMadeOnceAndUsedAgain(t *testing.T) {
 	}
 }
 
-func TestRootIsConstrainedCritically(t *testing.T) {
-	root := open(t, t.TempDir(), "studio.example").Root()
-	if root.PublicKeyAlgorithm != x509.ECDSA || root.PublicKey.(*ecdsa.PublicKey).Curve != elliptic.P256() {
-		t.Error("the root's key is not ECDSA P-256")
-	}
-	nameConstraints := []int{2, 5, 29, 30}
-	for _, e := range root.Extensions {
-		if e.Id.Equal(nameConstraints) && !e.Critical {
-			t.Error("name constraints are not critical")
-		}
-	}
-	for _, want := range []string{"local", "localhost", "studio.example"} {
-		if !strings.Contains(" "+strings.Join(root.PermittedDNSDomains, " ")+" ", " "+want+" ") {
-			t.Errorf("%s is not permitted: %v", want, root.PermittedDNSDomains)
-		}
-	}
-	if len(root.PermittedIPRanges) != len(privateRanges) {
-		t.Errorf("permitted ranges: %v", root.PermittedIPRanges)
-	}
-}
-
-// A thief has the root's key and signs what Issue would refuse.
-func TestStolenKeyCannotSignForTheInternet(t *testing.T) {
-	ca := open(t, t.TempDir())
-	for _, c := range []struct {
-		name string
-		ip   string
-		want bool
-	}{
-		{name: "example.com"}, {name: "www.google.com"}, {name: "local.example.com"}, {name: "notlocal"},
-		{ip: "8.8.8.8"}, {ip: "172.32.0.1"}, {ip: "2001:4860:4860::8888"},
-		{name: "studio.local", want: true}, {name: "localhost", want: true},
-		{ip: "10.1.2.3", want: true}, {ip: "172.16.0.1", want: true}, {ip: "192.168.1.7", want: true},
-		{ip: "169.254.9.9", want: true}, {ip: "127.0.0.1", want: true}, {ip: "::1", want: true},
-		{ip: "fd00::7", want: true}, {ip: "fe80::1", want: true},
-	} {
-		key, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-		template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour),
-			KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}
-		host := c.name
-		if c.ip != "" {
-			host = c.ip
-			template.IPAddresses = []net.IP{net.ParseIP(c.ip)}
-		} else {
-			template.DNSNames = []string{c.name}
-		}
-		der, err := x509.CreateCertificate(rand.Reader, template, ca.Root(), key.Public(), ca.key)
-		if err != nil {
-			t.Fatal(err)
-		}
-		leaf, _ := x509.ParseCertificate(der)
-		pool := x509.NewCertPool()
-		pool.AddCert(ca.Root())
-		verifyHost := host
-		if strings.Contains(host, ":") {
-			verifyHost = "[" + host + "]"
-		}
-		_, err = leaf.Verify(x509.VerifyOptions{Roots: pool, DNSName: verifyHost})
-		if (err == nil) != c.want {
-			t.Errorf("%s: verified = %v (%v), want %v", host, err == nil, err, c.want)
-		}
-	}
-}
-
 func TestIssuedCertificateServesItsNames(t *testing.T) {
 	ca := open(t, t.TempDir(), "studio.example")
 	cert, err := ca.Issue(Request{Hostname: "studio.example", IPs: []netip.Addr{
@@ -182,187 +107,6 @@ func TestAddressAsHostnameIsAnAddressSAN(t *testing.T) {
 	}
 }
 
-func TestNamesOutsideTheConstraintsAreRefusedClearly(t *testing.T) {
-	ca := open(t, t.TempDir())
-	for _, c := range []struct {
-		r    Request
-		want string
-	}{
-		{Request{Hostname: "shop.example.com"}, `hostname "shop.example.com"`},
-		{Request{Hostname: "8.8.8.8"}, `address "8.8.8.8"`},
-		{Request{IPs: []netip.Addr{netip.MustParseAddr("2001:db8::1")}}, `address "2001:db8::1"`},
-	} {
-		_, err := ca.Issue(c.r)
-		if !errors.Is(err, ErrConstrained) || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "use") {
-			t.Errorf("%+v: %v", c.r, err)
-		}
-	}
-	for _, bad := range []string{"a b", "-x.local", "x..local", "1.2.3.4.5", strings.Repeat("a", 64) + ".local"} {
-		if _, err := ca.Issue(Request{Hostname: bad}); err == nil || !strings.Contains(err.Error(), "hostname") {
-			t.Errorf("%q: %v", bad, err)
-		}
-	}
-	if _, err := ca.Issue(Request{IPs: []netip.Addr{netip.IPv4Unspecified()}}); err == nil {
-		t.Error("0.0.0.0 went into a certificate")
-	}
-}
-
-func TestExistingRootThatDoesNotCoverANameSaysSo(t *testing.T) {
-	dir := t.TempDir()
-	open(t, dir)
-	_, err := Open(dir, Options{Hostnames: []string{"studio.example"}})
-	if !errors.Is(err, ErrConstrained) || !strings.Contains(err.Error(), "studio.example") || !strings.Contains(err.Error(), "remove") {
-		t.Errorf("got %v", err)
-	}
-}
-
-func TestSingleWordThatMayBeATopLevelDomainIsNotPermitted(t *testing.T) {
-	for _, c := range []struct {
-		machine string
-		names   []string
-		want    string
-	}{
-		{"dev", nil, "[local localhost]"},
-		{"studio-7", nil, "[local localhost studio-7]"},
-		{"ci3", []string{"Leaf.Example.", "leaf.example", "x.leaf.example"}, "[local localhost ci3 leaf.example]"},
-		{"mac.local", []string{"10.0.0.1"}, "[local localhost]"},
-		{"not a name", nil, "[local localhost]"},
-		{"xn--p1ai", nil, "[local localhost]"},
-	} {
-		got, err := permittedDNS(c.machine, c.names)
-		if err != nil || fmt.Sprint(got) != c.want {
-			t.Errorf("%q %v: %v (%v), want %s", c.machine, c.names, got, err, c.want)
-		}
-	}
-	if _, err := permittedDNS("", []string{"app"}); !errors.Is(err, ErrConstrained) || !strings.Contains(err.Error(), "app.local") {
-		t.Errorf("app: %v", err)
-	}
-}
-
-func TestFilesAreForTheOwnerAlone(t *testing.T) {
-	if runtime.GOOS == "windows" {
-		t.Skip("Windows has no mode bits")
-	}
-	dir := filepath.Join(t.TempDir(), "ca")
-	open(t, dir)
-	mode := func(path string) fs.FileMode {
-		info, err := os.Stat(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return info.Mode().Perm()
-	}
-	key := filepath.Join(dir, keyFileName)
-	if mode(dir) != 0o700 || mode(key) != 0o600 {
-		t.Errorf("modes: dir %v, key %v", mode(dir), mode(key))
-	}
-	os.Chmod(key, 0o644)
-	os.Chmod(dir, 0o755)
-	open(t, dir)
-	if mode(dir) != 0o700 || mode(key) != 0o600 {
-		t.Errorf("modes were not tightened: dir %v, key %v", mode(dir), mode(key))
-	}
-}
-
-func TestConcurrentOpensGetOneRoot(t *testing.T) {
-	dir := t.TempDir()
-	var mu sync.Mutex
-	roots := map[string]int{}
-	var wg sync.WaitGroup
-	note := func(fingerprint string) {
-		mu.Lock()
-		defer mu.Unlock()
-		roots[fingerprint]++
-	}
-	for range 8 {
-		wg.Go(func() {
-			ca, err := Open(dir, Options{})
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			note(ca.Fingerprint())
-		})
-	}
-	for range 3 {
-		wg.Go(func() {
-			cmd := exec.Command(os.Args[0])
-			cmd.Env = append(os.Environ(), otherProcess+"="+dir)
-			out, err := cmd.Output()
-			if err != nil {
-				t.Errorf("other process: %v", err)
-				return
-			}
-			note(string(out))
-		})
-	}
-	wg.Wait()
-	if len(roots) != 1 {
-		t.Errorf("roots: %v, want one", roots)
-	}
-}
-
-func TestDamagedFileIsAClearErrorAndStays(t *testing.T) {
-	good := t.TempDir()
-	open(t, good)
-	whole, err := os.ReadFile(filepath.Join(good, keyFileName))
-	if err != nil {
-		t.Fatal(err)
-	}
-	keyBlock, certBlock := pem.Decode(whole)
-	otherDir := t.TempDir()
-	open(t, otherDir)
-	other, _ := os.ReadFile(filepath.Join(otherDir, keyFileName))
-	otherKey, _ := pem.Decode(other)
-
-	for name, data := range map[string][]byte{
-		"empty":             {},
-		"not PEM":           []byte("hello\n"),
-		"cut short":         whole[:len(whole)/2],
-		"key only":          pem.EncodeToMemory(keyBlock),
-		"certificate only":  certBlock,
-		"another's key":     append(pem.EncodeToMemory(otherKey), certBlock...),
-		"garbage in blocks": []byte("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"),
-		"too large":         bytes.Repeat([]byte("x"), maxPEMFile+1),
-	} {
-		t.Run(name, func(t *testing.T) {
-			dir := t.TempDir()
-			path := filepath.Join(dir, keyFileName)
-			if err := os.WriteFile(path, data, 0o600); err != nil {
-				t.Fatal(err)
-			}
-			_, err := Open(dir, Options{})
-			if !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), path) {
-				t.Errorf("got %v", err)
-			}
-			if now, _ := os.ReadFile(path); !bytes.Equal(now, data) {
-				t.Error("the damaged file was replaced")
-			}
-		})
-	}
-}
-
-func TestUnconstrainedRootIsRefused(t *testing.T) {
-	key, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true}
-	der, _ := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	pkcs8, _ := x509.MarshalPKCS8PrivateKey(key)
-	_, _, err := parseRoot(append(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}), certPEM(der)...))
-	if err == nil || !strings.Contains(err.Error(), "whole internet") {
-		t.Errorf("got %v", err)
-	}
-}
-
-func TestPublicCopyIsWrittenAgain(t *testing.T) {
-	dir := t.TempDir()
-	ca := open(t, dir)
-	os.Remove(ca.RootFile())
-	open(t, dir)
-	if data, err := os.ReadFile(ca.RootFile()); err != nil || !bytes.Equal(data, ca.RootPEM()) {
-		t.Errorf("after removal: %v", err)
-	}
-}
-
 func TestExpiryIsHonoured(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
@@ -378,32 +122,6 @@ func TestExpiryIsHonoured(t *testing.T) {
 		time.Sleep(48 * time.Hour)
 		if _, err := Open(dir, Options{}); !errors.Is(err, ErrExpired) {
 			t.Errorf("got %v, want ErrExpired", err)
-		}
-	})
-}
-
-func TestOpenSaysWhatIsWrongWithTheDirectory(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "file")
-	os.WriteFile(file, nil, 0o600)
-	for _, dir := range []string{"", file, filepath.Join(file, "below")} {
-		if _, err := Open(dir, Options{}); err == nil || !strings.HasPrefix(err.Error(), "open CA") {
-			t.Errorf("%q: %v", dir, err)
-		}
-	}
-}
-
-func FuzzRootFileNeverPanics(f *testing.F) {
-	dir := f.TempDir()
-	if _, err := Open(dir, Options{}); err != nil {
-		f.Fatal(err)
-	}
-	good, _ := os.ReadFile(filepath.Join(dir, keyFileName))
-	f.Add(good)
-	f.Add([]byte("-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n"))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		key, root, err := parseRoot(data)
-		if err == nil && (key == nil || root == nil) {
-			t.Error("no error and no root")
 		}
 	})
 }

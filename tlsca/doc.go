@@ -12,7 +12,16 @@
 //   - root-ca-key.pem (0600): the private key and its certificate, in one file, so
 //     that no crash can leave one without the other;
 //   - root-ca.pem (0644): a copy of the certificate alone, to hand to a trust store;
-//   - root-ca.lock: held while the directory is being opened.
+//   - root-ca.lock: held while the directory is being opened;
+//   - trust.json (0600): that a person took the root out of the trust stores, or did
+//     not agree to putting it in.
 //
-// Nothing here reads the environment, prints or changes a trust store.
+// [CA.InstallTrust], [CA.RemoveTrust] and [CA.CheckTrust] deal with the trust stores of
+// the machine: NSS databases (Chromium, Firefox) and the system's bundle on Linux, the
+// keychain of macOS, the user's roots of Windows. Each store is edited by the system's
+// own program, bounded by a context, and asked afterwards. [Store] and [Runner] are the
+// seams for another store and for tests.
+//
+// Nothing here prints, and the environment is read only as os.UserHomeDir and the
+// search for programs do.
 package tlsca

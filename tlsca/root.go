@@ -40,8 +40,9 @@ func create(dir string, hostnames []string, log *slog.Logger) (*CA, error) {
 		return nil, err
 	}
 	now := time.Now()
-	subject := "Kinopio leaf CA"
-	if machine != "" {
+	// Each root has a subject of its own: stores tell certificates apart by it.
+	subject := fmt.Sprintf("Kinopio leaf CA %x", serial.Bytes()[:4])
+	if machine != "" && len(machine) <= 35 { // The common name ends at 64 characters.
 		subject += " (" + machine + ")"
 	}
 	template := &x509.Certificate{
