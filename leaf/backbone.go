@@ -28,6 +28,8 @@ type backbone struct {
 	urls    []*url.URL
 	shown   []string // Without credentials and query.
 	secrets []string // What must not appear in a log line.
+	options BackboneOptions
+	tls     *tls.Config // nil without TLS.
 }
 
 func parseBackbone(servers []string) (backbone, error) {
@@ -96,23 +98,21 @@ func parseBackboneURL(raw string) (*url.URL, backboneMode, error) {
 	return u, mode, nil
 }
 
-// remotes is the one bridge to the backbone, or none.
-func (b backbone) remotes(conf *tls.Config) []*server.RemoteLeafOpts {
+// remotes is the one bridge to the backbone, or none. It belongs to an account of the
+// leaf, "" for the only one.
+func (b backbone) remotes(account string) []*server.RemoteLeafOpts {
 	if len(b.urls) == 0 {
 		return nil
 	}
-	remote := &server.RemoteLeafOpts{}
+	remote := &server.RemoteLeafOpts{LocalAccount: account, Credentials: b.options.CredentialsFile}
 	for _, u := range b.urls {
 		c := *u
 		remote.URLs = append(remote.URLs, &c)
 	}
+	remote.Compression.Mode = b.options.Compression
 	// The scheme alone does not make nats-server use TLS.
-	remote.TLS = b.mode == modeTLS || b.mode == modeWSS
-	if remote.TLS {
-		if conf == nil {
-			conf = &tls.Config{MinVersion: tls.VersionTLS12}
-		}
-		remote.TLSConfig = conf.Clone()
+	if b.tls != nil {
+		remote.TLS, remote.TLSConfig, remote.TLSHandshakeFirst = true, b.tls.Clone(), b.options.TLSFirst
 	}
 	return []*server.RemoteLeafOpts{remote}
 }

@@ -54,10 +54,17 @@ func (b *bridge) links(n int) {
 
 // notice is told a line about a leafnode connection that came or went.
 func (b *bridge) notice(line string) {
-	_, reason, closed := strings.Cut(line, "Leafnode connection closed: ")
-	if closed && b.up {
-		reason, _, _ = strings.Cut(reason, " - ")
+	before, reason, closed := strings.Cut(line, "Leafnode connection closed: ")
+	reason, _, _ = strings.Cut(reason, " - ")
+	switch {
+	case !closed:
+	case b.up:
 		b.lastError = "connection closed: " + reason
+	case !b.refused:
+		// It answered and said nothing: with TLS 1.3 that is also how a server ends it
+		// that misses a client certificate.
+		address, _, _ := strings.Cut(before, " - ")
+		b.refused, b.lastError = true, address+": closed by the backbone without a reason ("+reason+"): does it want a client certificate?"
 	}
 }
 

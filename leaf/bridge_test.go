@@ -192,6 +192,10 @@ func TestBridgeStates(t *testing.T) {
 		{func() bool { b.links(0); return true }, BridgeDisconnected, ""},
 		{func() bool { b.complaint(refusal); return true }, BridgeError, ""},
 		{func() bool { b.complaint(unreachable); return true }, BridgeDisconnected, ""},
+		{func() bool {
+			b.notice("127.0.0.1:7422 - lid:9 - Leafnode connection closed: Read Error - Account: $G")
+			return true
+		}, BridgeError, "127.0.0.1:7422: closed by the backbone without a reason (Read Error): does it want a client certificate?"},
 	} {
 		if !step.do() {
 			t.Errorf("step %d: misunderstood", i)

@@ -8,9 +8,12 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/nats-io/nuid"
+
+	"github.com/kinopio-hub/kinopio-hub/tlsca"
 )
 
 // Config of a leaf. Only DiscoveryNamespace is required; every other zero value has
@@ -26,8 +29,11 @@ type Config struct {
 	BackboneServers []string
 
 	// BackboneTLS is used for tls:// and wss:// backbones. nil: the roots that this
-	// machine trusts, and no client certificate.
+	// machine trusts, and no client certificate. Files of Backbone are added to it.
 	BackboneTLS *tls.Config
+
+	// Backbone says how to log in to the backbone, and how to speak with it.
+	Backbone BackboneOptions
 
 	// AdvertisedHostname is the name or address in the URLs that are given to others.
 	// Empty: the LAN address.
@@ -46,7 +52,8 @@ type Config struct {
 	RuntimeDir string
 
 	// LANBindAddress is the IP address for WebSockets and the manifest. Empty: this
-	// machine's private IPv4 address, else 127.0.0.1.
+	// machine's private IPv4 address, else 127.0.0.1; when that address goes and
+	// another comes, the listeners move to it.
 	LANBindAddress string
 
 	// NoWebSocketTLS serves ws:// and http:// instead of wss:// and https://.
@@ -58,12 +65,29 @@ type Config struct {
 	// TLS brings a certificate of the caller's own. Zero: one from this machine's CA.
 	TLS TLSFiles
 
-	// SkipTrustInstall asks never to touch a trust store.
-	SkipTrustInstall bool
+	// Trust, if not nil, puts the root of this machine's CA into the trust stores that
+	// it describes, during the start and for at most 8 s. What was taken out by
+	// tlsca.CA.RemoveTrust stays out. nil: no trust store is touched.
+	Trust *tlsca.TrustOptions
+
+	// Access says who may use the leaf. Zero: everybody.
+	Access Access
 
 	// AllowedOrigins are the origins (https://app.example.com) whose pages may open
-	// WebSockets. Empty: any.
+	// WebSockets and read the manifest; the leaf's own is always among them. Empty:
+	// any. Programs that are no browser name no origin and are not held back by this.
 	AllowedOrigins []string
+
+	// MaxConnections is how many clients may be connected. 0: 4096.
+	MaxConnections int
+
+	// MaxPayload is the largest message in bytes. 0: 1 MiB. It is lowered to what the
+	// backbone takes, because a larger message would cut the bridge.
+	MaxPayload int
+
+	// ServeDir, if not empty, is a directory that is served beside the manifest, so
+	// that a page and its leaf have one origin. Links out of it are not followed.
+	ServeDir string
 
 	// Logger hears warnings and errors, and at debug level what the server says. nil
 	// is silent. The log file in the runtime directory is written in any case.
@@ -74,6 +98,8 @@ type Config struct {
 	// goroutine of the leaf. The last call, with phase "stopped", ends before Stop
 	// returns. It must not call Stop.
 	OnChange func(Status)
+
+	lookup *lanLookup // For tests. nil: this machine's interfaces.
 }
 
 // Ports of the four listeners; 0 chooses a free one.
@@ -90,15 +116,24 @@ type TLSFiles struct {
 	KeyFile  string
 }
 
+const (
+	defaultMaxConnections = 4096 // At about 70 KB for a page.
+	defaultMaxPayload     = 1 << 20
+	largestMaxPayload     = 64 << 20 // nats-server refuses more.
+)
+
 // settings is a Config that has been checked and completed.
 type settings struct {
 	Config
 	lan      netip.Addr
+	autoLAN  bool // Detected, so it may change.
+	autoHost bool // The advertised name follows the LAN address.
 	backbone backbone
+	access   access
 }
 
 // normalize checks c and fills in what it leaves open. It looks at this machine's
-// interfaces, and touches no file.
+// interfaces, reads the small files that c names, and changes nothing.
 func (c Config) normalize() (*settings, error) {
 	s := &settings{Config: c}
 	if s.Logger == nil {
@@ -116,16 +151,21 @@ func (c Config) normalize() (*settings, error) {
 	}
 
 	var err error
+	if s.lookup == nil {
+		s.lookup = &lanLookup{detect: detectLAN, present: presentAddrs, next: nextLAN, every: lookLAN}
+	}
 	if s.LANBindAddress == "" {
-		s.lan = detectLAN()
+		s.autoLAN = true
+		s.lan = s.lookup.detect()
 		s.LANBindAddress = s.lan.String()
 	} else if s.lan, err = netip.ParseAddr(s.LANBindAddress); err != nil {
 		return nil, fieldError("LANBindAddress", s.LANBindAddress, "not an IP address: give one of this machine's, or leave it empty to have it detected")
 	}
 	if s.AdvertisedHostname == "" {
+		s.autoHost = true
 		addr := s.lan
 		if addr.IsUnspecified() {
-			addr = detectLAN()
+			addr = s.lookup.detect()
 		}
 		s.AdvertisedHostname = addr.String()
 	}
@@ -142,13 +182,29 @@ func (c Config) normalize() (*settings, error) {
 	if s.TLS.CertFile != "" && s.NoWebSocketTLS {
 		return nil, fieldError("TLS", s.TLS.CertFile, "given although NoWebSocketTLS is set: leave one of them out")
 	}
-	for _, o := range s.AllowedOrigins {
-		u, err := url.Parse(o)
-		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || (u.Path != "" && u.Path != "/") {
-			return nil, fieldError("AllowedOrigins", o, "not an origin: give scheme and host, such as https://app.example.com")
+	for i, o := range s.AllowedOrigins {
+		if i == 0 {
+			s.AllowedOrigins = slices.Clone(s.AllowedOrigins)
+		}
+		if s.AllowedOrigins[i], err = cleanOrigin(o); err != nil {
+			return nil, err
 		}
 	}
+	if err := s.limits(); err != nil {
+		return nil, err
+	}
+	if s.ServeDir != "" {
+		if info, err := os.Stat(s.ServeDir); err != nil || !info.IsDir() {
+			return nil, fieldError("ServeDir", s.ServeDir, "not a directory: give the one that holds index.html")
+		}
+	}
+	if s.access, err = s.Access.normalize(); err != nil {
+		return nil, err
+	}
 	if s.backbone, err = parseBackbone(s.BackboneServers); err != nil {
+		return nil, err
+	}
+	if err := s.backbone.complete(s.Backbone, s.BackboneTLS); err != nil {
 		return nil, err
 	}
 	if s.CacheDir == "" && !s.NoWebSocketTLS && s.TLS.CertFile == "" {
@@ -157,6 +213,36 @@ func (c Config) normalize() (*settings, error) {
 		}
 	}
 	return s, nil
+}
+
+func (s *settings) limits() error {
+	if s.MaxConnections == 0 {
+		s.MaxConnections = defaultMaxConnections
+	}
+	if s.MaxConnections < 0 {
+		return fieldError("MaxConnections", fmt.Sprint(s.MaxConnections), "not a number of clients: give 1 or more, or 0 for 4096")
+	}
+	if s.MaxPayload == 0 {
+		s.MaxPayload = defaultMaxPayload
+	}
+	if s.MaxPayload < 0 || s.MaxPayload > largestMaxPayload {
+		return fieldError("MaxPayload", fmt.Sprint(s.MaxPayload), fmt.Sprintf("not a size: give 1 to %d bytes, or 0 for 1 MiB", largestMaxPayload))
+	}
+	return nil
+}
+
+// cleanOrigin is an origin as browsers write it: no path, no default port.
+func cleanOrigin(o string) (string, error) {
+	u, err := url.Parse(strings.ToLower(o))
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.User != nil ||
+		(u.Path != "" && u.Path != "/") || u.RawQuery != "" || u.Fragment != "" {
+		return "", fieldError("AllowedOrigins", o, "not an origin: give scheme and host, such as https://app.example.com")
+	}
+	host := u.Host
+	if (u.Scheme == "https" && u.Port() == "443") || (u.Scheme == "http" && u.Port() == "80") {
+		host = strings.TrimSuffix(host, ":"+u.Port())
+	}
+	return u.Scheme + "://" + host, nil
 }
 
 func (p Ports) check() error {

@@ -7,6 +7,8 @@ import (
 	"testing"
 )
 
+const goodNKey = "UCNGL4W5QX66CFX6A6DCBVDH5VOHMI7B2UZZU7TXAUQQSI2JPHULCKBR"
+
 func TestConfigErrorsNameFieldValueAndWhatIsRight(t *testing.T) {
 	good := Config{DiscoveryNamespace: "studio", LANBindAddress: "127.0.0.1", NoWebSocketTLS: true}
 	if _, err := good.normalize(); err != nil {
@@ -27,6 +29,15 @@ func TestConfigErrorsNameFieldValueAndWhatIsRight(t *testing.T) {
 		{func(c *Config) { c.TLS.KeyFile = "k.pem" }, "TLS", "both or neither"},
 		{func(c *Config) { c.TLS = TLSFiles{"c", "k"} }, "TLS", "NoWebSocketTLS"},
 		{func(c *Config) { c.AllowedOrigins = []string{"app.example.com"} }, "AllowedOrigins", "https://app"},
+		{func(c *Config) { c.AllowedOrigins = []string{"https://app.example.com/path"} }, "AllowedOrigins", "https://app"},
+		{func(c *Config) { c.MaxConnections = -1 }, "MaxConnections", "4096"},
+		{func(c *Config) { c.MaxPayload = 1 << 30 }, "MaxPayload", "1 MiB"},
+		{func(c *Config) { c.ServeDir = "/none/here" }, "ServeDir", "index.html"},
+		{func(c *Config) { c.Access = Access{Token: "t", NKeys: []string{goodNKey}} }, "Access", "exclude"},
+		{func(c *Config) { c.Access.NKeys = []string{"SUAMYSECRETSEED"} }, "Access.NKeys", "begins with U"},
+		{func(c *Config) { c.Access.Users = []User{{"ada", ""}} }, "Access.Users", "both"},
+		{func(c *Config) { c.Access.Users = []User{{"ada", "x"}, {"ada", "y"}} }, "Access.Users", "twice"},
+		{func(c *Config) { c.Access.OperatorJWT = "eyJhbGciOiJub25lIn0.e30." }, "Access.OperatorJWT", "nsc"},
 		{func(c *Config) { c.BackboneServers = []string{"http://x"} }, "BackboneServers", "nats://"},
 		{func(c *Config) { c.BackboneServers = []string{"nats://"} }, "BackboneServers", "no host"},
 		{func(c *Config) { c.BackboneServers = []string{"nats://x", "wss://y"} }, "BackboneServers", "one kind"},
@@ -34,11 +45,16 @@ func TestConfigErrorsNameFieldValueAndWhatIsRight(t *testing.T) {
 	} {
 		conf := good
 		c.change(&conf)
-		_, err := conf.normalize()
-		var ce *ConfigError
-		if !errors.As(err, &ce) || ce.Field != c.field || !strings.Contains(err.Error(), c.wants) {
-			t.Errorf("%s, want %q: got %v", c.field, c.wants, err)
-		}
+		wantFieldError(t, conf, c.field, c.wants)
+	}
+}
+
+func wantFieldError(t *testing.T, c Config, field, wants string) {
+	t.Helper()
+	_, err := c.normalize()
+	var ce *ConfigError
+	if !errors.As(err, &ce) || ce.Field != field || !strings.Contains(err.Error(), wants) {
+		t.Errorf("%s, want %q: got %v", field, wants, err)
 	}
 }
 

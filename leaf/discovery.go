@@ -26,26 +26,17 @@ type discovery struct {
 	conns  sync.WaitGroup
 }
 
-func startDiscovery(s *settings, conf *tls.Config, current func() *Manifest) (*discovery, error) {
+// startDiscovery listens for requests to handler. conf is nil without TLS.
+func startDiscovery(s *settings, conf *tls.Config, handler http.Handler) (*discovery, error) {
 	ln, err := net.Listen("tcp", net.JoinHostPort(s.lan.String(), strconv.Itoa(s.Ports.Discovery)))
 	if err != nil {
 		return nil, listenError("discovery", s.lan.String(), s.Ports.Discovery, err)
 	}
-	manifest := ManifestHandler(current)
 	d := &discovery{
 		port: ln.Addr().(*net.TCPAddr).Port,
 		done: make(chan struct{}),
 		server: &http.Server{
-			// Not a ServeMux: nothing here is redirected or cleaned, whatever is asked.
-			Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				if r.URL != nil && r.URL.Path == ManifestPath {
-					manifest.ServeHTTP(w, r)
-					return
-				}
-				w.Header().Set("Access-Control-Allow-Origin", "*")
-				w.Header().Set("Cache-Control", "no-store")
-				http.Error(w, "not found; the manifest is at "+ManifestPath, http.StatusNotFound)
-			}),
+			Handler:           handler,
 			ReadHeaderTimeout: promptPatience,
 			IdleTimeout:       promptPatience,
 			WriteTimeout:      2 * promptPatience, // Counts from the end of the header.

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 )
 
 // lanAddr is one address of this machine, with what matters for choosing.
@@ -13,6 +14,51 @@ type lanAddr struct {
 	iface   string
 	virtual bool // A container's, a virtual machine's or a tunnel's interface.
 	routed  bool // What the system would send from to reach beyond the LAN.
+}
+
+// lookLAN is how often the addresses of this machine are looked at. Two looks must
+// agree before the leaf moves.
+const lookLAN = 2 * time.Second
+
+// lanLookup is how a leaf learns of this machine's addresses.
+type lanLookup struct {
+	detect  func() netip.Addr
+	present func() []netip.Addr
+	next    func(current, detected netip.Addr, present []netip.Addr) (netip.Addr, bool) // nextLAN.
+	every   time.Duration
+}
+
+// presentAddrs lists the addresses of all interfaces that are up; nil when the system
+// does not tell.
+func presentAddrs() []netip.Addr {
+	ifaces, err := net.Interfaces()
+	if err != nil {
+		return nil
+	}
+	var all []netip.Addr
+	for _, i := range ifaces {
+		if i.Flags&net.FlagUp == 0 {
+			continue
+		}
+		addrs, _ := i.Addrs() // An interface that has just gone has none.
+		for _, a := range addrs {
+			if p, err := netip.ParsePrefix(a.String()); err == nil {
+				all = append(all, p.Addr().Unmap())
+			}
+		}
+	}
+	return all
+}
+
+// nextLAN decides where a leaf that is at current shall be: it stays for as long as
+// its address is there, or no other is; it leaves loopback as soon as there is a LAN.
+func nextLAN(current, detected netip.Addr, present []netip.Addr) (netip.Addr, bool) {
+	stay := detected == current || !detected.IsValid() || detected.IsLoopback() || len(present) == 0 ||
+		(!current.IsLoopback() && slices.Contains(present, current))
+	if stay {
+		return current, false
+	}
+	return detected, true
 }
 
 // detectLAN finds the address at which others on the LAN reach this machine, or

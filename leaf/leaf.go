@@ -8,37 +8,48 @@ import (
 	"strconv"
 	"sync"
 	"time"
-
-	"github.com/nats-io/nats-server/v2/server"
 )
 
 // Leaf is a running leaf. Its methods may be called from any goroutine.
 type Leaf struct {
-	set  *settings
 	log  *serverLog
 	dir  *runDir
 	cert *certificate
-	srv  *server.Server
-	disc *discovery
+	web  *webHandler
 
-	ports        Ports
-	websocketURL string
-	discoveryURL string
+	wake     chan struct{}   // Something may have changed.
+	ctx      context.Context // Ends when Stop begins.
+	stopping context.CancelFunc
+	quit     chan struct{} // Closed when the watcher shall end.
+	watched  chan struct{} // Closed when it has.
+	stop     sync.Once
+	stopped  chan struct{}
+	probes   sync.WaitGroup // Of the backbone's largest payload.
+	payload  chan int       // What they found.
+	fixed    Ports          // Those that were asked for.
 
-	wake    chan struct{} // Something may have changed.
-	quit    chan struct{} // Closed when the watcher shall end.
-	watched chan struct{} // Closed when it has.
-	stop    sync.Once
-	stopped chan struct{}
+	// life is held while a listener or the server is started, ended or replaced. The
+	// fields below are written under life and mu, and read under either.
+	life sync.Mutex
+	mu   sync.Mutex
+	set  *settings
+	srv  *natsServer // nil while it is down.
+	disc *discovery  // nil while it is down.
 
-	mu          sync.Mutex
-	phase       Phase
+	phase       Phase // Like the rest under mu alone.
+	trust       TrustStatus
 	rtt         *float64
 	connections int
+	restarts    int
 }
 
 // Start starts a leaf and returns when all its listeners accept connections. It does
 // not wait for the backbone. ctx bounds the start only; end a leaf with [Leaf.Stop].
+//
+// A running leaf looks after itself: a listener, the manifest or the server that dies
+// is started again, at growing intervals if need be; the LAN listeners follow the
+// machine to a new address; certificates are renewed without cutting anybody. All of
+// it shows in [Leaf.Status].
 //
 // Errors: *[ConfigError] for a field that cannot be used, *[ListenError] for a
 // listener (wrapping [ErrPortInUse]), those of package tlsca for the certificate.
@@ -65,12 +76,15 @@ func start(ctx context.Context, c Config) (_ *Leaf, err error) {
 		quit:    make(chan struct{}),
 		watched: make(chan struct{}),
 		stopped: make(chan struct{}),
+		payload: make(chan int, 1),
+		fixed:   c.Ports,
 		phase:   PhaseStarting,
 	}
+	l.ctx, l.stopping = context.WithCancel(context.Background())
 	if l.dir, err = openRunDir(c.RuntimeDir); err != nil {
 		return nil, err
 	}
-	undo := []func(){l.dir.remove}
+	undo := []func(){l.dir.remove, l.stopping}
 	defer func() {
 		if err != nil {
 			for i := len(undo) - 1; i >= 0; i-- {
@@ -80,50 +94,109 @@ func start(ctx context.Context, c Config) (_ *Leaf, err error) {
 	}()
 	set.Logger = slog.New(slog.NewMultiHandler(set.Logger.Handler(),
 		slog.NewTextHandler(l.dir.log, &slog.HandlerOptions{Level: slog.LevelDebug})))
-	l.log = newServerLog(set.Logger, set.backbone.secrets, &bridge{configured: len(set.backbone.urls) > 0}, l.nudge)
+	secrets := append(append([]string{}, set.backbone.secrets...), set.access.secrets...)
+	l.log = newServerLog(set.Logger, secrets, &bridge{configured: len(set.backbone.urls) > 0}, l.nudge)
 
 	if l.cert, err = openCertificate(set, l.dir); err != nil {
 		return nil, err
 	}
-	conf := l.cert.config()
+	trusted := l.installTrust(ctx)
+	undo = append(undo, func() { <-trusted })
 	// The manifest answers 204 until the phase is running.
-	if l.disc, err = startDiscovery(set, conf, l.Manifest); err != nil {
+	if l.web, err = newWebHandler(set, l.Manifest, l.origins); err != nil {
+		return nil, err
+	}
+	undo = append(undo, l.web.close)
+	if l.disc, err = startDiscovery(set, l.cert.config(), l.web); err != nil {
 		return nil, err
 	}
 	undo = append(undo, l.disc.stop)
-	ports := Ports{}
-	if l.srv, ports, err = startServer(set, conf, l.log); err != nil {
+	next := *set // From here on the manifest is asked for, and reads what l has.
+	next.Ports.Discovery = l.disc.port
+	srv, ports, err := startServer(&next, l.cert.config(), l.log)
+	if err != nil {
 		return nil, err
 	}
-	ports.Discovery = l.disc.port
-	undo = append(undo, func() { l.srv.Shutdown(); l.srv.WaitForShutdown() })
-	if err := ctx.Err(); err != nil {
-		return nil, err
+	undo = append(undo, func() { end(srv) })
+	next.Ports = ports
+	var trust TrustStatus
+	select {
+	case trust = <-trusted:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	l.mu.Lock()
+	l.set, l.srv, l.trust = &next, srv, trust
+	l.mu.Unlock()
+	if l.access(set).OpenToLAN {
+		set.Logger.Warn("this leaf is open to the LAN: anybody there may read and write; a token, users or nkeys close it",
+			"address", set.LANBindAddress)
 	}
 
-	l.mu.Lock()
-	l.ports = ports
-	l.websocketURL = l.url("ws", ports.WebSocket)
-	l.discoveryURL = l.url("http", ports.Discovery) + ManifestPath
-	l.phase = PhaseRunning
-	l.mu.Unlock()
+	l.setPhase(PhaseRunning)
 	var first Status
 	l.report(&first)
 	go l.watch(first)
 	return l, nil
 }
 
-// url of a LAN listener as others reach it.
-func (l *Leaf) url(scheme string, port int) string {
-	if l.cert.status.Mode != TLSOff {
-		scheme += "s"
+// trustPatience is for how long a start waits for trust stores.
+const trustPatience = 8 * time.Second
+
+// installTrust begins to put the root into trust stores, if that is wanted. The
+// channel gives the result once, and is closed then.
+func (l *Leaf) installTrust(ctx context.Context) <-chan TrustStatus {
+	result := make(chan TrustStatus, 1)
+	status := l.cert.shown().Trust
+	if l.set.Trust == nil || l.cert.ca == nil {
+		result <- status
+		close(result)
+		return result
 	}
-	return scheme + "://" + net.JoinHostPort(l.set.AdvertisedHostname, strconv.Itoa(port))
+	options := *l.set.Trust
+	options.Automatic = true
+	if options.Logger == nil {
+		options.Logger = l.set.Logger
+	}
+	go func() {
+		defer close(result)
+		ctx, cancel := context.WithTimeout(ctx, trustPatience)
+		defer cancel()
+		result <- l.cert.ca.InstallTrust(ctx, options)
+	}()
+	return result
 }
 
+// settings are those of this moment: addresses and ports may change.
+func (l *Leaf) settings() *settings {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.set
+}
+
+// origins whose pages may use the leaf now; nil is any.
+func (l *Leaf) origins() []string { return l.settings().origins(l.cert.config() != nil) }
+
+func (l *Leaf) server() *natsServer {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.srv
+}
+
+// url of a LAN listener as others reach it.
+func (l *Leaf) url(s *settings, scheme string, port int) string {
+	if !s.NoWebSocketTLS {
+		scheme += "s"
+	}
+	return scheme + "://" + net.JoinHostPort(s.AdvertisedHostname, strconv.Itoa(port))
+}
+
+// setPhase tells where the leaf is. Once it is stopping there is no way back.
 func (l *Leaf) setPhase(p Phase) {
 	l.mu.Lock()
-	l.phase = p
+	if l.phase != PhaseStopping && l.phase != PhaseStopped {
+		l.phase = p
+	}
 	l.mu.Unlock()
 	l.nudge()
 }
@@ -136,66 +209,10 @@ func (l *Leaf) nudge() {
 	}
 }
 
-const (
-	lookSettled = time.Second            // Connections and round trips.
-	lookWaiting = 100 * time.Millisecond // The server does not say when a bridge has come up.
-)
-
-// watch is the goroutine that observes the server and reports changes.
-func (l *Leaf) watch(last Status) {
-	defer close(l.watched)
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	discDone := l.disc.done
-	for {
-		select {
-		case <-l.quit:
-			l.report(&last)
-			return
-		case <-l.wake:
-		case <-timer.C:
-		case <-discDone:
-			discDone = nil
-			if l.disc.err != nil {
-				l.log.Fatalf("discovery listener: %v", l.disc.err)
-			}
-		}
-		l.observe()
-		l.report(&last)
-		pause := lookSettled
-		if last.BridgeState != BridgeConnected && len(l.set.backbone.urls) > 0 && last.Phase == PhaseRunning {
-			pause = lookWaiting
-		}
-		timer.Reset(pause)
-	}
-}
-
-// observe asks the server what it does not tell.
-func (l *Leaf) observe() {
-	links, clients := l.srv.NumLeafNodes(), l.srv.NumClients()
-	l.log.mu.Lock()
-	l.log.bridge.links(links)
-	l.log.mu.Unlock()
-	var rtt *float64
-	if links > 0 {
-		rtt = bridgeRTT(l.srv)
-	}
-	failed := l.log.failure() != nil
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.rtt, l.connections = rtt, clients
-	if failed && l.phase == PhaseRunning {
-		l.phase = PhaseFailed
-	}
-}
-
-func (l *Leaf) report(last *Status) {
-	now := l.Status()
-	if sameStatus(now, *last) {
-		return
-	}
-	*last = now
-	if l.set.OnChange != nil {
-		l.set.OnChange(now)
+// end ends a server and waits until nothing of it is left.
+func end(srv *natsServer) {
+	if srv != nil {
+		srv.Shutdown()
+		srv.WaitForShutdown()
 	}
 }

@@ -3,6 +3,8 @@ package leaf
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -41,16 +43,18 @@ type Manifest struct {
 }
 
 // ManifestHandler serves what current returns, at whatever path it is mounted, to
-// pages of any origin: 200 with the manifest as JSON, or 204 when current returns nil
+// pages of any origin unless origins are given: 200 with the manifest as JSON, or 204 when current returns nil
 // (there is no leader). Only GET, HEAD and OPTIONS are answered otherwise than with
 // 405. current is called for each GET and HEAD, from any goroutine.
 //
+// With origins (https://app.example.com), only their pages may read it.
+//
 // A Go web application mounts it at [ManifestPath] of its own origin, with
 // [Leaf.Manifest] as current.
-func ManifestHandler(current func() *Manifest) http.Handler {
+func ManifestHandler(current func() *Manifest, origins ...string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
-		h.Set("Access-Control-Allow-Origin", "*")
+		allowOrigin(h, r, origins)
 		h.Set("Cache-Control", "no-store")
 		h.Set("X-Content-Type-Options", "nosniff")
 		switch r.Method {
@@ -80,6 +84,18 @@ func ManifestHandler(current func() *Manifest) http.Handler {
 		h.Set("Content-Type", "application/json; charset=utf-8")
 		w.Write(append(body, '\n')) // net/http leaves the body of a HEAD out.
 	})
+}
+
+// allowOrigin lets pages of origins read the answer, of any origin without a list.
+func allowOrigin(h http.Header, r *http.Request, origins []string) {
+	if len(origins) == 0 {
+		h.Set("Access-Control-Allow-Origin", "*")
+		return
+	}
+	h.Add("Vary", "Origin")
+	if origin := r.Header.Get("Origin"); slices.Contains(origins, strings.ToLower(origin)) {
+		h.Set("Access-Control-Allow-Origin", origin)
+	}
 }
 
 const allowedMethods = "GET, HEAD, OPTIONS"

@@ -1,6 +1,7 @@
 package leaf
 
 import (
+	"cmp"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -28,10 +29,19 @@ const (
 	readyTimeout      = 5 * time.Second
 )
 
-// startServer runs a nats-server for s and returns it with its ports. What it says
-// goes to log. On an error nothing of it is left.
-func startServer(s *settings, conf *tls.Config, log *serverLog) (*server.Server, Ports, error) {
-	opts := serverOptions(s, conf)
+// natsServer is a running server with the options that it was started with.
+type natsServer struct {
+	*server.Server
+	opts *server.Options
+}
+
+// startServer runs a nats-server for s and returns it with the ports of all listeners.
+// What it says goes to log. On an error nothing of it is left.
+func startServer(s *settings, conf *tls.Config, log *serverLog) (*natsServer, Ports, error) {
+	opts, err := serverOptions(s, conf)
+	if err != nil {
+		return nil, Ports{}, err
+	}
 	srv, err := server.NewServer(opts)
 	if err != nil {
 		return nil, Ports{}, errors.New("start nats-server: " + log.secrets.Replace(err.Error()))
@@ -45,16 +55,17 @@ func startServer(s *settings, conf *tls.Config, log *serverLog) (*server.Server,
 	var ports Ports
 	if err == nil {
 		ports, err = readPorts(srv)
+		ports.Discovery = s.Ports.Discovery
 	}
 	if err != nil {
 		srv.Shutdown()
 		srv.WaitForShutdown()
 		return nil, Ports{}, err
 	}
-	return srv, ports, nil
+	return &natsServer{srv, opts}, ports, nil
 }
 
-func serverOptions(s *settings, conf *tls.Config) *server.Options {
+func serverOptions(s *settings, conf *tls.Config) (*server.Options, error) {
 	o := &server.Options{
 		// Two servers with one name evict each other from the backbone for ever.
 		ServerName: "kinopio-leaf-" + s.NodeID + "-" + nuid.Next(),
@@ -63,6 +74,10 @@ func serverOptions(s *settings, conf *tls.Config) *server.Options {
 		HTTPHost:   loopbackHost,
 		HTTPPort:   freeOr(s.Ports.Monitor),
 		NoSigs:     true,
+
+		MaxConn:    s.MaxConnections,
+		MaxPayload: int32(s.MaxPayload),
+		MaxPending: max(server.MAX_PENDING_SIZE, 2*int64(s.MaxPayload)),
 
 		PingInterval: pingInterval,
 		MaxPingsOut:  2,
@@ -76,21 +91,28 @@ func serverOptions(s *settings, conf *tls.Config) *server.Options {
 		LameDuckGracePeriod: time.Hour,
 		LameDuckDuration:    2 * time.Hour,
 	}
+	account, err := s.access.apply(o)
+	if err != nil {
+		return nil, err
+	}
+	if domain := s.Backbone.JetStreamDomain; domain != "" {
+		o.JsAccDefaultDomain = map[string]string{cmp.Or(account, server.DEFAULT_GLOBAL_ACCOUNT): domain}
+	}
 	o.Websocket = server.WebsocketOpts{
 		Host:             s.lan.String(),
 		Port:             freeOr(s.Ports.WebSocket),
 		TLSConfig:        conf,
 		NoTLS:            conf == nil,
-		AllowedOrigins:   s.AllowedOrigins,
+		AllowedOrigins:   s.origins(conf != nil),
 		HandshakeTimeout: promptPatience,
 		PingInterval:     websocketPingInterval,
 	}
 	o.LeafNode = server.LeafNodeOpts{
 		ReconnectInterval: reconnectInterval,
 		DialTimeout:       dialTimeout,
-		Remotes:           s.backbone.remotes(s.BackboneTLS),
+		Remotes:           s.backbone.remotes(account),
 	}
-	return o
+	return o, nil
 }
 
 func freeOr(port int) int {
@@ -144,7 +166,7 @@ func readPorts(srv *server.Server) (Ports, error) {
 
 // bridgeRTT is the round trip to the backbone in whole milliseconds, as the server's
 // own pings measure it; nil when the bridge is down or was not measured yet.
-func bridgeRTT(srv *server.Server) *float64 {
+func bridgeRTT(srv *natsServer) *float64 {
 	z, err := srv.Leafz(nil)
 	if err != nil || len(z.Leafs) == 0 {
 		return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"regexp"
 	"strings"
 	"sync"
 )
@@ -58,6 +59,13 @@ func (l *serverLog) Errorf(format string, v ...any) {
 	if !isBridge {
 		l.lastError = line
 	}
+	if l.fatal != nil && acceptFailed.MatchString(line) {
+		l.mu.Unlock()
+		return // The server says it as fast as it can, until it is shut down.
+	}
+	if l.fatal == nil && acceptFailed.MatchString(line) {
+		l.fatal = &fatalError{line: line}
+	}
 	l.mu.Unlock()
 	level := slog.LevelError
 	if isBridge {
@@ -69,6 +77,10 @@ func (l *serverLog) Errorf(format string, v ...any) {
 	l.log.Log(context.Background(), level, "nats-server", "line", line)
 	l.nudge()
 }
+
+// acceptFailed is what nats-server says of a listener that will accept nobody again.
+// (What may pass is a "Temporary … Accept Error".)
+var acceptFailed = regexp.MustCompile(`^\w+ Accept error: `)
 
 // Fatalf is where nats-server's own logger exits the program.
 func (l *serverLog) Fatalf(format string, v ...any) {
@@ -97,6 +109,25 @@ func (l *serverLog) failure() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.fatal
+}
+
+// note keeps an error that the leaf itself met, and tells it.
+func (l *serverLog) note(err error) {
+	text := l.secrets.Replace(err.Error())
+	l.mu.Lock()
+	l.lastError = text
+	l.mu.Unlock()
+	l.log.Error(text)
+	l.nudge()
+}
+
+// again is for a new server after an old one has ended: what it failed of is over, and
+// its bridge is down. The last errors stay.
+func (l *serverLog) again() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.fatal = nil
+	l.bridge.links(0)
 }
 
 // fatalError is a line that was meant to be the server's last.

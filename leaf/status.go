@@ -6,43 +6,47 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+
+	"github.com/kinopio-hub/kinopio-hub/tlsca"
 )
 
 // Phase is where a leaf is in its life.
 type Phase string
 
 const (
-	PhaseStarting Phase = "starting"
-	PhaseRunning  Phase = "running"
-	PhaseStopping Phase = "stopping" // Clients are leaving.
-	PhaseStopped  Phase = "stopped"
-	PhaseFailed   Phase = "failed" // A listener or the server has died; LastError says why.
+	PhaseStarting   Phase = "starting"
+	PhaseRunning    Phase = "running"
+	PhaseRestarting Phase = "restarting" // A listener or the server has died, or moves to another address; LastError says why.
+	PhaseStopping   Phase = "stopping"   // Clients are leaving.
+	PhaseStopped    Phase = "stopped"
 )
 
 // Status is a picture of a leaf at one moment. Its JSON form is what the CLI prints.
 type Status struct {
-	Phase              Phase       `json:"phase"`
-	BridgeState        BridgeState `json:"bridgeState"`
-	WebsocketURL       string      `json:"websocketUrl"` // The same as WSSURL; ws:// when TLS is off.
-	WSSURL             string      `json:"wssUrl"`
-	DiscoveryURL       string      `json:"discoveryUrl"`
-	ClientURL          string      `json:"clientUrl"`  // Loopback only.
-	MonitorURL         string      `json:"monitorUrl"` // Loopback only.
-	RuntimeVersion     string      `json:"runtimeVersion"`
-	LANBindAddress     string      `json:"lanBindAddress"`
-	AdvertisedHostname string      `json:"advertisedHostname"`
-	NodeID             string      `json:"nodeId"`
-	DiscoveryNamespace string      `json:"discoveryNamespace"`
-	BackboneServers    []string    `json:"backboneServers"` // Without credentials.
-	BackboneRTTMs      *float64    `json:"backboneRttMs"`   // nil when not measured.
-	Ports              Ports       `json:"ports"`
-	RuntimeDir         string      `json:"runtimeDir"`
-	LogFile            string      `json:"logFile"`
-	LastError          string      `json:"lastError,omitempty"`
-	LastBridgeError    string      `json:"lastBridgeError,omitempty"` // Stays after the bridge has recovered.
-	Connections        int         `json:"connections"`
-	Manifest           *Manifest   `json:"manifest"` // nil unless running.
-	TLS                TLSStatus   `json:"tls"`
+	Phase              Phase        `json:"phase"`
+	BridgeState        BridgeState  `json:"bridgeState"`
+	WebsocketURL       string       `json:"websocketUrl"` // The same as WSSURL; ws:// when TLS is off.
+	WSSURL             string       `json:"wssUrl"`
+	DiscoveryURL       string       `json:"discoveryUrl"`
+	ClientURL          string       `json:"clientUrl"`  // Loopback only.
+	MonitorURL         string       `json:"monitorUrl"` // Loopback only.
+	RuntimeVersion     string       `json:"runtimeVersion"`
+	LANBindAddress     string       `json:"lanBindAddress"`
+	AdvertisedHostname string       `json:"advertisedHostname"`
+	NodeID             string       `json:"nodeId"`
+	DiscoveryNamespace string       `json:"discoveryNamespace"`
+	BackboneServers    []string     `json:"backboneServers"` // Without credentials.
+	BackboneRTTMs      *float64     `json:"backboneRttMs"`   // nil when not measured.
+	Ports              Ports        `json:"ports"`
+	RuntimeDir         string       `json:"runtimeDir"`
+	LogFile            string       `json:"logFile"`
+	LastError          string       `json:"lastError,omitempty"`
+	LastBridgeError    string       `json:"lastBridgeError,omitempty"` // Stays after the bridge has recovered.
+	Connections        int          `json:"connections"`
+	Restarts           int          `json:"restarts"` // How often something was started again.
+	Access             AccessStatus `json:"access"`
+	Manifest           *Manifest    `json:"manifest"` // nil unless running.
+	TLS                TLSStatus    `json:"tls"`
 }
 
 // TLSMode says where the certificate of the LAN listeners comes from.
@@ -56,74 +60,86 @@ const (
 
 // TLSStatus describes the certificate of the LAN listeners.
 type TLSStatus struct {
-	Mode       TLSMode     `json:"mode"`
-	CertFile   string      `json:"certFile,omitempty"`   // The public chain.
-	CACertFile string      `json:"caCertFile,omitempty"` // The root that browsers must trust.
-	NotAfter   *time.Time  `json:"notAfter,omitempty"`
-	Trust      TrustStatus `json:"trust"`
+	Mode       TLSMode    `json:"mode"`
+	CertFile   string     `json:"certFile,omitempty"`   // The public chain.
+	CACertFile string     `json:"caCertFile,omitempty"` // The root that browsers must trust.
+	NotAfter   *time.Time `json:"notAfter,omitempty"`
+	// Fingerprint is the lower-case hexadecimal SHA-256 of the certificate; it changes with each renewal.
+	Fingerprint string      `json:"fingerprint,omitempty"`
+	Trust       TrustStatus `json:"trust"`
 }
 
-// TrustState says how it stands with the browsers of this machine.
-type TrustState string
-
-const (
-	TrustInstalled TrustState = "installed"
-	TrustSkipped   TrustState = "skipped"
-	TrustFailed    TrustState = "failed"
-	TrustExternal  TrustState = "external" // Not ours to install: the caller's certificate.
+// TrustState, TrustStatus: see package tlsca.
+type (
+	TrustState  = tlsca.TrustState
+	TrustStatus = tlsca.TrustStatus
 )
 
-// TrustStatus says whether the root was put into this machine's trust stores.
-type TrustStatus struct {
-	State              TrustState `json:"state"`
-	Platform           string     `json:"platform"`
-	Strategy           string     `json:"strategy"` // How it was or would be done; "none" if not at all.
-	Detail             string     `json:"detail"`
-	Attempted          bool       `json:"attempted"`
-	RequiresUserAction bool       `json:"requiresUserAction"`
-}
+const (
+	TrustInstalled = tlsca.TrustInstalled
+	TrustSkipped   = tlsca.TrustSkipped
+	TrustFailed    = tlsca.TrustFailed
+	TrustExternal  = tlsca.TrustExternal
+)
 
 // Status returns what is known at this moment. It may be called at any time from any
 // goroutine, after Stop as well.
 func (l *Leaf) Status() Status {
 	l.mu.Lock()
-	phase, rtt, connections := l.phase, l.rtt, l.connections
-	ports, websocketURL, discoveryURL := l.ports, l.websocketURL, l.discoveryURL // Set by Start, while the manifest is being asked for.
+	set, phase, rtt, connections, restarts, trusted := l.set, l.phase, l.rtt, l.connections, l.restarts, l.trust
 	l.mu.Unlock()
+	secured := l.cert.shown()
+	if trusted.State != "" {
+		secured.Trust = trusted
+	}
 	l.log.mu.Lock()
 	bridge, lastBridgeError, lastError := l.log.bridge.state(), l.log.bridge.lastError, l.log.lastError
 	l.log.mu.Unlock()
-	if phase != PhaseRunning && phase != PhaseStopping && phase != PhaseStarting {
+	if phase == PhaseStopped || phase == PhaseRestarting {
 		bridge = BridgeDisconnected
 	}
+	websocketURL := l.url(set, "ws", set.Ports.WebSocket)
 
 	s := Status{
 		Phase:              phase,
 		BridgeState:        bridge,
 		WebsocketURL:       websocketURL,
 		WSSURL:             websocketURL,
-		DiscoveryURL:       discoveryURL,
-		ClientURL:          "nats://" + loopback(ports.Client),
-		MonitorURL:         "http://" + loopback(ports.Monitor),
+		DiscoveryURL:       l.url(set, "http", set.Ports.Discovery) + ManifestPath,
+		ClientURL:          "nats://" + loopback(set.Ports.Client),
+		MonitorURL:         "http://" + loopback(set.Ports.Monitor),
 		RuntimeVersion:     server.VERSION,
-		LANBindAddress:     l.set.LANBindAddress,
-		AdvertisedHostname: l.set.AdvertisedHostname,
-		NodeID:             l.set.NodeID,
-		DiscoveryNamespace: l.set.DiscoveryNamespace,
-		BackboneServers:    append([]string{}, l.set.backbone.shown...),
+		LANBindAddress:     set.LANBindAddress,
+		AdvertisedHostname: set.AdvertisedHostname,
+		NodeID:             set.NodeID,
+		DiscoveryNamespace: set.DiscoveryNamespace,
+		BackboneServers:    append([]string{}, set.backbone.shown...),
 		BackboneRTTMs:      rtt,
-		Ports:              ports,
+		Ports:              set.Ports,
 		RuntimeDir:         l.dir.path,
 		LogFile:            l.dir.logFile(),
 		LastError:          lastError,
 		LastBridgeError:    lastBridgeError,
 		Connections:        connections,
-		TLS:                l.cert.status,
+		Restarts:           restarts,
+		Access:             l.access(set),
+		TLS:                secured,
 	}
 	if phase == PhaseRunning {
 		s.Manifest = l.manifest(s)
 	}
 	return s
+}
+
+// access describes who may use a leaf with settings s.
+func (l *Leaf) access(s *settings) AccessStatus {
+	return AccessStatus{
+		Mode:           s.access.mode,
+		OpenToLAN:      s.access.mode == accessOpen && !s.lan.IsLoopback(),
+		AllowedOrigins: append([]string{}, s.AllowedOrigins...),
+		MaxConnections: s.MaxConnections,
+		MaxPayload:     s.MaxPayload,
+	}
 }
 
 // Manifest is what the discovery listener serves: nil unless the leaf is running. It
@@ -154,7 +170,9 @@ func (l *Leaf) manifest(s Status) *Manifest {
 func sameStatus(a, b Status) bool {
 	return a.Phase == b.Phase && a.BridgeState == b.BridgeState && a.Connections == b.Connections &&
 		a.LastError == b.LastError && a.LastBridgeError == b.LastBridgeError &&
-		(a.BackboneRTTMs == nil) == (b.BackboneRTTMs == nil)
+		(a.BackboneRTTMs == nil) == (b.BackboneRTTMs == nil) && a.Restarts == b.Restarts &&
+		a.WSSURL == b.WSSURL && a.DiscoveryURL == b.DiscoveryURL && a.Ports == b.Ports &&
+		a.Access.MaxPayload == b.Access.MaxPayload && a.TLS.Fingerprint == b.TLS.Fingerprint
 }
 
 func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }

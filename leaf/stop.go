@@ -21,37 +21,51 @@ const (
 // which takes milliseconds. Later and concurrent calls wait for the first one.
 func (l *Leaf) Stop(ctx context.Context) {
 	l.stop.Do(func() {
+		l.stopping()
 		l.setPhase(PhaseStopping)
-
-		lame := make(chan struct{})
-		go func() {
-			defer close(lame)
-			l.srv.LameDuckShutdown() // Returns when the server is shut down, by itself or below.
-		}()
-		l.awaitLeaving(ctx)
-		l.srv.Shutdown()
-		l.srv.WaitForShutdown()
-		<-lame
-
-		l.disc.stop()
+		l.life.Lock() // What is being started is done.
+		l.sendAway(ctx)
+		if l.disc != nil {
+			l.disc.stop()
+		}
+		l.life.Unlock()
+		l.probes.Wait()
 		l.mu.Lock()
 		l.phase, l.connections, l.rtt = PhaseStopped, 0, nil
 		l.mu.Unlock()
 		close(l.quit)
 		<-l.watched
+		l.web.close()
 		l.dir.remove()
 		close(l.stopped)
 	})
 	<-l.stopped
 }
 
+// sendAway ends the server: clients are told first, and have a moment. The caller
+// holds life.
+func (l *Leaf) sendAway(ctx context.Context) {
+	srv := l.srv
+	if srv == nil {
+		return
+	}
+	lame := make(chan struct{})
+	go func() {
+		defer close(lame)
+		srv.LameDuckShutdown() // Returns when the server is shut down, by itself or below.
+	}()
+	awaitLeaving(ctx, srv)
+	end(srv)
+	<-lame
+}
+
 // awaitLeaving returns when no client is connected, time is up, or ctx has ended.
-func (l *Leaf) awaitLeaving(ctx context.Context) {
+func awaitLeaving(ctx context.Context, srv *natsServer) {
 	ctx, cancel := context.WithTimeout(ctx, leaveTime)
 	defer cancel()
 	look := time.NewTicker(leaveLook)
 	defer look.Stop()
-	for l.srv.NumClients() > 0 {
+	for srv.NumClients() > 0 {
 		select {
 		case <-ctx.Done():
 			return

@@ -2,62 +2,130 @@ package leaf
 
 import (
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"runtime"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/kinopio-hub/kinopio-hub/tlsca"
 )
 
+const (
+	// How often the caller's files are looked at for a new certificate.
+	lookFiles = 10 * time.Second
+	// After a certificate could not be renewed.
+	renewAgain = time.Minute
+)
+
 // certificate is what both LAN listeners present. It can be replaced while they run:
-// each handshake asks for the current one.
+// each handshake asks for the current one, and no connection is cut.
 type certificate struct {
-	current atomic.Pointer[tls.Certificate]
-	status  TLSStatus
+	current  atomic.Pointer[tls.Certificate]
+	ca       *tlsca.CA // nil unless generated.
+	certFile string    // Where the public chain of a generated one is left.
+
+	mu     sync.Mutex
+	status TLSStatus
+	due    time.Time // When to look for a new one; zero: never.
+	stamp  string    // What the caller's files were when they were read.
 }
 
 // openCertificate gets the certificate that the settings ask for, and leaves its
 // public chain in the runtime directory. A generated key exists in memory only.
 func openCertificate(s *settings, dir *runDir) (*certificate, error) {
-	c := &certificate{}
+	c := &certificate{certFile: dir.certFile()}
 	switch {
 	case s.NoWebSocketTLS:
 		c.status = TLSStatus{Mode: TLSOff, Trust: trust(TrustSkipped, "TLS is off, so there is nothing to trust", false)}
 		return c, nil
-
 	case s.TLS.CertFile != "":
-		given, err := tlsca.LoadProvided(s.TLS.CertFile, s.TLS.KeyFile, s.AdvertisedHostname)
-		if err != nil {
-			return nil, err
-		}
-		c.status = TLSStatus{Mode: TLSProvided, CertFile: s.TLS.CertFile, NotAfter: &given.NotAfter,
+		c.status = TLSStatus{Mode: TLSProvided, CertFile: s.TLS.CertFile,
 			Trust: trust(TrustExternal, "the certificate was given by the caller; whoever signed it must be trusted by the browsers", false)}
-		c.current.Store(&given.TLS)
-		return c, nil
+		return c, c.load(s)
 	}
-
-	ca, err := tlsca.Open(tlsca.Dir(s.CacheDir), tlsca.Options{Hostnames: []string{s.AdvertisedHostname}, Logger: s.Logger})
-	if err != nil {
+	var err error
+	if c.ca, err = tlsca.Open(tlsca.Dir(s.CacheDir), tlsca.Options{Hostnames: []string{s.AdvertisedHostname}, Logger: s.Logger}); err != nil {
 		return nil, fmt.Errorf("AdvertisedHostname %q: %w", s.AdvertisedHostname, err)
 	}
-	issued, err := ca.Issue(tlsca.Request{Hostname: s.AdvertisedHostname, IPs: certAddrs(s)})
+	c.status = TLSStatus{Mode: TLSGenerated, CertFile: c.certFile, CACertFile: c.ca.RootFile(),
+		Trust: trust(TrustSkipped, "no trust store was to be changed: kinopio-hub ca install does it, or add caCertFile to those of the browsers that shall use this leaf", true)}
+	return c, c.issue(s)
+}
+
+// issue makes a certificate for where s says that the leaf is.
+func (c *certificate) issue(s *settings) error {
+	issued, err := c.ca.Issue(tlsca.Request{Hostname: s.AdvertisedHostname, IPs: certAddrs(s)})
 	if err != nil {
-		return nil, fmt.Errorf("LANBindAddress %q: %w", s.LANBindAddress, err)
+		return fmt.Errorf("LANBindAddress %q: %w", s.LANBindAddress, err)
 	}
-	if err := os.WriteFile(dir.certFile(), issued.ChainPEM, 0o644); err != nil {
-		return nil, fmt.Errorf("write certificate: %w", err)
+	if err := replaceFile(c.certFile, issued.ChainPEM); err != nil {
+		return fmt.Errorf("write certificate: %w", err)
 	}
-	detail := "this version does not change trust stores: add caCertFile to those of the browsers that shall use this leaf"
-	if s.SkipTrustInstall {
-		detail = "switched off by the caller: add caCertFile to the trust stores of the browsers that shall use this leaf"
+	begin := issued.TLS.Leaf.NotBefore
+	c.set(issued, begin.Add(issued.NotAfter.Sub(begin)*2/3), "")
+	return nil
+}
+
+// load reads the caller's files.
+func (c *certificate) load(s *settings) error {
+	stamp := fileStamp(s.TLS)
+	given, err := tlsca.LoadProvided(s.TLS.CertFile, s.TLS.KeyFile, s.AdvertisedHostname)
+	if err != nil {
+		return err
 	}
-	c.status = TLSStatus{Mode: TLSGenerated, CertFile: dir.certFile(), CACertFile: ca.RootFile(), NotAfter: &issued.NotAfter,
-		Trust: trust(TrustSkipped, detail, true)}
-	c.current.Store(&issued.TLS)
-	return c, nil
+	c.set(given, time.Now().Add(lookFiles), stamp)
+	return nil
+}
+
+func (c *certificate) set(cert *tlsca.Certificate, due time.Time, stamp string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.current.Store(&cert.TLS)
+	c.status.NotAfter, c.status.Fingerprint, c.due, c.stamp = &cert.NotAfter, cert.Fingerprint, due, stamp
+}
+
+// keep renews what is due: a generated certificate at two thirds of its life, one of
+// the caller's when its files have changed. On an error the old one stays, and it is
+// tried again.
+func (c *certificate) keep(s *settings) error {
+	now := time.Now()
+	c.mu.Lock()
+	mode, due, stamp := c.status.Mode, c.due, c.stamp
+	c.mu.Unlock()
+	if mode == TLSOff || now.Before(due) {
+		return nil
+	}
+	var err error
+	if mode == TLSGenerated {
+		err = c.issue(s)
+	} else if fileStamp(s.TLS) != stamp {
+		err = c.load(s)
+	} else {
+		c.later(now.Add(lookFiles))
+	}
+	if err != nil {
+		c.later(now.Add(renewAgain))
+		return fmt.Errorf("renew certificate: %w", err)
+	}
+	return nil
+}
+
+func (c *certificate) later(due time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.due = due
+}
+
+func (c *certificate) shown() TLSStatus {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.status
 }
 
 func trust(state TrustState, detail string, action bool) TrustStatus {
@@ -66,13 +134,41 @@ func trust(state TrustState, detail string, action bool) TrustStatus {
 
 // config for a listener, nil when TLS is off.
 func (c *certificate) config() *tls.Config {
-	if c.status.Mode == TLSOff {
+	if c.status.Mode == TLSOff { // The mode is constant.
 		return nil
 	}
 	return &tls.Config{
 		MinVersion:     tls.VersionTLS12,
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.current.Load(), nil },
 	}
+}
+
+// fileStamp changes when one of the files does.
+func fileStamp(f TLSFiles) string {
+	stamp := ""
+	for _, name := range []string{f.CertFile, f.KeyFile} {
+		if info, err := os.Stat(name); err == nil {
+			stamp += fmt.Sprint(info.ModTime().UnixNano(), " ", info.Size(), " ")
+		}
+	}
+	return stamp
+}
+
+// replaceFile writes a public file so that a reader sees the old or the new one.
+func replaceFile(path string, data []byte) error {
+	tmp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	_, err = tmp.Write(data)
+	err = errors.Join(err, tmp.Chmod(0o644), tmp.Close())
+	if err == nil {
+		err = os.Rename(tmp.Name(), path)
+	}
+	if err != nil {
+		os.Remove(tmp.Name())
+	}
+	return err
 }
 
 // certAddrs lists the addresses at which the LAN listeners can be reached: the one

@@ -10,32 +10,59 @@ import (
 )
 
 func newCACommand(getenv env) *cobra.Command {
-	cmd := group("ca", "Look after this machine's own CA", newCAPathCommand(getenv))
+	cmd := group("ca", "Look after this machine's own CA",
+		newCAPathCommand(getenv),
+		newCAShowCommand(getenv),
+		newCATrustCommand(getenv, caInstall),
+		newCATrustCommand(getenv, caUninstall),
+		newCATrustCommand(getenv, caStatus),
+		newCAExportCommand(getenv),
+	)
 	cmd.Long = `Look after this machine's own CA.
 
 Its root is made once and may sign only for private addresses, loopback, .local,
-localhost, this machine's name and the names that were advertised when it was made.`
+localhost, this machine's name and the names that were advertised when it was made.
+Browsers accept a leaf of this machine when they trust that root.`
+	cmd.Example = `  kinopio-hub ca install
+  kinopio-hub ca status
+  kinopio-hub ca export --format mobileconfig --output leaf-ca.mobileconfig`
 	return cmd
 }
 
+// caFlags say which CA is meant.
+type caFlags struct {
+	cacheDir string
+	names    []string
+}
+
+func (f *caFlags) add(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.cacheDir, "cache-dir", "", "folder for the CA (default: $KINOPIO_LEAF_CACHE_DIR, else the user's cache)")
+	cmd.Flags().StringArrayVar(&f.names, "advertised-hostname", nil, "name that the root must be good for; repeat for more")
+}
+
+// open opens the CA, making it if it is not there.
+func (f *caFlags) open(getenv env) (*tlsca.CA, error) {
+	dir := f.cacheDir
+	if dir == "" {
+		dir = getenv("KINOPIO_LEAF_CACHE_DIR")
+	}
+	if dir == "" {
+		var err error
+		if dir, err = os.UserCacheDir(); err != nil {
+			return nil, &usageError{err: err, hint: "name a folder with --cache-dir"}
+		}
+	}
+	return tlsca.Open(tlsca.Dir(dir), tlsca.Options{Hostnames: f.names})
+}
+
 func newCAPathCommand(getenv env) *cobra.Command {
-	var cacheDir string
-	var names []string
+	var which caFlags
 	cmd := &cobra.Command{
 		Use:   "path",
 		Short: "Print the path of the root certificate, making it if it is not there",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if cacheDir == "" {
-				cacheDir = getenv("KINOPIO_LEAF_CACHE_DIR")
-			}
-			if cacheDir == "" {
-				var err error
-				if cacheDir, err = os.UserCacheDir(); err != nil {
-					return &usageError{err: err, hint: "name a folder with --cache-dir"}
-				}
-			}
-			ca, err := tlsca.Open(tlsca.Dir(cacheDir), tlsca.Options{Hostnames: names})
+			ca, err := which.open(getenv)
 			if err != nil {
 				return err
 			}
@@ -43,7 +70,6 @@ func newCAPathCommand(getenv env) *cobra.Command {
 			return err
 		},
 	}
-	cmd.Flags().StringVar(&cacheDir, "cache-dir", "", "folder for the CA (default: $KINOPIO_LEAF_CACHE_DIR, else the user's cache)")
-	cmd.Flags().StringArrayVar(&names, "advertised-hostname", nil, "name that the root must be good for; repeat for more")
+	which.add(cmd)
 	return cmd
 }

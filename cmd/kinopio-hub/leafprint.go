@@ -14,8 +14,9 @@ import (
 // leafOutput prints what a leaf reports. Its method is called one call at a time.
 type leafOutput struct {
 	w         io.Writer
-	json      bool // One document, then nothing.
-	jsonLines bool // One document for each change.
+	json      bool   // One document, then nothing.
+	jsonLines bool   // One document for each change.
+	caFlags   string // What a command about this leaf's CA needs, with a blank before it.
 
 	last  leaf.Status
 	begun bool
@@ -49,10 +50,18 @@ func (o *leafOutput) overview(s leaf.Status) {
 	row("monitor", s.MonitorURL+"  (this machine only)")
 	row("backbone", bridgeText(s))
 	row("tls", tlsText(s.TLS))
+	if s.TLS.Mode == leaf.TLSGenerated {
+		row("trust", string(s.TLS.Trust.State))
+	}
+	row("access", accessText(s.Access))
 	row("log", s.LogFile)
 	t.Flush()
-	if s.TLS.Trust.RequiresUserAction {
+	if s.Access.OpenToLAN {
+		fmt.Fprintln(o.w, "\nwarning: anybody on the LAN may read and write here.\n  next: --access-token-file, --access-users-file or --access-nkey closes it; --allowed-origin names whose pages may come in")
+	}
+	if trust := s.TLS.Trust; trust.RequiresUserAction {
 		fmt.Fprintf(o.w, "\nBrowsers refuse this leaf until they trust\n  %s\n", s.TLS.CACertFile)
+		fmt.Fprintf(o.w, "  why:  %s\n  next: kinopio-hub ca install%s; on other devices: kinopio-hub ca export --help\n", trust.Detail, o.caFlags)
 	}
 	fmt.Fprintln(o.w, "\nCtrl-C ends it.")
 }
@@ -75,6 +84,14 @@ func tlsText(t leaf.TLSStatus) string {
 	return fmt.Sprintf("%s, until %s", from, t.NotAfter.Format(time.DateOnly))
 }
 
+func accessText(a leaf.AccessStatus) string {
+	text := a.Mode
+	if len(a.AllowedOrigins) > 0 {
+		text += ", pages of " + strings.Join(a.AllowedOrigins, ", ")
+	}
+	return text
+}
+
 // differences says in words what has changed.
 func differences(old, now leaf.Status) (lines []string) {
 	if now.Phase != old.Phase {
@@ -82,13 +99,22 @@ func differences(old, now leaf.Status) (lines []string) {
 		switch now.Phase {
 		case leaf.PhaseStopping:
 			line += ": clients may leave"
-		case leaf.PhaseFailed:
+		case leaf.PhaseRestarting:
 			line += ": " + now.LastError
 		}
 		lines = append(lines, line)
 	}
 	if now.Phase != leaf.PhaseRunning {
 		return lines
+	}
+	if now.WSSURL != old.WSSURL {
+		lines = append(lines, "websocket "+now.WSSURL, "manifest "+now.DiscoveryURL)
+	}
+	if now.TLS.Fingerprint != old.TLS.Fingerprint && now.TLS.NotAfter != nil {
+		lines = append(lines, "new certificate, until "+now.TLS.NotAfter.Format(time.DateOnly))
+	}
+	if now.Access.MaxPayload != old.Access.MaxPayload {
+		lines = append(lines, fmt.Sprintf("largest message %d bytes, as at the backbone", now.Access.MaxPayload))
 	}
 	if now.BridgeState != old.BridgeState {
 		line := "bridge " + string(now.BridgeState)

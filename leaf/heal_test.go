@@ -1,0 +1,193 @@
+package leaf
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"reflect"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+	"unsafe"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+)
+
+// listenerOf takes a listener out of nats-server, so that it can be broken as a system does it.
+func listenerOf(t *testing.T, srv *server.Server, path ...string) net.Listener {
+	t.Helper()
+	v := reflect.ValueOf(srv).Elem()
+	for _, name := range path {
+		v = v.FieldByName(name)
+	}
+	ln, ok := reflect.NewAt(v.Type(), unsafe.Pointer(v.UnsafeAddr())).Elem().Interface().(net.Listener)
+	if !ok {
+		t.Fatalf("nats-server has no listener at %v any more", path)
+	}
+	return ln
+}
+
+func TestWhatDiesIsStartedAgain(t *testing.T) {
+	for name, kill := range map[string]func(*Leaf){
+		"the client listener":    func(l *Leaf) { listenerOf(t, l.server().Server, "listener").Close() },
+		"the WebSocket listener": func(l *Leaf) { listenerOf(t, l.server().Server, "websocket", "listener").Close() },
+		"the monitor":            func(l *Leaf) { listenerOf(t, l.server().Server, "http").Close() },
+		"the server":             func(l *Leaf) { l.server().Shutdown() },
+		"the manifest":           func(l *Leaf) { l.disc.server.Close() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			l, seen := startLeaf(t, config(t))
+			before := l.Status()
+			kill(l)
+			after := seen.await(t, "a restart", func(s Status) bool { return s.Restarts == 1 && s.Phase == PhaseRunning })
+			if after.LastError == "" || after.Ports != before.Ports || after.WSSURL != before.WSSURL {
+				t.Errorf("before %+v\nafter %+v", before, after)
+			}
+			if !seen.any(func(s Status) bool { return s.Phase == PhaseRestarting && s.Manifest == nil }) {
+				t.Error("the restart was not reported")
+			}
+			connect(t, after.ClientURL)
+			connect(t, after.WSSURL, nats.Secure(trusting(t, l)))
+			res, err := httpClient(t, l).Get(after.DiscoveryURL)
+			if err != nil {
+				t.Fatal(err)
+			}
+			res.Body.Close()
+			if res.StatusCode != 200 {
+				t.Errorf("manifest: %s", res.Status)
+			}
+		})
+	}
+}
+
+// The port of a dead server may be taken before it is back.
+func TestRestartFindsAnotherPortUnlessItWasAskedFor(t *testing.T) {
+	for _, fixed := range []bool{false, true} {
+		t.Run(fmt.Sprint(fixed), func(t *testing.T) {
+			c := config(t)
+			if fixed {
+				c.Ports.Client = freePort(t)
+			}
+			l, seen := startLeaf(t, c)
+			port := l.Status().Ports.Client
+
+			l.life.Lock() // Nothing is mended while the port is being stolen.
+			end(l.srv)
+			thief, err := net.Listen("tcp", at(port))
+			l.life.Unlock()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer thief.Close()
+			if !fixed {
+				s := seen.await(t, "another port", func(s Status) bool { return s.Phase == PhaseRunning && s.Ports.Client != port })
+				connect(t, s.ClientURL)
+				return
+			}
+			seen.await(t, "the reason", func(s Status) bool {
+				return s.Phase == PhaseRestarting && strings.Contains(s.LastError, ErrPortInUse.Error())
+			})
+			thief.Close()
+			s := seen.await(t, "the port", func(s Status) bool { return s.Phase == PhaseRunning && s.Restarts > 0 })
+			if s.Ports.Client != port {
+				t.Errorf("client port %d, want %d", s.Ports.Client, port)
+			}
+		})
+	}
+}
+
+func TestStopWhileRestarting(t *testing.T) {
+	for range 5 {
+		l, _ := startLeaf(t, config(t))
+		l.server().Shutdown()
+		l.nudge()
+		stopNow(l)
+		if s := l.Status(); s.Phase != PhaseStopped {
+			t.Errorf("phase %s", s.Phase)
+		}
+	}
+}
+
+func TestBackoffGrowsToABound(t *testing.T) {
+	var got []time.Duration
+	for n := range 12 {
+		got = append(got, backoff(n))
+	}
+	if got[0] != 0 || got[1] != 250*time.Millisecond || got[2] != 500*time.Millisecond || got[11] != backoffMost || !slices.IsSorted(got) {
+		t.Errorf("%v", got)
+	}
+}
+
+func TestNextLAN(t *testing.T) {
+	a := netip.MustParseAddr
+	wifi, cable, lo := a("192.168.1.7"), a("10.0.0.5"), a("127.0.0.1")
+	for _, c := range []struct {
+		current, detected netip.Addr
+		present           []netip.Addr
+		want              netip.Addr
+	}{
+		{wifi, wifi, []netip.Addr{lo, wifi}, wifi},
+		{wifi, cable, []netip.Addr{lo, wifi, cable}, wifi}, // A better one is no reason to cut anybody.
+		{wifi, cable, []netip.Addr{lo, cable}, cable},
+		{wifi, lo, []netip.Addr{lo}, wifi}, // No LAN: those on loopback stay connected.
+		{lo, wifi, []netip.Addr{lo, wifi}, wifi},
+		{wifi, cable, nil, wifi}, // The system tells nothing.
+		{wifi, netip.Addr{}, []netip.Addr{lo}, wifi},
+	} {
+		if got, moved := nextLAN(c.current, c.detected, c.present); got != c.want || moved != (got != c.current) {
+			t.Errorf("%v → %v of %v: %v %v, want %v", c.current, c.detected, c.present, got, moved, c.want)
+		}
+	}
+}
+
+// lanOf is a machine whose one LAN address the test changes.
+func lanOf(first string) (*lanLookup, func(string)) {
+	var addr atomic.Pointer[netip.Addr]
+	set := func(s string) {
+		a := netip.MustParseAddr(s)
+		addr.Store(&a)
+	}
+	set(first)
+	return &lanLookup{
+		detect:  func() netip.Addr { return *addr.Load() },
+		present: func() []netip.Addr { return []netip.Addr{*addr.Load()} },
+		next: func(current, detected netip.Addr, _ []netip.Addr) (netip.Addr, bool) {
+			return detected, detected != current // Loopback addresses stand for those of a LAN here.
+		},
+		every: 20 * time.Millisecond,
+	}, set
+}
+
+func TestLeafFollowsTheMachineToAnotherAddress(t *testing.T) {
+	addrs := []string{"127.0.0.1", "::1"}
+	lan, change := lanOf(addrs[0])
+	c := config(t)
+	c.LANBindAddress, c.lookup = "", lan
+	l, seen := startLeaf(t, c)
+	before := l.Status()
+	if before.LANBindAddress != addrs[0] {
+		t.Fatalf("status: %+v", before)
+	}
+	gone := make(chan struct{})
+	connect(t, before.WSSURL, nats.Secure(trusting(t, l)), nats.ClosedHandler(func(*nats.Conn) { close(gone) }))
+
+	change(addrs[1])
+	after := seen.await(t, "the new address", func(s Status) bool { return s.Phase == PhaseRunning && s.LANBindAddress == addrs[1] })
+	within(t, gone, "the end of the client at the old address")
+	if after.Ports != before.Ports || after.AdvertisedHostname != addrs[1] || after.Manifest == nil || after.Manifest.WSSURL != after.WSSURL {
+		t.Errorf("after: %+v", after)
+	}
+	connect(t, after.WSSURL, nats.Secure(trusting(t, l))) // The certificate names the new address.
+	if _, err := net.Dial("tcp", net.JoinHostPort(addrs[0], fmt.Sprint(before.Ports.WebSocket))); err == nil {
+		t.Error("the old address is still served")
+	}
+}
+
+func (c *changes) any(ok func(Status) bool) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.ContainsFunc(c.all, ok)
+}

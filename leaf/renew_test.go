@@ -1,0 +1,159 @@
+package leaf
+
+import (
+	"crypto/tls"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/kinopio-hub/kinopio-hub/tlsca"
+)
+
+// serial of the certificate that a new client is shown.
+func serial(t *testing.T, l *Leaf) string {
+	t.Helper()
+	c, err := tls.DialWithDialer(&net.Dialer{Timeout: patience}, "tcp", at(l.Status().Ports.WebSocket), trusting(t, l))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	return c.ConnectionState().PeerCertificates[0].SerialNumber.String()
+}
+
+func TestRenewalCutsNoClient(t *testing.T) {
+	clients := 1000
+	if raceDetector {
+		clients = 100 // Each costs 25 times as much there.
+	}
+	l, seen := startLeaf(t, config(t))
+	s := l.Status()
+	secure := nats.Secure(trusting(t, l))
+	var cut atomic.Int32
+	conns := make([]*nats.Conn, clients)
+	var wg sync.WaitGroup
+	for worker := range 8 {
+		wg.Go(func() {
+			for i := worker; i < clients; i += 8 {
+				nc, err := nats.Connect(s.WSSURL, secure, nats.NoReconnect(), nats.Timeout(patience),
+					nats.DisconnectErrHandler(func(*nats.Conn, error) { cut.Add(1) }))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				conns[i] = nc
+			}
+		})
+	}
+	wg.Wait()
+	defer func() {
+		for _, nc := range conns {
+			if nc != nil {
+				nc.Close()
+			}
+		}
+	}()
+	if t.Failed() {
+		return
+	}
+	before := serial(t, l)
+	l.cert.later(time.Now())
+	l.nudge()
+	seen.await(t, "another certificate", func(now Status) bool { return now.TLS.Fingerprint != s.TLS.Fingerprint })
+	if serial(t, l) == before {
+		t.Error("a new client is shown the old certificate")
+	}
+	for _, nc := range conns {
+		if err := nc.FlushTimeout(patience); err != nil {
+			t.Error(err)
+		}
+	}
+	if n := cut.Load(); n > 0 {
+		t.Errorf("%d of %d clients were cut", n, clients)
+	}
+}
+
+func TestCertificateIsRenewedAtTwoThirdsOfItsLife(t *testing.T) {
+	cache, run := t.TempDir(), t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		s, err := Config{DiscoveryNamespace: "test", LANBindAddress: "127.0.0.1", CacheDir: cache}.normalize()
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := openCertificate(s, &runDir{path: run})
+		if err != nil {
+			t.Fatal(err)
+		}
+		first := c.current.Load()
+		keep := func() *tls.Certificate {
+			t.Helper()
+			if err := c.keep(s); err != nil {
+				t.Fatal(err)
+			}
+			return c.current.Load()
+		}
+		time.Sleep(tlsca.Lifetime*2/3 - 2*time.Hour) // The bubble's clock: no time passes.
+		if keep() != first {
+			t.Error("renewed too early")
+		}
+		time.Sleep(2 * time.Hour)
+		second := keep()
+		if second == first {
+			t.Fatal("not renewed")
+		}
+		if left := time.Until(second.Leaf.NotAfter); left < tlsca.Lifetime-2*time.Hour {
+			t.Errorf("the new one lives for %v", left)
+		}
+		if keep() != second {
+			t.Error("renewed twice")
+		}
+
+		os.RemoveAll(run) // It cannot be written, so it is tried again later.
+		time.Sleep(tlsca.Lifetime * 2 / 3)
+		if err := c.keep(s); err == nil {
+			t.Error("no error")
+		}
+		if keep() != second {
+			t.Error("tried again at once")
+		}
+		os.MkdirAll(run, 0o700)
+		time.Sleep(2 * renewAgain)
+		if keep() == second {
+			t.Error("not tried again")
+		}
+	})
+}
+
+func TestCertificateOfTheCallerIsReadAgainWhenItsFileChanges(t *testing.T) {
+	dir := t.TempDir()
+	ca, err := tlsca.Open(filepath.Join(dir, "ca"), tlsca.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := config(t)
+	c.TLS = TLSFiles{CertFile: filepath.Join(dir, "cert.pem"), KeyFile: filepath.Join(dir, "key.pem")}
+	first := provide(t, ca, c.TLS)
+	l, seen := startLeaf(t, c)
+	second := provide(t, ca, c.TLS)
+	l.cert.later(time.Now())
+	l.nudge()
+	seen.await(t, "the new certificate", func(s Status) bool { return s.TLS.Fingerprint == second.Fingerprint })
+	if first.Fingerprint == second.Fingerprint {
+		t.Fatal("the test made one certificate")
+	}
+
+	os.WriteFile(c.TLS.KeyFile, []byte("half a k"), 0o600) // As it is while somebody copies it.
+	l.cert.later(time.Now())
+	l.nudge()
+	seen.await(t, "the reason", func(s Status) bool { return strings.Contains(s.LastError, "renew certificate") })
+	if l.Status().TLS.Fingerprint != second.Fingerprint {
+		t.Error("the good certificate is gone")
+	}
+}

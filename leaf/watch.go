@@ -1,0 +1,118 @@
+package leaf
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+const (
+	lookSettled = time.Second            // Connections, round trips, certificates.
+	lookWaiting = 100 * time.Millisecond // The server does not say when a bridge has come up.
+)
+
+// watch is the goroutine that observes the leaf, mends it and reports changes.
+func (l *Leaf) watch(last Status) {
+	defer close(l.watched)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	mend := mender{leaf: l, last: &last}
+	place := placeWatch{next: time.Now().Add(l.settings().lookup.every)}
+	for {
+		select {
+		case <-l.quit:
+			l.report(&last)
+			return
+		case <-l.wake:
+		case <-timer.C:
+		case <-l.discoveryDone():
+		case most := <-l.payload:
+			l.lowerPayload(most)
+		}
+		pause := lookSettled
+		if l.ctx.Err() == nil {
+			if to, move := place.look(time.Now(), l.settings()); move {
+				l.move(to, &last)
+			}
+			if err := l.cert.keep(l.settings()); err != nil {
+				l.log.note(err)
+			}
+			pause = min(pause, mend.look(time.Now()))
+		}
+		l.observe()
+		l.report(&last)
+		if last.BridgeState != BridgeConnected && len(last.BackboneServers) > 0 && last.Phase == PhaseRunning {
+			pause = min(pause, lookWaiting)
+		}
+		timer.Reset(min(pause, l.settings().lookup.every))
+	}
+}
+
+// discoveryDone is closed when the manifest's listener has ended; nil while there is none.
+func (l *Leaf) discoveryDone() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.disc == nil || l.phase != PhaseRunning {
+		return nil // Its end is known, or meant.
+	}
+	return l.disc.done
+}
+
+// failure says what of the leaf has died, or nil.
+func (l *Leaf) failure() error {
+	l.mu.Lock()
+	srv, disc := l.srv, l.disc
+	l.mu.Unlock()
+	var server, manifest error
+	switch err := l.log.failure(); {
+	case err != nil:
+		server = fmt.Errorf("nats-server: %w", err)
+	case srv == nil:
+		server = errors.New("nats-server is down")
+	case !srv.Running():
+		server = errors.New("nats-server has ended")
+	}
+	if disc == nil {
+		manifest = errors.New("discovery listener is down")
+	} else {
+		select {
+		case <-disc.done:
+			manifest = fmt.Errorf("discovery listener: %w", errors.Join(errors.New("has ended"), disc.err))
+		default:
+		}
+	}
+	return errors.Join(server, manifest)
+}
+
+// observe asks the server what it does not tell.
+func (l *Leaf) observe() {
+	links, clients := 0, 0
+	var rtt *float64
+	if srv := l.server(); srv != nil {
+		links, clients = srv.NumLeafNodes(), srv.NumClients()
+		if links > 0 {
+			rtt = bridgeRTT(srv)
+		}
+	}
+	l.log.mu.Lock()
+	wasUp := l.log.bridge.up
+	l.log.bridge.links(links)
+	l.log.mu.Unlock()
+	if links > 0 && !wasUp {
+		l.probePayload()
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.rtt, l.connections = rtt, clients
+}
+
+func (l *Leaf) report(last *Status) {
+	now := l.Status()
+	if sameStatus(now, *last) {
+		return
+	}
+	*last = now
+	if onChange := l.settings().OnChange; onChange != nil {
+		onChange(now)
+	}
+}

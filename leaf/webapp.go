@@ -1,0 +1,116 @@
+package leaf
+
+import (
+	"fmt"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"path"
+	"strconv"
+	"strings"
+)
+
+// webHandler answers on the discovery listener: the manifest, and the files of ServeDir
+// if there is one. It is not a ServeMux: nothing that is asked is cleaned or redirected
+// before it is looked at.
+type webHandler struct {
+	manifest http.Handler
+	files    http.Handler // nil without ServeDir.
+	root     *os.Root
+	origins  func() []string
+}
+
+// newWebHandler serves current at [ManifestPath]. origins is asked at each request,
+// because the leaf's own changes with its address.
+func newWebHandler(s *settings, current func() *Manifest, origins func() []string) (*webHandler, error) {
+	h := &webHandler{origins: origins}
+	h.manifest = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ManifestHandler(current, origins()...).ServeHTTP(w, r)
+	})
+	if s.ServeDir == "" {
+		return h, nil
+	}
+	var err error
+	if h.root, err = os.OpenRoot(s.ServeDir); err != nil {
+		return nil, fmt.Errorf("ServeDir: %w", err)
+	}
+	h.files = http.FileServerFS(filesOnly{h.root.FS()})
+	return h, nil
+}
+
+func (h *webHandler) close() {
+	if h.root != nil {
+		_ = h.root.Close() // It was only read.
+	}
+}
+
+func (h *webHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL != nil && r.URL.Path == ManifestPath {
+		h.manifest.ServeHTTP(w, r)
+		return
+	}
+	readable := (r.Method == http.MethodGet || r.Method == http.MethodHead) && r.URL != nil && strings.HasPrefix(r.URL.Path, "/")
+	if h.files != nil && readable && !hidden(r.URL.Path) {
+		w.Header().Set("Cache-Control", "no-cache") // Asked again, and answered 304 while it is the same.
+		h.files.ServeHTTP(w, r)
+		return
+	}
+	allowOrigin(w.Header(), r, h.origins())
+	w.Header().Set("Cache-Control", "no-store")
+	http.Error(w, "not found; the manifest is at "+ManifestPath, http.StatusNotFound)
+}
+
+// hidden reports whether a part of the path begins with a dot: .git, .env and their
+// kind are no part of a web app, .well-known is.
+func hidden(name string) bool {
+	for part := range strings.SplitSeq(path.Clean(name), "/") {
+		if strings.HasPrefix(part, ".") && part != ".well-known" {
+			return true
+		}
+	}
+	return false
+}
+
+// filesOnly shows no list of a directory that has no index.html.
+type filesOnly struct{ fs.FS }
+
+func (f filesOnly) Open(name string) (fs.File, error) {
+	file, err := f.FS.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	info, err := file.Stat()
+	if err == nil && info.IsDir() {
+		if _, err = fs.Stat(f.FS, path.Join(name, "index.html")); err != nil {
+			err = &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+		}
+	}
+	if err != nil {
+		file.Close()
+		return nil, err
+	}
+	return file, nil
+}
+
+// origins are those whose pages may use the leaf: the ones that were given, and the
+// leaf's own once its port is known. nil is any.
+func (s *settings) origins(secure bool) []string {
+	if len(s.AllowedOrigins) == 0 {
+		return nil
+	}
+	all := append([]string{}, s.AllowedOrigins...)
+	if s.Ports.Discovery == 0 {
+		return all
+	}
+	scheme := "http"
+	if secure {
+		scheme = "https"
+	}
+	for _, host := range []string{s.AdvertisedHostname, "localhost", "127.0.0.1"} {
+		if own, err := cleanOrigin(scheme + "://" + net.JoinHostPort(host, strconv.Itoa(s.Ports.Discovery))); err == nil {
+			all = append(all, own)
+		}
+	}
+	return all
+}

@@ -1,0 +1,105 @@
+package leaf
+
+import (
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+func TestServeDirServesAWebAppAndNothingElse(t *testing.T) {
+	outside := filepath.Join(t.TempDir(), "secret.txt")
+	os.WriteFile(outside, []byte("outside"), 0o600)
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"index.html": "<h1>app</h1>", "app.wasm": "\x00asm", ".env": "SECRET=1", ".well-known/other.json": "{}",
+		ManifestPath: "a file of this name", "bare/file.js": "1", ".git/config": "x",
+	} {
+		path := filepath.Join(dir, name)
+		os.MkdirAll(filepath.Dir(path), 0o755)
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if runtime.GOOS != "windows" { // Where making a link needs a right.
+		if err := os.Symlink(outside, filepath.Join(dir, "link.txt")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := config(t)
+	c.ServeDir = dir
+	l, _ := startLeaf(t, c)
+	client := httpClient(t, l)
+	origin := strings.TrimSuffix(l.Status().DiscoveryURL, ManifestPath)
+	for path, want := range map[string]struct {
+		status int
+		holds  string
+	}{
+		"/":                       {200, "<h1>app"},
+		"/app.wasm":               {200, "\x00asm"},
+		"/.well-known/other.json": {200, "{}"},
+		ManifestPath:              {200, `"version":"1"`}, // Never a file.
+		"/bare/file.js":           {200, "1"},
+		"/bare/":                  {404, ""}, // No list of files.
+		"/.env":                   {404, ""},
+		"/.git/config":            {404, ""},
+		"/link.txt":               {404, ""}, // Or another refusal.
+		"/none":                   {404, ""},
+		"/..%2f..%2fetc/passwd":   {404, ""},
+		"//":                      {200, "<h1>app"},
+	} {
+		res, err := client.Get(origin + path)
+		if err != nil {
+			t.Errorf("%s: %v", path, err)
+			continue
+		}
+		body, _ := io.ReadAll(res.Body)
+		res.Body.Close()
+		refused := want.status >= 400 && res.StatusCode >= 400
+		if (res.StatusCode != want.status && !refused) || !strings.Contains(string(body), want.holds) || strings.Contains(string(body), "outside") {
+			t.Errorf("%s: %s %.80q, want %d", path, res.Status, body, want.status)
+		}
+		if path == "/app.wasm" && res.Header.Get("Content-Type") != "application/wasm" {
+			t.Errorf("%s: Content-Type %q", path, res.Header.Get("Content-Type"))
+		}
+	}
+	res, err := client.Post(origin+"/", "text/plain", strings.NewReader("x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	if res.StatusCode < 400 {
+		t.Errorf("POST: %s", res.Status)
+	}
+}
+
+func TestOnlyAllowedOriginsMayReadTheManifest(t *testing.T) {
+	c := config(t)
+	c.AllowedOrigins = []string{"https://App.example.com:443/", "http://dev.example.com:3000"}
+	l, _ := startLeaf(t, c)
+	own := strings.TrimSuffix(l.Status().DiscoveryURL, ManifestPath)
+	for origin, allowed := range map[string]bool{
+		"https://app.example.com": true, "http://dev.example.com:3000": true, own: true,
+		"https://evil.example": false, "http://app.example.com": false, "https://app.example.com.evil.example": false, "null": false, "": false,
+	} {
+		req, _ := http.NewRequest("GET", l.Status().DiscoveryURL, nil)
+		if origin != "" {
+			req.Header.Set("Origin", origin)
+		}
+		res, err := httpClient(t, l).Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		got := res.Header.Get("Access-Control-Allow-Origin")
+		if (allowed && got != origin) || (!allowed && got != "") {
+			t.Errorf("%q: Access-Control-Allow-Origin %q, allowed: %v", origin, got, allowed)
+		}
+		if res.Header.Get("Vary") != "Origin" {
+			t.Errorf("%q: Vary %q", origin, res.Header.Get("Vary"))
+		}
+	}
+}
