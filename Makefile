@@ -27,8 +27,8 @@ bin_files   := $(wasm_files) $(call files,cmd leaf election tlsca)
 npm_files   := $(call files,npm/src) $(wildcard npm/*.json npm/*.mjs)
 
 # What runs in a browser, and which of it has tests that do.
-js_packages  = $(addprefix ./,$(addsuffix /...,$(call existing,hub transport wasm)))
-wasm_tests  ?= ./transport/...
+js_packages  = $(addprefix ./,$(addsuffix /...,$(call existing,hub transport wasm))) ./conformance
+wasm_tests  ?= ./transport/... ./conformance
 
 .PHONY: build demo test bench pack lint clean setup test-all test-go test-wasm test-npm test-e2e
 
@@ -90,7 +90,7 @@ test-e2e: bin/testreport build
 bin/testreport: $(call files,scripts/testreport)
 	$(GO) build -o $@ ./scripts/testreport
 
-bin/wasmtest: go.mod go.sum $(call files,e2e/wasmtest transport)
+bin/wasmtest: go.mod go.sum $(call files,e2e/wasmtest transport conformance/lab conformance/labapi)
 	$(GO) build -o $@ ./e2e/wasmtest
 
 # The go command runs a tool for the platform it analyses, so this one is built.

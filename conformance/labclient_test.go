@@ -8,12 +8,12 @@ import (
 	"fmt"
 	"net/http"
 
-	"github.com/kinopio-hub/kinopio-hub/conformance/lab"
+	"github.com/kinopio-hub/kinopio-hub/conformance/labapi"
 )
 
 // ask sends a command to the lab.
-func ask(ctx context.Context, url string, c lab.Command) (lab.Result, error) {
-	var result lab.Result
+func ask(ctx context.Context, url string, c labapi.Command) (labapi.Result, error) {
+	var result labapi.Result
 	body, err := json.Marshal(c)
 	if err != nil {
 		return result, err

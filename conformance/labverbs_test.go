@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"github.com/kinopio-hub/kinopio-hub/conformance/lab"
+	"github.com/kinopio-hub/kinopio-hub/conformance/labapi"
 )
 
 // handle does what a step asks of a handle.
@@ -62,7 +62,7 @@ func (r *run) handle(ctx context.Context, s step, h *handle, verb string) error 
 func (r *run) server(ctx context.Context, s step, of *testServer, verb string) error {
 	switch verb {
 	case "stop", "start", "kick":
-		_, err := ask(ctx, r.platform.lab, lab.Command{Do: verb, Server: of.id})
+		_, err := ask(ctx, r.platform.lab, labapi.Command{Do: verb, Server: of.id})
 		return err
 	case "restart":
 		if err := r.server(ctx, s, of, "stop"); err != nil {
@@ -71,7 +71,7 @@ func (r *run) server(ctx context.Context, s step, of *testServer, verb string) e
 		return r.server(ctx, s, of, "start")
 	case "clients":
 		return eventually(ctx, func() error {
-			result, err := ask(r.ctx, r.platform.lab, lab.Command{Do: verb, Server: of.id})
+			result, err := ask(r.ctx, r.platform.lab, labapi.Command{Do: verb, Server: of.id})
 			if err != nil {
 				return err
 			}
@@ -83,8 +83,8 @@ func (r *run) server(ctx context.Context, s step, of *testServer, verb string) e
 
 // raw does what a step asks of the plain NATS client, which is on the server main.
 func (r *run) raw(ctx context.Context, s step, verb, subject string) error {
-	command := lab.Command{Server: r.servers["main"].id, Queue: s.Queue, WaitMS: int(r.patience.Milliseconds())}
-	command.Message = lab.Message{Subject: subject, Reply: s.Reply, Headers: s.Headers, Data: bytesOf(s.Text, s.Base64)}
+	command := labapi.Command{Server: r.servers["main"].id, Queue: s.Queue, WaitMS: int(r.patience.Milliseconds())}
+	command.Message = labapi.Message{Subject: subject, Reply: s.Reply, Headers: s.Headers, Data: bytesOf(s.Text, s.Base64)}
 	switch verb {
 	case "sub":
 		command.Do = "subscribe"
@@ -96,7 +96,7 @@ func (r *run) raw(ctx context.Context, s step, verb, subject string) error {
 		r.handles[s.As] = &handle{box: b}
 		r.wg.Go(func() {
 			for r.ctx.Err() == nil {
-				next, err := ask(r.ctx, r.platform.lab, lab.Command{Do: "next", Sub: result.Sub, WaitMS: 60_000})
+				next, err := ask(r.ctx, r.platform.lab, labapi.Command{Do: "next", Sub: result.Sub, WaitMS: 60_000})
 				if err != nil {
 					return // the scenario is over
 				}
@@ -121,7 +121,7 @@ func (r *run) raw(ctx context.Context, s step, verb, subject string) error {
 	case "serve":
 		command.Do = "serve"
 		for _, a := range s.Answers {
-			answer := lab.Message{Data: bytesOf(a.Text, a.Base64)}
+			answer := labapi.Message{Data: bytesOf(a.Text, a.Base64)}
 			if a.Headers != nil {
 				answer.Headers = *a.Headers
 			}
@@ -133,7 +133,7 @@ func (r *run) raw(ctx context.Context, s step, verb, subject string) error {
 	return fmt.Errorf("the plain client has no verb %q", verb)
 }
 
-func wireRecord(m *lab.Message) record {
+func wireRecord(m *labapi.Message) record {
 	return record{subject: m.Subject, reply: m.Reply, headers: m.Headers, bytes: m.Data}
 }
 

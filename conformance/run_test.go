@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/kinopio-hub/kinopio-hub/conformance/lab"
+	"github.com/kinopio-hub/kinopio-hub/conformance/labapi"
 	"github.com/kinopio-hub/kinopio-hub/hub"
 )
 
@@ -72,7 +72,7 @@ func (p platform) play(ctx context.Context, s scenario) error {
 		err = r.nothingLeft(s)
 	}
 	for _, server := range r.servers {
-		if _, e := ask(ctx, p.lab, lab.Command{Do: "close", Server: server.id}); e != nil && err == nil {
+		if _, e := ask(ctx, p.lab, labapi.Command{Do: "close", Server: server.id}); e != nil && err == nil {
 			err = e
 		}
 	}
@@ -84,11 +84,11 @@ func (r *run) all(s scenario) error {
 		s.Servers = map[string]json.RawMessage{"main": json.RawMessage("{}")}
 	}
 	for name, raw := range s.Servers {
-		var settings lab.Settings
+		var settings labapi.Settings
 		if err := json.Unmarshal(raw, &settings); err != nil {
 			return fmt.Errorf("server %s: %w", name, err)
 		}
-		opened, err := ask(r.ctx, r.platform.lab, lab.Command{Do: "open", Scheme: r.platform.scheme, Settings: settings})
+		opened, err := ask(r.ctx, r.platform.lab, labapi.Command{Do: "open", Scheme: r.platform.scheme, Settings: settings})
 		if err != nil {
 			return fmt.Errorf("server %s: %w", name, err)
 		}

@@ -13,60 +13,17 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/kinopio-hub/kinopio-hub/conformance/labapi"
 )
 
-// A Command is what a runner asks for. Do is one of
-//
-//	open      start a server: Scheme, MaxPayload, Token, User, Password → Server, URL, CA
-//	close     end Server and its clients for good
-//	stop      stop Server; start begins it again on the same ports
-//	start
-//	kick      cut the connections of all clients but the lab's own
-//	clients   count them → Count
-//	subscribe plain subscription on Message.Subject, in group Queue → Sub
-//	next      wait for the next message of Sub → Message
-//	publish   Message
-//	request   Message → Message
-//	serve     answer every request on Message.Subject with each of Answers; with none, never
-type Command struct {
-	Do       string    `json:"do"`
-	Server   int       `json:"server"`
-	Scheme   string    `json:"scheme"` // "nats" (the default), "ws" or "wss"
-	Settings Settings  `json:"settings"`
-	Sub      int       `json:"sub"`
-	Queue    string    `json:"queue"`
-	Message  Message   `json:"message"`
-	Answers  []Message `json:"answers"`
-	WaitMS   int       `json:"waitMs"` // for next and request; default 5000
-}
-
-// Settings are a server's, where a scenario needs other ones than nats-server's defaults.
-type Settings struct {
-	MaxPayload int32  `json:"maxPayload"`
-	Token      string `json:"token"`
-	User       string `json:"user"`
-	Password   string `json:"password"`
-	Nkey       string `json:"nkey"` // the public key of the only user
-}
-
-// A Message is one on the wire: Data is base64 in JSON.
-type Message struct {
-	Subject string              `json:"subject"`
-	Reply   string              `json:"reply"`
-	Headers map[string][]string `json:"headers"`
-	Data    []byte              `json:"data"`
-}
-
-// A Result is a command's outcome; Error is empty if it was done.
-type Result struct {
-	Error   string   `json:"error"`
-	Server  int      `json:"server"`
-	URL     string   `json:"url"`
-	CA      string   `json:"ca"` // PEM, for wss
-	Count   int      `json:"count"`
-	Sub     int      `json:"sub"`
-	Message *Message `json:"message"`
-}
+// What is said between a lab and its runners.
+type (
+	Command  = labapi.Command
+	Settings = labapi.Settings
+	Message  = labapi.Message
+	Result   = labapi.Result
+)
 
 // A Lab has servers that its runners opened.
 type Lab struct {
@@ -147,9 +104,9 @@ func (l *Lab) do(ctx context.Context, c Command) (Result, error) {
 	case "subscribe":
 		return l.subscribe(s, c)
 	case "publish":
-		return Result{}, errors.Join(s.conn.PublishMsg(c.Message.msg()), s.conn.Flush())
+		return Result{}, errors.Join(s.conn.PublishMsg(msg(c.Message)), s.conn.Flush())
 	case "request":
-		m, err := s.conn.RequestMsg(c.Message.msg(), wait)
+		m, err := s.conn.RequestMsg(msg(c.Message), wait)
 		if err != nil {
 			return Result{}, fmt.Errorf("request %s: %w", c.Message.Subject, err)
 		}

@@ -153,7 +153,7 @@ func (s *server) subscribe(subject, queue string, to chan<- Message) error {
 func (s *server) serve(subject string, answers []Message) error {
 	_, err := s.conn.Subscribe(subject, func(m *nats.Msg) {
 		for _, answer := range answers {
-			out := answer.msg()
+			out := msg(answer)
 			out.Subject = m.Reply
 			_ = s.conn.PublishMsg(out) // a scenario that wants an answer fails without it
 		}
@@ -161,7 +161,7 @@ func (s *server) serve(subject string, answers []Message) error {
 	return errors.Join(err, s.conn.Flush())
 }
 
-func (m Message) msg() *nats.Msg {
+func msg(m Message) *nats.Msg {
 	out := &nats.Msg{Subject: m.Subject, Reply: m.Reply, Data: m.Data, Header: nats.Header{}}
 	for name, values := range m.Headers {
 		out.Header[name] = values

@@ -1,12 +1,16 @@
 package main
 
-import "github.com/kinopio-hub/kinopio-hub/transport/transporttest"
+import (
+	"github.com/kinopio-hub/kinopio-hub/conformance/lab"
+	"github.com/kinopio-hub/kinopio-hub/transport/transporttest"
+)
 
 // peerSets are what -peers can name: each starts its peers and returns the environment by which
 // the test in the page finds them.
 var peerSets = map[string]func() (env map[string]string, stop func(), err error){
-	"none":      func() (map[string]string, func(), error) { return nil, func() {}, nil },
-	"transport": transportPeers,
+	"none":        func() (map[string]string, func(), error) { return nil, func() {}, nil },
+	"transport":   transportPeers,
+	"conformance": conformanceLab,
 }
 
 func transportPeers() (map[string]string, func(), error) {
@@ -15,4 +19,10 @@ func transportPeers() (map[string]string, func(), error) {
 		return nil, nil, err
 	}
 	return map[string]string{transporttest.PeersVariable: peers.Encode()}, stop, nil
+}
+
+// conformanceLab has no server until a scenario opens one.
+func conformanceLab() (map[string]string, func(), error) {
+	url, stop, err := lab.Serve()
+	return map[string]string{"KINOPIO_CONFORMANCE_LAB": url}, stop, err
 }
