@@ -135,7 +135,7 @@ func manifestOf(expires time.Time, leaf string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json; charset=utf-8")
 		fmt.Fprintf(w, `{"version":"1","expiresAt":%q,"leaderEpoch":1,"advertisedHostname":"127.0.0.1","websocketUrl":%q,"wssUrl":%q,
-			"fallbackServers":[],"bridgeState":"disconnected","isLeader":true,"candidateRole":"leader"}`,
+			"fallbackServers":[],"bridgeState":"connected","isLeader":true,"candidateRole":"leader"}`,
 			expires.UTC().Format("2006-01-02T15:04:05.000Z"), leaf, leaf)
 	}
 }

@@ -21,7 +21,7 @@ type proposal struct {
 type searcher struct {
 	h       *Hub
 	access  access
-	fetch   func() (string, error) // the leaf that the manifest names
+	fetch   func() (target, error) // the leaf that the manifest names
 	refused refusal
 }
 
@@ -33,7 +33,7 @@ func (h *Hub) discover() {
 		return
 	}
 	s := &searcher{h: h, access: access{h, map[string]bool{}, map[string]bool{}}}
-	s.fetch = func() (string, error) { return h.fetchManifest(h.ctx, client) }
+	s.fetch = func() (target, error) { return h.fetchManifest(h.ctx, client) }
 	again := s.look(false)
 	for {
 		asked, ok := s.wait(again)
@@ -137,18 +137,18 @@ func (s *searcher) look(asked bool) (again bool) {
 	if here.url == "" {
 		return true // the configured servers come first
 	}
-	if here.url == leaf && here.via == viaLeaf {
+	if here.url == leaf.url && here.via == viaLeaf {
 		s.place()
 		return true
 	}
-	if s.refused.holds(leaf, time.Now()) {
+	if s.refused.holds(leaf.url, time.Now()) {
 		return true
 	}
-	if !s.access.admit(leaf, asked) {
+	if !s.access.admit(leaf.url, asked) {
 		// The manifest may be reached all the same, and tells when the leaf is another.
 		return h.DiscoveryStatus().State == DiscoveryPermissionNeeded
 	}
-	h.tell(DiscoverySwitching, transport.Redact(leaf))
+	h.tell(DiscoverySwitching, leaf.String())
 	if err = s.change(here, leaf); err == nil {
 		s.refused = refusal{}
 		s.place()
@@ -157,8 +157,8 @@ func (s *searcher) look(asked bool) (again bool) {
 	if h.ctx.Err() != nil || s.place() {
 		return true
 	}
-	s.refused = s.refused.again(leaf, time.Now(), h.cfg.Discovery.CacheTTL)
-	if errors.Is(err, ErrConnect) && s.access.blame(leaf) {
+	s.refused = s.refused.again(leaf.url, time.Now(), h.cfg.Discovery.CacheTTL)
+	if errors.Is(err, ErrConnect) && s.access.blame(leaf.url) {
 		return false
 	}
 	why := strings.TrimPrefix(err.Error(), ErrMove.Error()+": ")
@@ -179,7 +179,7 @@ func (s *searcher) silence() string {
 
 // change moves the hub to leaf. From another leaf it goes through a configured server: two
 // leaves know of each other only by way of the backbone.
-func (s *searcher) change(here target, leaf string) error {
+func (s *searcher) change(here, leaf target) error {
 	if here.via == viaLeaf {
 		err := fmt.Errorf("%w: no configured server", ErrMove)
 		for _, t := range rank(s.h.cfg.Servers, s.h.cfg.Selection, "") {
@@ -191,16 +191,23 @@ func (s *searcher) change(here target, leaf string) error {
 			return err
 		}
 	}
-	return s.h.propose(target{url: leaf, via: viaLeaf}, "leaf found")
+	return s.h.propose(leaf, "leaf found")
 }
 
 // place tells that the hub is on a leaf, if it is.
 func (s *searcher) place() bool {
-	here := s.h.where()
-	if here.via != viaLeaf {
+	h := s.h
+	h.mu.Lock()
+	l := h.live
+	h.mu.Unlock()
+	switch {
+	case l == nil || l.target.via != viaLeaf:
 		return false
+	case l.isolated:
+		h.tell(DiscoveryIsolated, l.target.String()+" is not one system with the configured servers: who is there is not heard here")
+	default:
+		h.tell(DiscoveryLocal, l.target.String())
 	}
-	s.h.tell(DiscoveryLocal, here.String())
 	return true
 }
 

@@ -38,13 +38,13 @@ var errNoLeader = errors.New("no leader")
 // errNoAnswer: nothing came from that place.
 var errNoAnswer = errors.New("no answer")
 
-// fetchManifest asks for the manifest and returns the leaf that it names, as a canonical URL.
-func (h *Hub) fetchManifest(ctx context.Context, client *http.Client) (string, error) {
+// fetchManifest asks for the manifest and returns the leaf that it names.
+func (h *Hub) fetchManifest(ctx context.Context, client *http.Client) (target, error) {
 	address := h.cfg.Discovery.ManifestURL
 	ctx, cancel := context.WithTimeout(ctx, h.cfg.Discovery.SwitchTimeout)
 	defer cancel()
-	fail := func(err error) (string, error) {
-		return "", fmt.Errorf("manifest %s: %w", transport.Redact(address), err)
+	fail := func(err error) (target, error) {
+		return target{}, fmt.Errorf("manifest %s: %w", transport.Redact(address), err)
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
@@ -62,7 +62,7 @@ func (h *Hub) fetchManifest(ctx context.Context, client *http.Client) (string, e
 	switch response.StatusCode {
 	case http.StatusOK:
 	case http.StatusNoContent, http.StatusNotFound:
-		return "", errNoLeader
+		return target{}, errNoLeader
 	default:
 		return fail(fmt.Errorf("HTTP status %s", response.Status))
 	}
@@ -82,34 +82,37 @@ func (h *Hub) fetchManifest(ctx context.Context, client *http.Client) (string, e
 }
 
 // readManifest finds the leaf to connect to in a manifest, at the time now of who served it.
-func readManifest(body []byte, contentType string, now time.Time, require Backbone) (string, error) {
+func readManifest(body []byte, contentType string, now time.Time, require Backbone) (target, error) {
+	fail := func(format string, args ...any) (target, error) { return target{}, fmt.Errorf(format, args...) }
 	if len(body) > manifestLimit {
-		return "", fmt.Errorf("more than %d bytes", manifestLimit)
+		return fail("more than %d bytes", manifestLimit)
 	}
 	var m manifest
 	if err := json.Unmarshal(body, &m); err != nil {
 		if media, _, _ := mime.ParseMediaType(contentType); media != "" && media != "application/json" {
-			return "", fmt.Errorf("is %s, want application/json", media)
+			return fail("is %s, want application/json", media)
 		}
-		return "", fmt.Errorf("is no JSON object: %w", err)
+		return fail("is no JSON object: %w", err)
 	}
 	if m.Version != "1" {
-		return "", fmt.Errorf(`version = %q: want "1"`, m.Version)
+		return fail(`version = %q: want "1"`, m.Version)
 	}
 	expires, err := time.Parse(time.RFC3339, m.ExpiresAt)
 	if err != nil {
-		return "", fmt.Errorf("expiresAt = %q: want a time such as 2030-01-02T15:04:05.000Z", m.ExpiresAt)
+		return fail("expiresAt = %q: want a time such as 2030-01-02T15:04:05.000Z", m.ExpiresAt)
 	}
 	// Date has whole seconds: the expiry may not be judged more finely.
 	if expires.Before(now.Truncate(time.Second)) {
-		return "", fmt.Errorf("expired at %s", m.ExpiresAt)
+		return fail("expired at %s", m.ExpiresAt)
 	}
 	if m.IsLeader != nil && !*m.IsLeader {
-		return "", errNoLeader
+		return target{}, errNoLeader
 	}
 	// A leaf that has a backbone but no way to it would cut the hub off from everybody there.
-	if m.BridgeState != "connected" && (require == BackboneAlways || require == BackboneConfigured && len(m.FallbackServers) > 0) {
-		return "", fmt.Errorf("bridgeState = %q: the leaf has no connection to its backbone", m.BridgeState)
+	bridged := m.BridgeState == "connected"
+	hasBackbone := len(m.FallbackServers) > 0 || m.BridgeState == "connecting" || m.BridgeState == "error"
+	if !bridged && (require == BackboneAlways || require == BackboneConfigured && hasBackbone) {
+		return fail("bridgeState = %q: the leaf has no connection to its backbone", m.BridgeState)
 	}
 	address := m.WssURL
 	if address == "" {
@@ -123,7 +126,7 @@ func readManifest(body []byte, contentType string, now time.Time, require Backbo
 		}
 	}
 	if err != nil {
-		return "", fmt.Errorf("wssUrl = %q: %w", transport.Redact(address), err)
+		return fail("wssUrl = %q: %w", transport.Redact(address), err)
 	}
-	return leaf, nil
+	return target{url: leaf, via: viaLeaf, alone: !bridged}, nil
 }

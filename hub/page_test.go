@@ -297,11 +297,11 @@ func TestRequireBackbone(t *testing.T) {
 		bridge   string
 		want     hub.DiscoveryState
 	}{
-		{"", nil, "disconnected", hub.DiscoveryLocal},
+		{"", nil, "disconnected", hub.DiscoveryIsolated},
 		{"", []string{"wss://b"}, "connecting", hub.DiscoveryNoLeader},
 		{hub.BackboneAlways, nil, "disconnected", hub.DiscoveryNoLeader},
 		{hub.BackboneAlways, nil, "connected", hub.DiscoveryLocal},
-		{hub.BackboneNever, []string{"wss://b"}, "connecting", hub.DiscoveryLocal},
+		{hub.BackboneNever, []string{"wss://b"}, "connecting", hub.DiscoveryIsolated},
 	} {
 		manifest := serveManifest(t)
 		manifest.answer.Store(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

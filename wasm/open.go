@@ -143,11 +143,12 @@ func statusJSON(h *hub.Hub, state hub.State) string {
 		Reconnects    int       `json:"reconnects"`
 		Subscriptions int       `json:"subscriptions"`
 		PendingBytes  int       `json:"pendingBytes"`
+		Isolated      bool      `json:"isolated"`
 		LastError     *failure  `json:"lastError"`
 		Discovery     discovery `json:"discovery"`
 	}{
 		state, status.Server, status.Via, toMillis(status.RTT), status.MaxPayload, status.Moves,
-		status.Reconnects, status.Subscriptions, status.PendingBytes, toFailure(status.LastError),
+		status.Reconnects, status.Subscriptions, status.PendingBytes, status.Isolated, toFailure(status.LastError),
 		toDiscovery(h.DiscoveryStatus()),
 	})
 }
@@ -173,15 +174,16 @@ func healthJSON(h hub.Health) string {
 
 func moveJSON(m hub.Move) string {
 	return toJSON(struct {
-		From    string   `json:"from"`
-		To      string   `json:"to"`
-		Via     string   `json:"via"`
-		Reason  string   `json:"reason"`
-		Planned bool     `json:"planned"`
-		Took    millis   `json:"tookMs"`
-		Held    millis   `json:"heldMs"`
-		Error   *failure `json:"error"`
-	}{m.From, m.To, m.Via, m.Reason, m.Planned, toMillis(m.Took), toMillis(m.Held), toFailure(m.Err)})
+		From     string   `json:"from"`
+		To       string   `json:"to"`
+		Via      string   `json:"via"`
+		Reason   string   `json:"reason"`
+		Planned  bool     `json:"planned"`
+		Took     millis   `json:"tookMs"`
+		Held     millis   `json:"heldMs"`
+		Isolated bool     `json:"isolated"`
+		Error    *failure `json:"error"`
+	}{m.From, m.To, m.Via, m.Reason, m.Planned, toMillis(m.Took), toMillis(m.Held), m.Isolated, toFailure(m.Err)})
 }
 
 func toJSON(v any) string {

@@ -31,6 +31,8 @@ export interface HubStatus {
   subscriptions: number;
   /** Bytes that wait for a connection. */
   pendingBytes: number;
+  /** The server is not one system with the configured ones: who is there is not heard here. */
+  isolated: boolean;
   /** Why the last attempt to connect or move failed. */
   lastError: KinopioError | null;
 }
@@ -69,6 +71,8 @@ export interface Move {
   /** The whole change, and the part of it in which messages were held back, in milliseconds. */
   tookMs: number;
   heldMs: number;
+  /** The two servers are not one system: what others publish on the one is not heard on the other. */
+  isolated: boolean;
   /** Why the hub stayed where it was. */
   error: KinopioError | null;
 }
@@ -169,7 +173,7 @@ export class Session implements Client {
     this.#status = {
       state: setup.config.manualConnect ? "disconnected" : "connecting",
       server: "", via: "", rttMs: 0, maxPayload: 0, moves: 0, reconnects: 0,
-      subscriptions: 0, pendingBytes: 0, lastError: null,
+      subscriptions: 0, pendingBytes: 0, isolated: false, lastError: null,
     };
     this.#ops.word(Op.open);
     this.#ops.text(JSON.stringify(setup.config));
