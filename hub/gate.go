@@ -2,7 +2,6 @@ package hub
 
 import (
 	"hash/maphash"
-	"slices"
 	"sync"
 )
 
@@ -152,13 +151,6 @@ func (g *gate) restray() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.strays = 0
-}
-
-// dropCopies drops what is held and has a plain leg on another link.
-func (g *gate) dropCopies(plain map[*entry]bool) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.held = slices.DeleteFunc(g.held, func(m inbound) bool { return plain[m.route.entry] })
 }
 
 // hold keeps the messages of plain subscriptions back from now on.

@@ -126,6 +126,22 @@ func (l *link) release() {
 	l.hub.batchEnd()
 }
 
+// conclude delivers what was held back, except for the entries that another link serves, and
+// then shuts.
+func (l *link) conclude(served map[*entry]bool) {
+	g := &l.gate
+	g.mu.Lock()
+	for i := range g.held {
+		if !served[g.held[i].route.entry] {
+			l.deliver(&g.held[i])
+		}
+	}
+	g.held, g.shut = nil, true
+	g.mu.Unlock()
+	l.hub.batchEnd()
+	l.shut()
+}
+
 // shut lets nothing through any more and closes the connection.
 func (l *link) shut() {
 	l.gate.mu.Lock()

@@ -138,7 +138,7 @@ func (s *session) carry(old, next *link, m *Move) error {
 		left = h.registry.cut(old, next)
 		if s.link == old {
 			// From here on there is no way back: the old link may take as long as it lives.
-			ctx, cancel = context.WithTimeout(h.ctx, h.cfg.PingInterval*time.Duration(h.cfg.MaxPingOut+1))
+			ctx, cancel = h.whileAlive(old)
 			defer cancel()
 		}
 		if err := old.wire.flush(ctx); err != nil {
@@ -208,19 +208,31 @@ func (s *session) part(old, next *link, m *Move) error {
 // delivered after what was on its way through old, unless old has it as well.
 func (s *session) undo(old, next *link) {
 	h := s.h
-	ctx, cancel := context.WithTimeout(h.ctx, h.cfg.Timeout)
-	defer cancel()
+	h.outbox.open(old)
 	h.registry.unbind(next)
+	ctx, cancel := h.whileAlive(old)
 	if err := next.wire.flush(ctx); err != nil {
 		h.cfg.Logger.Debug("new link did not confirm the way back", "err", err)
 	}
-	next.gate.dropCopies(h.registry.plainOn(old))
-	next.release()
-	next.shut()
-	h.outbox.open(old)
+	cancel()
+	next.conclude(h.registry.plainOn(old))
 	if h.cfg.Moves == MovesAdaptive {
 		s.settle(old, nil)
 	}
+}
+
+// whileAlive is a context for what has to be waited for as long as l lives, which its pings
+// find out.
+func (h *Hub) whileAlive(l *link) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(h.ctx, h.cfg.PingInterval*time.Duration(h.cfg.MaxPingOut+1))
+	h.spawn(func() {
+		select {
+		case <-l.wire.done():
+			cancel()
+		case <-ctx.Done():
+		}
+	})
+	return ctx, cancel
 }
 
 // barrier returns when interest in everything that next subscribed to has reached old's

@@ -94,10 +94,6 @@ func publishNumbers(ctx context.Context, perSecond int, publish func(payload str
 	}
 }
 
-// rate is in messages a second for each publisher: what a busy machine can do with the race
-// detector on. A move between servers that fall behind is undone, which is no defect.
-const rate = 900
-
 // A planned move loses, repeats and reorders nothing: for a hub that listens while two plain
 // clients publish, and for a hub that publishes.
 func TestPlannedMovesAreExact(t *testing.T) {
