@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/kinopio-hub/kinopio-hub/conformance/labapi"
 )
@@ -61,7 +62,7 @@ func (r *run) handle(ctx context.Context, s step, h *handle, verb string) error 
 // server does what a step asks of the machine that a server is.
 func (r *run) server(ctx context.Context, s step, of *testServer, verb string) error {
 	switch verb {
-	case "stop", "start", "kick":
+	case "stop", "start", "kick", "silence":
 		_, err := ask(ctx, r.platform.lab, labapi.Command{Do: verb, Server: of.id})
 		return err
 	case "restart":
@@ -74,6 +75,12 @@ func (r *run) server(ctx context.Context, s step, of *testServer, verb string) e
 			result, err := ask(r.ctx, r.platform.lab, labapi.Command{Do: verb, Server: of.id})
 			if err != nil {
 				return err
+			}
+			if s.Are != nil && !slices.Equal(result.Names, s.Are) {
+				return fmt.Errorf("got %q, want %q", result.Names, s.Are)
+			}
+			if s.Is == nil {
+				return nil
 			}
 			return same(float64(result.Count), s.Is, 0)
 		})

@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -45,6 +46,10 @@ var optionTable = map[string]option{
 	"pass":               {"Auth.Password", into(func(c *hub.Config) *string { return &c.Auth.Password })},
 	"nkeySeed":           {"Auth.NkeySeed", into(func(c *hub.Config) *string { return &c.Auth.NkeySeed })},
 	"creds":              {"Auth.Creds", into(func(c *hub.Config) *string { return &c.Auth.Creds })},
+	"codec": {"Codec", func(c *hub.Config, value json.RawMessage) error {
+		c.Codec = hexJSON{}
+		return same("hex", value, 0)
+	}},
 	"authenticator": {"Authenticator", func(c *hub.Config, value json.RawMessage) error {
 		var gives struct{ Token, User, Pass, Throws string }
 		err := json.Unmarshal(value, &gives)
@@ -65,6 +70,22 @@ var optionTable = map[string]option{
 		c.Discovery.Enabled, c.Discovery.ManifestURL = d.Enabled, d.ManifestURL
 		return err
 	}},
+}
+
+// hexJSON is the canned codec "hex".
+type hexJSON struct{}
+
+func (hexJSON) Encode(value any) ([]byte, error) {
+	text, err := json.Marshal(value)
+	return []byte(hex.EncodeToString(text)), err
+}
+
+func (hexJSON) Decode(data []byte, into any) error {
+	text, err := hex.DecodeString(string(data))
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(text, into)
 }
 
 func into[T any](field func(*hub.Config) *T) func(*hub.Config, json.RawMessage) error {

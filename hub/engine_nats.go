@@ -103,7 +103,7 @@ func (e *natsEngine) dial(ctx context.Context, server string, r receiver) (wire,
 	}
 	opts.LameDuckModeHandler = func(*nats.Conn) { r.leaving() }
 	opts.AsyncErrorCB = func(_ *nats.Conn, sub *nats.Subscription, err error) {
-		if _, ended := errors.AsType[*transport.Error](err); !ended { // done tells of that
+		if _, ended := errors.AsType[*transport.Error](err); !ended && !errors.Is(err, net.ErrClosed) { // done tells of that
 			r.trouble(natsTrouble(sub, err))
 		}
 	}

@@ -12,12 +12,28 @@ export function openHub(run, name, given) {
     );
   }
   if (given.authenticator) options.authenticator = authenticator(given.authenticator);
+  if (given.codec === "hex") options.codec = hexJSON;
   const hub = new run.platform.KinopioHub(options);
   const [states, errors] = [new Box(), new Box()];
   hub.onStateChange((state) => states.put({ value: state }));
   hub.onError((error) => errors.put({ value: `${error.code}: ${error.message}` }));
   run.hubs.set(name, { hub, states, errors });
 }
+
+/** The canned codec "hex". */
+const hexJSON = {
+  encode: (value) => {
+    const json = JSON.stringify(value);
+    if (json === undefined) throw new Error("no JSON");
+    const hex = Array.from(new TextEncoder().encode(json), (byte) => byte.toString(16).padStart(2, "0"));
+    return new TextEncoder().encode(hex.join(""));
+  },
+  decode: (bytes) => {
+    const text = new TextDecoder().decode(bytes);
+    if (!/^(?:[0-9a-f]{2})*$/.test(text)) throw new Error("no hex");
+    return JSON.parse(new TextDecoder().decode(Uint8Array.from(text.match(/../g), (pair) => parseInt(pair, 16))));
+  },
+};
 
 /** A canned authenticator: gives the credentials, or throws. */
 const authenticator = ({ throws, ...credentials }) => async () => {

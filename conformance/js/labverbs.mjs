@@ -39,6 +39,7 @@ export async function serverStep(run, step, server, verb) {
     case "stop":
     case "start":
     case "kick":
+    case "silence":
       await run.ask({ do: verb, server: server.id });
       return undefined;
     case "restart":
@@ -46,7 +47,11 @@ export async function serverStep(run, step, server, verb) {
       await run.ask({ do: "start", server: server.id });
       return undefined;
     case "clients":
-      return run.eventually(async () => same((await run.ask({ do: "clients", server: server.id })).count, step.is));
+      return run.eventually(async () => {
+        const { count, names } = await run.ask({ do: "clients", server: server.id });
+        if (step.are) same(names, step.are);
+        if ("is" in step) same(count, step.is);
+      });
   }
   throw new Error(`a server has no verb ${display(verb)}`);
 }

@@ -99,8 +99,14 @@ func (l *Lab) do(ctx context.Context, c Command) (Result, error) {
 	case "kick":
 		return Result{}, s.kick()
 	case "clients":
-		n, err := s.clients()
-		return Result{Count: n}, err
+		names, err := s.clients()
+		return Result{Count: len(names), Names: names}, err
+	case "silence":
+		if s.proxy == nil {
+			return Result{}, errors.New("the server is not silenceable")
+		}
+		s.proxy.stall()
+		return Result{}, nil
 	case "subscribe":
 		return l.subscribe(s, c)
 	case "publish":

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -23,6 +24,7 @@ type server struct {
 	running  *natsserver.Server
 	tcp, ws  int
 	conn     *nats.Conn // the plain client
+	proxy    *proxy     // before the port of the scheme; nil is none
 }
 
 // open starts the server and its plain client.
@@ -31,8 +33,16 @@ func (s *server) open() error {
 	if err := s.start(); err != nil {
 		return err
 	}
+	if s.settings.Silenceable {
+		var err error
+		if s.proxy, err = newProxy(s.host(s.port())); err != nil {
+			s.stop()
+			return err
+		}
+	}
 	options := []nats.Option{
 		nats.Name(clientName), nats.MaxReconnects(-1), nats.ReconnectWait(20 * time.Millisecond), nats.ReconnectJitter(0, 0),
+		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}), // servers are stopped on purpose
 	}
 	var err error
 	s.conn, err = nats.Connect("nats://"+s.host(s.tcp), append(options, s.credentials()...)...)
@@ -102,14 +112,28 @@ func (s *server) stop() {
 func (s *server) close() {
 	s.conn.Close()
 	s.stop()
+	if s.proxy != nil {
+		s.proxy.close()
+	}
 }
 
 func (s *server) url() string {
-	switch s.scheme {
-	case "ws", "wss":
-		return s.scheme + "://" + s.host(s.ws)
+	scheme := s.scheme
+	if scheme == "" {
+		scheme = "nats"
 	}
-	return "nats://" + s.host(s.tcp)
+	if s.proxy != nil {
+		return scheme + "://" + s.proxy.host()
+	}
+	return scheme + "://" + s.host(s.port())
+}
+
+// port is that of the scheme.
+func (s *server) port() int {
+	if s.scheme == "ws" || s.scheme == "wss" {
+		return s.ws
+	}
+	return s.tcp
 }
 
 func (s *server) host(port int) string { return "127.0.0.1:" + strconv.Itoa(port) }
@@ -119,10 +143,12 @@ func (s *server) kick() error {
 	return s.each(func(c *natsserver.ConnInfo) error { return s.running.DisconnectClientByID(c.Cid) })
 }
 
-// clients counts the connections but the lab's own.
-func (s *server) clients() (n int, err error) {
-	err = s.each(func(*natsserver.ConnInfo) error { n++; return nil })
-	return n, err
+// clients are the names of all connections but the lab's own.
+func (s *server) clients() (names []string, err error) {
+	names = []string{}
+	err = s.each(func(c *natsserver.ConnInfo) error { names = append(names, c.Name); return nil })
+	slices.Sort(names)
+	return names, err
 }
 
 func (s *server) each(do func(*natsserver.ConnInfo) error) error {

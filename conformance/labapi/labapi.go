@@ -9,7 +9,8 @@ package labapi
 //	stop      stop Server; start begins it again on the same ports
 //	start
 //	kick      cut the connections of all clients but the lab's own
-//	clients   count them → Count
+//	silence   those that are connected hear no more of Server, and are not told
+//	clients   count them → Count, Names
 //	subscribe plain subscription on Message.Subject, in group Queue → Sub
 //	next      wait for the next message of Sub → Message
 //	publish   Message
@@ -29,11 +30,12 @@ type Command struct {
 
 // Settings are a server's, where a scenario needs other ones than nats-server's defaults.
 type Settings struct {
-	MaxPayload int32  `json:"maxPayload"`
-	Token      string `json:"token"`
-	User       string `json:"user"`
-	Password   string `json:"password"`
-	Nkey       string `json:"nkey"` // the public key of the only user
+	MaxPayload  int32  `json:"maxPayload"`
+	Token       string `json:"token"`
+	User        string `json:"user"`
+	Password    string `json:"password"`
+	Nkey        string `json:"nkey"`        // the public key of the only user
+	Silenceable bool   `json:"silenceable"` // silence works
 }
 
 // A Message is one on the wire: Data is base64 in JSON.
@@ -51,6 +53,7 @@ type Result struct {
 	URL     string   `json:"url"`
 	CA      string   `json:"ca"` // PEM, for wss
 	Count   int      `json:"count"`
+	Names   []string `json:"names"`
 	Sub     int      `json:"sub"`
 	Message *Message `json:"message"`
 }
