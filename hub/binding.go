@@ -1,6 +1,9 @@
 package hub
 
-import "slices"
+import (
+	"slices"
+	"sync/atomic"
+)
 
 // A binding is the entries' life on one link.
 type binding struct {
@@ -11,22 +14,22 @@ type binding struct {
 // legs are an entry's subscriptions on one link. In the steady state a plain entry has its
 // plain leg; around a move it has a queue leg, too, or instead. An entry with a queue group
 // of the application's has nothing but its queue leg, ever.
-type legs struct{ plain, queue wireSub }
+type legs struct{ plain, queue *leg }
 
-// A leg is where a message came in: the route of a wire's subscription.
+// A leg is one subscription, and the route of what comes in by it.
 type leg struct {
 	entry *entry
+	sub   wireSub
 	queue bool
-	alone bool // a queue leg without a plain one beside it, so all its messages count
+	alone atomic.Bool // no other leg, on any link, gets copies: all its messages count
 }
 
-// begin subscribes e on a link that it is new on: as a plain subscription or guarded, as a
-// queue group of one.
+// begin subscribes e where it is on no other link: plainly or, guarded, as a queue group of one.
 func (b *binding) begin(e *entry, guarded bool) {
 	if guarded || e.shared() {
-		b.addQueue(e)
+		b.addQueue(e, true)
 	} else {
-		b.addPlain(e)
+		b.addPlain(e, true)
 	}
 }
 
@@ -39,36 +42,51 @@ func (b *binding) of(e *entry) *legs {
 	return l
 }
 
-func (b *binding) addPlain(e *entry) {
-	if l := b.of(e); l.plain == nil && !e.shared() {
-		l.plain = b.subscribe("", &leg{entry: e})
+func (b *binding) addPlain(e *entry, alone bool) {
+	l := b.of(e)
+	if l.plain != nil || e.shared() {
+		return
 	}
+	if l.queue != nil {
+		l.queue.alone.Store(false)
+	}
+	l.plain = &leg{entry: e}
+	b.subscribe(l.plain, "", alone)
 }
 
-func (b *binding) addQueue(e *entry) {
-	if l := b.of(e); l.queue == nil {
-		l.queue = b.subscribe(e.wireQueue, &leg{entry: e, queue: true, alone: l.plain == nil})
+func (b *binding) addQueue(e *entry, alone bool) {
+	l := b.of(e)
+	if l.queue != nil {
+		return
 	}
+	if l.plain != nil {
+		l.plain.alone.Store(false)
+	}
+	l.queue = &leg{entry: e, queue: true}
+	b.subscribe(l.queue, e.wireQueue, alone)
 }
 
 // subscribe ignores that the link has died: the next one will carry the entry.
-func (b *binding) subscribe(queue string, route *leg) wireSub {
-	sub, err := b.link.wire.subscribe(route.entry.key.subject, queue, route)
+func (b *binding) subscribe(l *leg, queue string, alone bool) {
+	l.alone.Store(alone)
+	sub, err := b.link.wire.subscribe(l.entry.key.subject, queue, l)
 	if err != nil && !isDisconnected(err) {
 		b.link.hub.report(err)
 	}
-	return sub
+	l.sub = sub
 }
 
 // retire ends one leg.
-func (b *binding) retire(sub *wireSub) {
-	if *sub == nil {
+func (b *binding) retire(l **leg) {
+	if *l == nil {
 		return
 	}
-	if err := b.link.wire.retire(*sub); err != nil && !isDisconnected(err) {
-		b.link.hub.report(err)
+	if sub := (*l).sub; sub != nil {
+		if err := b.link.wire.retire(sub); err != nil && !isDisconnected(err) {
+			b.link.hub.report(err)
+		}
 	}
-	*sub = nil
+	*l = nil
 }
 
 // end takes e off the link.
@@ -116,7 +134,7 @@ func (r *registry) guard(l *link) (plain int) {
 	for e, l := range b.legs {
 		if l.plain != nil {
 			plain++
-			b.addQueue(e)
+			b.addQueue(e, false)
 		}
 	}
 	return plain
@@ -129,7 +147,7 @@ func (r *registry) join(old, next *link) {
 	to := r.ensure(next)
 	for e, l := range r.binding(old).legs {
 		if l.plain != nil {
-			to.addQueue(e)
+			to.addQueue(e, false)
 		}
 	}
 }
@@ -154,7 +172,7 @@ func (r *registry) bind(l *link) {
 	b := r.ensure(l)
 	for _, e := range r.entries {
 		if b.legs[e] == nil {
-			b.addQueue(e)
+			b.addQueue(e, true)
 		}
 	}
 }
@@ -196,7 +214,7 @@ func (r *registry) plain(l *link) {
 	defer r.mu.Unlock()
 	r.guarded = false
 	for _, e := range r.entries {
-		r.binding(l).addPlain(e)
+		r.binding(l).addPlain(e, false)
 	}
 }
 

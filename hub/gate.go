@@ -19,8 +19,8 @@ type gate struct {
 	seed   maphash.Seed   // the same for all gates of a hub
 }
 
-// A rule says which copies of a message count, where plain and queue legs are side by side.
-// On one link the server sends the plain copy of a message before the queue copy.
+// A rule says which copies of a message count, where an entry has several legs. On one link
+// the server sends the plain copy of a message before the queue copy.
 type rule int
 
 const (
@@ -28,7 +28,7 @@ const (
 	ruleSteady rule = iota
 	// rulePlain: plain copies count, queue copies are compared with them and dropped.
 	rulePlain
-	// ruleNone: another link has taken over; only entries without a plain leg still count.
+	// ruleNone: another link has taken over.
 	ruleNone
 	// ruleQueue: queue copies count, unless their plain copy did, on the link before. Plain
 	// ones do not.
@@ -39,21 +39,18 @@ const (
 
 // counts says whether m is to be delivered. The gate is locked.
 func (g *gate) counts(m *inbound) bool {
-	if g.rule == ruleSteady || m.route.entry.shared() {
+	if g.rule == ruleSteady || m.route.alone.Load() {
 		return true
 	}
-	if g.rule == ruleNone {
-		return m.route.alone
+	if g.rule == ruleNone || g.rule == ruleQueue && !m.route.queue {
+		return false
 	}
+	print := g.fingerprint(m)
 	if !m.route.queue {
-		if g.rule == ruleQueue {
-			return false
-		}
-		g.credit[g.fingerprint(m)]++
+		g.credit[print]++
 		g.owed++
 		return true
 	}
-	print := g.fingerprint(m)
 	if n := g.credit[print]; n > 0 {
 		if g.owed--; n == 1 {
 			delete(g.credit, print)
@@ -62,11 +59,8 @@ func (g *gate) counts(m *inbound) bool {
 		}
 		return false
 	}
-	if g.rule == rulePlain {
-		return m.route.alone
-	}
 	g.strays++
-	return true
+	return g.rule != rulePlain
 }
 
 // fingerprint is the same for messages that cannot be told apart, and then it does not
