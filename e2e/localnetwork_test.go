@@ -3,85 +3,83 @@ package e2e
 import (
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"testing"
+	"time"
 )
 
-// kinds are the two permissions, and where a leaf is that needs each.
-var kinds = []struct{ permission, leafSpace string }{
-	{"local-network", "local"},
-	{"loopback-network", ""},
-}
-
-// other is the permission that must not matter.
-func other(permission string) string {
-	if permission == kinds[0].permission {
-		return kinds[1].permission
-	}
-	return kinds[0].permission
-}
-
-func TestGrantedPermissionLeadsToTheLeaf(t *testing.T) {
-	for _, kind := range kinds {
-		t.Run(kind.permission, func(t *testing.T) {
+// forBothPermissions runs a test with a leaf that needs the one permission, while the other
+// one is in the given state, which must not matter.
+func forBothPermissions(t *testing.T, other string, test func(t *testing.T, s *site, permission string)) {
+	for _, onLAN := range []bool{true, false} {
+		permission, unrelated := "loopback-network", "local-network"
+		if onLAN {
+			permission, unrelated = unrelated, permission
+		}
+		t.Run(permission, func(t *testing.T) {
 			t.Parallel()
-			s := newSite(t, siteOptions{leafSpace: kind.leafSpace})
-			s.permit("local-network", "granted") // the leaf's address is one of this machine
-			s.permit("loopback-network", "granted")
-			s.open("")
-			s.awaitDiscovery("local")
-			s.works()
-			if via := eval[string](s.browser, `hub.status.via`); via != "leaf" {
-				t.Errorf("the hub is on %q, want the leaf", via)
-			}
-			if noise := s.said(""); len(noise) > 0 {
-				t.Errorf("the console says %q", noise)
-			}
+			s := newSite(t, siteOptions{onLAN: onLAN})
+			s.permit(unrelated, other)
+			test(t, s, permission)
 		})
 	}
 }
 
+func TestGrantedPermissionLeadsToTheLeaf(t *testing.T) {
+	forBothPermissions(t, "denied", func(t *testing.T, s *site, permission string) {
+		s.permit(permission, "granted")
+		s.open("")
+		s.awaitDiscovery("local")
+		s.works()
+		if via := eval[string](s.browser, `hub.status.via`); via != "leaf" {
+			t.Errorf("the hub is on %q, want the leaf", via)
+		}
+		if noise := s.said(""); len(noise) > 0 {
+			t.Errorf("the console says %q", noise)
+		}
+	})
+}
+
 func TestDeniedPermissionStopsTheSearchUntilItIsGranted(t *testing.T) {
-	t.Parallel()
-	s := newSite(t, siteOptions{})
-	s.permit("loopback-network", "denied")
-	s.permit("local-network", "granted")
-	s.open("")
-	wants(t, "denied", s.awaitDiscovery("permission-denied"), s.leafURL, "iframe")
-	s.works()
-	if n := s.leafWire.count(); n != 0 {
-		t.Errorf("%d connections to the leaf without permission", n)
-	}
-	s.permit("loopback-network", "granted") // onchange, without a reload
-	s.awaitDiscovery("local")
-	s.works()
+	forBothPermissions(t, "granted", func(t *testing.T, s *site, permission string) {
+		s.permit(permission, "denied")
+		s.open("")
+		wants(t, "denied", s.awaitDiscovery("permission-denied"), s.leafURL, "iframe")
+		s.works()
+		if n := s.leafWire.count(); n != 0 {
+			t.Errorf("%d connections to the leaf without permission", n)
+		}
+		s.permit(permission, "granted") // onchange, without a reload
+		s.awaitDiscovery("local")
+		s.works()
+	})
 }
 
 func TestUndecidedPermissionIsNotAskedForByItself(t *testing.T) {
-	t.Parallel()
-	s := newSite(t, siteOptions{})
-	s.permit("local-network", "granted")
-	s.open("")
-	wants(t, "prompt", s.awaitDiscovery("permission-needed"), s.leafURL, "requestLocalNetwork")
-	s.works()
-	if n := s.leafWire.count(); n != 0 {
-		t.Errorf("%d connections to the leaf before any click", n)
-	}
-	// A headless browser answers its own question with no, for good.
-	eval[bool](s.browser, `(() => {
-		const button = document.body.appendChild(document.createElement("button"));
-		button.id = "ask"; button.textContent = "Use the local network";
-		button.onclick = async () => { window.answer = await hub.requestLocalNetwork(); };
-		return true;
-	})()`)
-	s.click("#ask")
-	s.waitFor("the request has come to something", `window.answer`, `hub.discoveryStatus`)
-	if state := eval[string](s.browser, `answer.state`); state != "permission-denied" || s.leafWire.count() == 0 {
-		t.Errorf("the click came to %s after %d connections, want permission-denied after the browser's question", state, s.leafWire.count())
-	}
-	s.works()
-	s.permit("loopback-network", "granted") // in the site's settings
-	s.awaitDiscovery("local")
-	s.works()
+	forBothPermissions(t, "granted", func(t *testing.T, s *site, permission string) {
+		s.open("")
+		wants(t, "prompt", s.awaitDiscovery("permission-needed"), s.leafURL, "requestLocalNetwork")
+		s.works()
+		if n := s.leafWire.count(); n != 0 {
+			t.Errorf("%d connections to the leaf before any click", n)
+		}
+		// A headless browser answers its own question with no, for good.
+		eval[bool](s.browser, `(() => {
+			const button = document.body.appendChild(document.createElement("button"));
+			button.id = "ask"; button.textContent = "Use the local network";
+			button.onclick = async () => { window.answer = await hub.requestLocalNetwork(); };
+			return true;
+		})()`)
+		s.click("#ask")
+		s.waitFor("the request has come to something", `window.answer`, `hub.discoveryStatus`)
+		if state := eval[string](s.browser, `answer.state`); state != "permission-denied" || s.leafWire.count() == 0 {
+			t.Errorf("the click came to %s after %d connections, want permission-denied after the browser's question", state, s.leafWire.count())
+		}
+		s.works()
+		s.permit(permission, "granted") // in the site's settings
+		s.awaitDiscovery("local")
+		s.works()
+	})
 }
 
 func TestAutoLetsTheBrowserAskOncePerPage(t *testing.T) {
@@ -178,6 +176,29 @@ func TestPageOfThisMachineNeedsNoPermission(t *testing.T) {
 		worker.onerror = (e) => yes(e.message);
 		worker.onmessage = (e) => { worker.terminate(); yes(e.data); };
 	})`), "is text/html")
+}
+
+func TestManifestIsJudgedByTheClockOfItsServer(t *testing.T) {
+	l := newLab(t)
+	dead := "ws://" + closedPort(t)
+	past := time.Now().Add(-2 * time.Hour) // there
+	manifest := manifestOf(past.Add(time.Hour), dead)
+	for exposed, want := range map[bool]string{true: "untrusted-or-unreachable", false: "no-leader"} {
+		other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Date", past.UTC().Format(http.TimeFormat))
+			w.Header().Set("Access-Control-Allow-Origin", "*")
+			if exposed {
+				w.Header().Set("Access-Control-Expose-Headers", "Date")
+			}
+			manifest(w, r)
+		}))
+		defer other.Close()
+		l.begin(l.remote.websocket, fmt.Sprintf("manifestUrl: %q", other.URL))
+		detail := l.awaitDiscovery(want)
+		if !exposed {
+			wants(t, "from another origin without its clock", detail, "expired")
+		}
+	}
 }
 
 func TestContentSecurityPolicyIsAnErrorWithoutAnEnd(t *testing.T) {

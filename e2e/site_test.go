@@ -27,10 +27,10 @@ type site struct {
 }
 
 type siteOptions struct {
-	insecure  bool       // the page comes by http
-	leafSpace string     // "local" for another machine of the LAN; "" is this machine
-	stranger  *authority // issues the leaf's certificate instead of the trusted one
-	flags     []chromedp.ExecAllocatorOption
+	insecure bool       // the page comes by http
+	onLAN    bool       // the leaf is leaf.local, on another machine of the LAN; else it is on this one
+	stranger *authority // issues the leaf's certificate instead of the trusted one
+	flags    []chromedp.ExecAllocatorOption
 }
 
 // newSite starts everything. The page is not opened yet.
@@ -51,7 +51,7 @@ func newSite(t *testing.T, o siteOptions) *site {
 	s.remote = startRemote(t, secure(certificate), func(o *server.Options) {
 		o.LeafNode.Host, o.LeafNode.Port = "127.0.0.1", server.RANDOM_PORT
 	})
-	s.leaf = startLeaf(t, s.remote, secure(leafAuthority.issue()))
+	s.leaf = startLeaf(t, s.remote, secure(leafAuthority.issue("leaf.local")))
 	s.leafWire = newWire(t, s.leaf.websocket)
 	s.leafURL = "wss://" + s.leafWire.address
 	page := serveLab(t, s.routes, certificate)
@@ -59,12 +59,13 @@ func newSite(t *testing.T, o siteOptions) *site {
 	s.origin = scheme + "://page.test" + address[strings.LastIndex(address, ":"):]
 	_, remoteAddress, _ := strings.Cut(s.remote.websocket, "://")
 	spaces := []string{address + "=public", remoteAddress + "=public"}
-	if o.leafSpace != "" {
-		spaces = append(spaces, s.leafWire.address+"="+o.leafSpace)
+	if o.onLAN {
+		spaces = append(spaces, s.leafWire.address+"=local")
+		s.leafURL = strings.Replace(s.leafURL, "127.0.0.1", "leaf.local", 1)
 	}
 	flags := append([]chromedp.ExecAllocatorOption{
 		chromedp.Flag("ip-address-space-overrides", strings.Join(spaces, ",")),
-		chromedp.Flag("host-resolver-rules", "MAP page.test 127.0.0.1"),
+		chromedp.Flag("host-resolver-rules", "MAP page.test 127.0.0.1,MAP leaf.local 127.0.0.1"),
 	}, o.flags...)
 	s.browser = openBrowser(t, s.authority.file, flags...)
 	s.lead(s.leafURL)

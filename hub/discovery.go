@@ -32,7 +32,7 @@ func (h *Hub) discover() {
 	if h.Connected(h.ctx) != nil && h.ctx.Err() != nil {
 		return
 	}
-	s := &searcher{h: h, access: access{h, map[string]bool{}, map[string]bool{}}}
+	s := &searcher{h: h, access: access{h, map[string]bool{}, map[string]time.Time{}}}
 	s.fetch = func() (target, error) { return h.fetchManifest(h.ctx, client) }
 	again := s.look(false)
 	for {
@@ -105,7 +105,7 @@ func (s *searcher) look(asked bool) (again bool) {
 		s.refused = refusal{}
 	}
 	if !s.access.admit(address, asked) {
-		return false
+		return s.access.resting(address)
 	}
 	switch h.DiscoveryStatus().State {
 	case DiscoveryIdle, DiscoveryPermissionNeeded, DiscoveryPermissionDenied:
@@ -123,10 +123,9 @@ func (s *searcher) look(asked bool) (again bool) {
 		h.tell(DiscoveryNoLeader, "")
 		return true
 	case errors.Is(err, errNoAnswer):
-		if s.access.blame(address) {
-			return false
+		if !s.access.blame(address) {
+			h.tell(DiscoveryUnreachable, err.Error()+s.silence())
 		}
-		h.tell(DiscoveryUnreachable, err.Error()+s.silence())
 		return true
 	case err != nil:
 		h.cfg.Logger.Debug("no leaf", "err", err)
@@ -146,7 +145,7 @@ func (s *searcher) look(asked bool) (again bool) {
 	}
 	if !s.access.admit(leaf.url, asked) {
 		// The manifest may be reached all the same, and tells when the leaf is another.
-		return h.DiscoveryStatus().State == DiscoveryPermissionNeeded
+		return h.DiscoveryStatus().State == DiscoveryPermissionNeeded || s.access.resting(leaf.url)
 	}
 	h.tell(DiscoverySwitching, leaf.String())
 	if err = s.change(here, leaf); err == nil {
@@ -159,7 +158,7 @@ func (s *searcher) look(asked bool) (again bool) {
 	}
 	s.refused = s.refused.again(leaf.url, time.Now(), h.cfg.Discovery.CacheTTL)
 	if errors.Is(err, ErrConnect) && s.access.blame(leaf.url) {
-		return false
+		return true
 	}
 	why := strings.TrimPrefix(err.Error(), ErrMove.Error()+": ")
 	if errors.Is(err, ErrConnect) {

@@ -37,6 +37,8 @@ const (
 	// askTimeout is how long a user may look at the browser's question before the hub gives
 	// up the request behind it. Leaves wait as long for a request's headers.
 	askTimeout = time.Minute
+	// tryAgain is the time between two tries of what the browser probably refuses.
+	tryAgain = time.Minute
 	// queryTimeout bounds the browser's answer about the state of a permission.
 	queryTimeout = 2 * time.Second
 )
@@ -46,7 +48,7 @@ type verdict int
 
 const (
 	mayGo   verdict = iota
-	mayTry          // it may; the first failure is final, because the browser probably refuses
+	mayTry          // it may, seldom, because the browser probably refuses
 	mustAsk         // only after the browser has asked its user
 	mayNot
 )
@@ -128,8 +130,8 @@ var sharedAddresses = netip.MustParsePrefix("100.64.0.0/10")
 // An access applies judge to the page of one hub, and remembers what it has learned.
 type access struct {
 	h       *Hub
-	reached map[string]bool // hosts that were reached although the permission is undecided
-	failed  map[string]bool // hosts of mayTry that were not reached
+	reached map[string]bool      // hosts that were reached although the permission is undecided
+	failed  map[string]time.Time // when hosts of mayTry were last not reached
 }
 
 func (a *access) judge(address string) (verdict, string) {
@@ -144,7 +146,7 @@ func (a *access) judge(address string) (verdict, string) {
 	switch {
 	case v == mustAsk && a.reached[host(address)]:
 		return mayGo, ""
-	case v == mayTry && a.failed[host(address)]:
+	case v == mayTry && a.resting(address):
 		return mayNot, why
 	}
 	return v, why
@@ -177,6 +179,12 @@ func (a *access) admit(address string, asked bool) bool {
 		return false
 	}
 	return true
+}
+
+// resting says that address was not reached lately and may be tried again after a while.
+func (a *access) resting(address string) bool {
+	last, failed := a.failed[host(address)]
+	return failed && time.Since(last) < tryAgain
 }
 
 // knock makes the browser ask, and returns when it has, or when the question has an answer.
@@ -212,7 +220,7 @@ func (a *access) blame(address string) bool {
 	if len(a.failed) == 0 {
 		a.h.cfg.Logger.Warn("no local network", "why", why)
 	}
-	a.failed[host(address)] = true
+	a.failed[host(address)] = time.Now()
 	a.h.tell(DiscoveryPermissionDenied, why)
 	return true
 }
