@@ -86,8 +86,10 @@ func ManifestHandler(current func() *Manifest, origins ...string) http.Handler {
 	})
 }
 
-// allowOrigin lets pages of origins read the answer, of any origin without a list.
+// allowOrigin lets pages of origins read the answer, of any origin without a list. They also
+// read its date, so that the clock which set a manifest's expiry judges it.
 func allowOrigin(h http.Header, r *http.Request, origins []string) {
+	h.Set("Access-Control-Expose-Headers", "Date")
 	if len(origins) == 0 {
 		h.Set("Access-Control-Allow-Origin", "*")
 		return
