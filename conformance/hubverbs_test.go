@@ -70,6 +70,8 @@ func (r *run) hub(ctx context.Context, s step, h *testHub, verb, target string) 
 			}
 		}
 		return nil
+	case "logs":
+		return eventually(ctx, func() error { return s.logs(h.logs.left()) })
 	case "status":
 		return eventually(ctx, func() error { return s.hasFields(status(h)) })
 	case "health":
@@ -80,6 +82,25 @@ func (r *run) hub(ctx context.Context, s step, h *testHub, verb, target string) 
 		return err
 	}
 	return r.variable(ctx, s, h, v, verb)
+}
+
+// logs wants each text in some line, and others in none.
+func (s step) logs(lines []record) error {
+	var all strings.Builder
+	for _, line := range lines {
+		all.WriteString(line.value.(string))
+	}
+	for _, text := range s.Naming {
+		if !strings.Contains(all.String(), text) {
+			return fmt.Errorf("no line of the log names %q: %s", text, list(lines))
+		}
+	}
+	for _, text := range s.NotNaming {
+		if strings.Contains(all.String(), text) {
+			return fmt.Errorf("a line of the log names %q", text)
+		}
+	}
+	return nil
 }
 
 // variable finds scope/…/variable by the names.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/kinopio-hub/kinopio-hub/hub"
@@ -46,6 +47,10 @@ var optionTable = map[string]option{
 	"pass":               {"Auth.Password", into(func(c *hub.Config) *string { return &c.Auth.Password })},
 	"nkeySeed":           {"Auth.NkeySeed", into(func(c *hub.Config) *string { return &c.Auth.NkeySeed })},
 	"creds":              {"Auth.Creds", into(func(c *hub.Config) *string { return &c.Auth.Creds })},
+	"debug": {"Logger", func(c *hub.Config, value json.RawMessage) error {
+		c.Logger = slog.New(slog.DiscardHandler) // open gives it its box
+		return same(true, value, 0)
+	}},
 	"codec": {"Codec", func(c *hub.Config, value json.RawMessage) error {
 		c.Codec = hexJSON{}
 		return same("hex", value, 0)

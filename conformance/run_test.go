@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -44,6 +45,13 @@ type testHub struct {
 	cancel context.CancelFunc
 	states *box
 	errors *box
+	logs   *box
+}
+
+// Write takes a line of the hub's log.
+func (b *box) Write(line []byte) (int, error) {
+	b.put(record{value: string(line)})
+	return len(line), nil
 }
 
 // play does what a scenario says; the error tells which step did not hold, and why.
@@ -125,13 +133,17 @@ func (r *run) open(name string, given options) error {
 	if err != nil {
 		return err
 	}
+	logs := newBox()
+	if cfg.Logger != nil {
+		cfg.Logger = slog.New(slog.NewTextHandler(logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	}
 	ctx, cancel := context.WithCancel(r.ctx)
 	h, err := hub.Open(ctx, cfg)
 	if err != nil {
 		cancel()
 		return err
 	}
-	t := &testHub{h, cancel, newBox(), newBox()}
+	t := &testHub{h, cancel, newBox(), newBox(), logs}
 	h.OnStateChange(func(s hub.State) { t.states.put(record{value: string(s)}) })
 	h.OnError(func(err error) { t.errors.put(record{value: hub.Code(err) + ": " + err.Error()}) })
 	r.hubs[name] = t

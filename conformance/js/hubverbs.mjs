@@ -13,11 +13,12 @@ export function openHub(run, name, given) {
   }
   if (given.authenticator) options.authenticator = authenticator(given.authenticator);
   if (given.codec === "hex") options.codec = hexJSON;
+  const [states, errors, logs] = [new Box(), new Box(), new Box()];
+  if (given.debug === true) options.debug = (line) => logs.put({ value: line });
   const hub = new run.platform.KinopioHub(options);
-  const [states, errors] = [new Box(), new Box()];
   hub.onStateChange((state) => states.put({ value: state }));
   hub.onError((error) => errors.put({ value: `${error.code}: ${error.message}` }));
-  run.hubs.set(name, { hub, states, errors });
+  run.hubs.set(name, { hub, states, errors, logs });
 }
 
 /** The canned codec "hex". */
@@ -41,7 +42,7 @@ const authenticator = ({ throws, ...credentials }) => async () => {
   return credentials;
 };
 
-export async function hubStep(run, step, { hub, states, errors }, verb, target) {
+export async function hubStep(run, step, { hub, states, errors, logs }, verb, target) {
   const simple = (operation) => run.finish(step, async () => ({ value: await operation() }));
   const timeout = step.timeout === undefined ? [] : [step.timeout];
   switch (verb) {
@@ -64,6 +65,12 @@ export async function hubStep(run, step, { hub, states, errors }, verb, target) 
       for (const text of step.naming ?? []) if (!list(got).includes(text)) throw new Error(`got ${list(got)}, want it to name ${text}`);
       return undefined;
     }
+    case "logs": // each text in some line, and others in none
+      return run.eventually(() => {
+        const all = logs.records.map((r) => r.value).join("\n");
+        for (const text of step.naming ?? []) if (!all.includes(text)) throw new Error(`no line of the log names ${JSON.stringify(text)}: ${list(logs.records)}`);
+        for (const text of step.notNaming ?? []) if (all.includes(text)) throw new Error(`a line of the log names ${JSON.stringify(text)}`);
+      });
     case "status":
       return run.eventually(() => {
         const status = hub.status;
