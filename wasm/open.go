@@ -26,6 +26,7 @@ func toMillis(d time.Duration) millis { return millis(float64(d) / float64(time.
 type config struct {
 	Servers           []string `json:"servers"`
 	Selection         string   `json:"selection"`
+	Moves             string   `json:"moves"`
 	Name              string   `json:"name"`
 	NoEcho            bool     `json:"noEcho"`
 	ManualConnect     bool     `json:"manualConnect"`
@@ -63,6 +64,7 @@ func openHub(s *session, text []byte) (*hub.Hub, error) {
 	cfg := hub.Config{
 		Servers:          c.Servers,
 		Selection:        hub.Selection(c.Selection),
+		Moves:            hub.Moves(c.Moves),
 		Name:             c.Name,
 		NoEcho:           c.NoEcho,
 		ManualConnect:    c.ManualConnect,

@@ -39,6 +39,12 @@ export interface KinopioOptions extends Credentials {
   noEcho?: boolean;
   /** How several servers are ordered before connecting. Default "latency". */
   serverSelectionMode?: "ordered" | "random" | "latency";
+  /**
+   * How a planned change of server keeps messages from being lost, repeated or reordered.
+   * "adaptive" (the default) costs nothing between moves; with "queue" moves are a little
+   * quicker, but links between servers carry more with every message.
+   */
+  moves?: "adaptive" | "queue";
   /** Legacy: true is "ordered", false is "random"; without effect beside serverSelectionMode. */
   noRandomize?: boolean;
   /** Rounds of attempts after a lost connection. Default -1: without end. */
@@ -112,6 +118,7 @@ const rules: Record<keyof KinopioOptions, Rule> = {
   debug: { want: "true, false or a function", ok: (v) => typeof v === "boolean" || typeof v === "function" },
   noEcho: boolean,
   serverSelectionMode: { want: '"ordered", "random" or "latency"', ok: (v) => ["ordered", "random", "latency"].includes(v) },
+  moves: { want: '"adaptive" or "queue"', ok: (v) => ["adaptive", "queue"].includes(v) },
   noRandomize: boolean,
   maxReconnectAttempts: { want: "a whole number; -1 for no end", ok: (v) => Number.isInteger(v) && v >= -1 },
   waitOnFirstConnect: boolean,
@@ -179,6 +186,7 @@ export function toConfig(options: KinopioOptions): HubConfig {
   const config: HubConfig = {
     servers,
     selection: options.serverSelectionMode ?? legacy,
+    moves: options.moves,
     name: options.name,
     noEcho: options.noEcho,
     manualConnect: not(options.autoConnect),
