@@ -123,6 +123,7 @@ func (s *searcher) look(asked bool) (again bool) {
 		h.tell(DiscoveryNoLeader, "")
 		return true
 	case errors.Is(err, errNoAnswer):
+		s.refused = refusal{} // what answers there again may be another one
 		if !s.access.blame(address) {
 			h.tell(DiscoveryUnreachable, err.Error()+s.silence())
 		}
