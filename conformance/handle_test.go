@@ -121,12 +121,9 @@ func (b *box) gets(ctx context.Context, s step) error {
 	return nil
 }
 
-// increases takes numbers, each greater than the one before, until the last value comes; in
-// any order it takes every number from 0 once.
+// increases takes numbers, each greater than the one before, until the last value comes; with
+// All every number from 0.
 func (b *box) increases(ctx context.Context, s step) error {
-	if s.AnyOrder {
-		return b.completes(ctx, s)
-	}
 	last := -1.0
 	for {
 		got, err := b.take(ctx, 1)
@@ -140,32 +137,11 @@ func (b *box) increases(ctx context.Context, s step) error {
 		if !ok || n <= last {
 			return fmt.Errorf("got %s after %v, want increasing numbers until %s", display(got[0].value), last, s.Until)
 		}
+		if s.All && n != last+1 {
+			return fmt.Errorf("%v is lost: got %v after %v", last+1, n, last)
+		}
 		last = n
 	}
-}
-
-func (b *box) completes(ctx context.Context, s step) error {
-	seen := map[float64]bool{}
-	for {
-		got, err := b.take(ctx, 1)
-		if err != nil {
-			return err
-		}
-		if same(got[0].value, s.Until, 0) == nil {
-			break
-		}
-		n, ok := got[0].value.(float64)
-		if !ok || seen[n] {
-			return fmt.Errorf("got %s again", display(got[0].value))
-		}
-		seen[n] = true
-	}
-	for i := range len(seen) {
-		if !seen[float64(i)] {
-			return fmt.Errorf("%d is lost among %d", i, len(seen))
-		}
-	}
-	return nil
 }
 
 // A gate holds handlers until it is released, and counts them.

@@ -81,6 +81,7 @@ type step struct {
 	Messages     []wireMessage              `json:"messages"`
 	Range        []int                      `json:"range"`
 	AnyOrder     bool                       `json:"anyOrder"`
+	All          bool                       `json:"all"`
 	Until        json.RawMessage            `json:"until"`
 }
 

@@ -52,7 +52,7 @@ export class Box extends Changing {
 
   /** Compares what came with what a step wants. */
   async gets(step, ms) {
-    if ("until" in step) return step.anyOrder ? this.#completes(step.until, ms) : this.#increases(step.until, ms);
+    if ("until" in step) return this.#increases(step, ms);
     const wants = [...(step.messages ?? []), ...(step.values ?? []).map((value) => ({ value }))];
     if (step.range) for (let i = step.range[0]; i < step.range[1]; i++) wants.push({ value: i });
     if (wants.length === 0) throw new Error("want values, messages, range or until");
@@ -72,28 +72,17 @@ export class Box extends Changing {
     });
   }
 
-  /** Takes numbers, each greater than the one before, until the last value comes. */
-  async #increases(until, ms) {
+  /** Takes numbers, each greater than the one before, until the last value comes; with `all` every number from 0. */
+  async #increases({ until, all }, ms) {
     for (let last = -1; ; ) {
       const [{ value }] = await this.take(1, ms);
       if (holds(() => same(value, until))) return;
       if (!(typeof value === "number" && value > last)) {
         throw new Error(`got ${display(value)} after ${last}, want increasing numbers until ${display(until)}`);
       }
+      if (all && value !== last + 1) throw new Error(`${last + 1} is lost: got ${value} after ${last}`);
       last = value;
     }
-  }
-
-  /** Takes every number from 0 once, in any order, until the last value comes. */
-  async #completes(until, ms) {
-    const seen = new Set();
-    for (;;) {
-      const [{ value }] = await this.take(1, ms);
-      if (holds(() => same(value, until))) break;
-      if (typeof value !== "number" || seen.has(value)) throw new Error(`got ${display(value)} again`);
-      seen.add(value);
-    }
-    for (let i = 0; i < seen.size; i++) if (!seen.has(i)) throw new Error(`${i} is lost among ${seen.size}`);
   }
 }
 

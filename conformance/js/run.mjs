@@ -10,7 +10,7 @@ const stepWords = new Set([
   "options", "value", "text", "base64", "headers", "reply", "distinct", "times", "together", "queue", "max", "concurrency",
   "timeout", "window", "with", "code", "answers",
   "gives", "givesAll", "message", "fails", "naming", "notNaming", "namingOption", "service", "notBefore", "is", "are", "has", "values",
-  "messages", "range", "anyOrder", "until",
+  "messages", "range", "anyOrder", "until", "all",
 ]);
 
 /**
