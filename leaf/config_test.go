@@ -3,8 +3,11 @@ package leaf
 import (
 	"errors"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 const goodNKey = "UCNGL4W5QX66CFX6A6DCBVDH5VOHMI7B2UZZU7TXAUQQSI2JPHULCKBR"
@@ -122,6 +125,42 @@ func TestLogFileBeginsAgainWhenFull(t *testing.T) {
 	}
 	if info, err := d.log.file.Stat(); err != nil || info.Size() != 6 {
 		t.Errorf("size %v, %v", info.Size(), err)
+	}
+}
+
+func TestWhatKilledLeavesLeftIsRemovedAndNothingElse(t *testing.T) {
+	temp := t.TempDir()
+	make := func(name string, files ...string) string {
+		dir := filepath.Join(temp, name)
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			if err := os.WriteFile(filepath.Join(dir, file), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return dir
+	}
+	orphan := make(orphanPrefix+"1", lockName, logName, certName, certName+".123")
+	kept := []string{make(orphanPrefix+"2", "somebody's"), make("other", lockName)}
+	alive, err := openRunDir(make(orphanPrefix + "3"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer alive.remove()
+	removeOrphans(temp, time.Now().Add(-orphanAge))
+	if _, err := os.Stat(orphan); err != nil {
+		t.Error("a young one was removed")
+	}
+	removeOrphans(temp, time.Now().Add(time.Second))
+	if _, err := os.Stat(orphan); !os.IsNotExist(err) {
+		t.Errorf("the orphan is left: %v", err)
+	}
+	for _, dir := range append(kept, alive.path) {
+		if entries, _ := os.ReadDir(dir); len(entries) == 0 {
+			t.Errorf("%s was emptied", dir)
+		}
 	}
 }
 

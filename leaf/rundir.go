@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/gofrs/flock"
 )
@@ -31,7 +32,8 @@ func openRunDir(path string) (*runDir, error) {
 	d := &runDir{path: path}
 	var err error
 	if path == "" {
-		if d.path, err = os.MkdirTemp("", "kinopio-leaf-"); err != nil {
+		removeOrphans(os.TempDir(), time.Now().Add(-orphanAge))
+		if d.path, err = os.MkdirTemp("", orphanPrefix); err != nil {
 			return nil, fmt.Errorf("make runtime directory: %w", err)
 		}
 		d.made = true
@@ -63,6 +65,33 @@ func openRunDir(path string) (*runDir, error) {
 	return d, nil
 }
 
+const (
+	orphanPrefix = "kinopio-leaf-"
+	// Younger ones may belong to a leaf that is just starting.
+	orphanAge = time.Minute
+)
+
+// removeOrphans removes what leaves that were killed have left in the directory for
+// temporary files: theirs is who holds the lock, and a dead process holds none.
+func removeOrphans(temp string, before time.Time) {
+	dirs, _ := filepath.Glob(filepath.Join(temp, orphanPrefix+"*"))
+	for _, dir := range dirs {
+		info, err := os.Lstat(dir)
+		if err != nil || !info.IsDir() || info.ModTime().After(before) {
+			continue
+		}
+		if _, err := os.Stat(filepath.Join(dir, lockName)); err != nil {
+			continue // Not a leaf's.
+		}
+		lock := flock.New(filepath.Join(dir, lockName))
+		if ok, err := lock.TryLock(); err != nil || !ok {
+			lock.Close()
+			continue
+		}
+		(&runDir{path: dir, made: true, lock: lock}).remove()
+	}
+}
+
 func (d *runDir) logFile() string  { return filepath.Join(d.path, logName) }
 func (d *runDir) certFile() string { return filepath.Join(d.path, certName) }
 
@@ -70,6 +99,10 @@ func (d *runDir) certFile() string { return filepath.Join(d.path, certName) }
 func (d *runDir) remove() {
 	if d.log != nil {
 		d.log.Close()
+	}
+	halfWritten, _ := filepath.Glob(filepath.Join(d.path, certName+".*"))
+	for _, file := range halfWritten {
+		os.Remove(file)
 	}
 	for _, name := range []string{logName, certName, lockName} {
 		os.Remove(filepath.Join(d.path, name))
