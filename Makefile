@@ -27,7 +27,7 @@ bin_files   := $(wasm_files) $(call files,cmd leaf election tlsca)
 npm_files   := $(call files,npm/src) $(wildcard npm/*.json npm/*.mjs)
 
 # What runs in a browser, and which of it has tests that do.
-js_packages  = $(addprefix ./,$(addsuffix /...,$(call existing,hub transport wasm))) ./conformance
+js_packages  = $(addprefix ./,$(addsuffix /...,$(call existing,hub transport wasm examples))) ./conformance
 wasm_tests  ?= ./transport/... ./conformance
 
 .PHONY: build demo test bench pack lint clean setup test-all test-go test-wasm test-npm test-e2e

@@ -40,6 +40,7 @@ var rooms = []room{
 	{"conformance/...", []string{"conformance/lab", "conformance/labapi"}, "what every platform is tested against knows nothing of ours"},
 	{"npm/test/...", nil, "what the npm package is tested against knows nothing of ours"},
 	{"bench/...", []string{"hub", "transport", "transport/native", "bench/..."}, "a benchmark is a program that uses the libraries"},
+	{"examples/...", []string{"hub"}, "an example is a program as a user writes it"},
 	{"scripts/...", nil, "a script works on any state of the repository"},
 }
 
