@@ -14,5 +14,8 @@
 // Any number of leaves may run in one process and on one machine. After Stop no
 // goroutine, listener or file of the leaf is left. The package keeps no state of its
 // own, prints nothing and reads no environment variable beyond what os.UserCacheDir
-// and os.TempDir look at when the caller names no directory.
+// and os.TempDir look at when the caller names no directory, and, only with
+// Config.Trust, what package tlsca looks at to find trust stores.
+//
+// A running leaf mends itself: see [Start].
 package leaf
