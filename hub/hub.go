@@ -102,6 +102,7 @@ func open(ctx context.Context, cfg Config, e engine) *Hub {
 	h.requests.pending = map[uint64]*request{}
 	h.status.State = StateDisconnected
 	if !cfg.ManualConnect {
+		h.status.State = StateConnecting // from the beginning, so no observer is told
 		h.wanted <- struct{}{}
 	}
 	h.wg.Go(h.run)
