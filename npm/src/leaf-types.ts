@@ -25,7 +25,7 @@ export interface LeafOptions {
 
 /** What the leaf says of itself: the document that `kinopio-hub leaf start --json` prints. */
 export interface LeafStatus {
-  phase: "starting" | "running" | "stopping" | "stopped" | "failed";
+  phase: "starting" | "running" | "restarting" | "stopping" | "stopped";
   bridgeState: "connecting" | "connected" | "disconnected" | "error";
   websocketUrl: string;
   wssUrl: string;
