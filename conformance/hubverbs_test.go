@@ -41,6 +41,9 @@ func (r *run) hub(ctx context.Context, s step, h *testHub, verb, target string) 
 		return simple(h.Flush)
 	case "dispose":
 		return simple(func(context.Context) error { return h.Close() })
+	case "observe": // the state, with a callback that throws
+		h.OnStateChange(func(hub.State) { panic("thrown by an observer") })
+		return nil
 	case "state":
 		return eventually(ctx, func() error { return same(string(h.State()), s.Is, 0) })
 	case "states":

@@ -106,7 +106,7 @@ func (h *Hub) reportHealth() {
 			h.roundTrip(l)
 		}
 		health := h.Health()
-		h.events.put(func() { h.onHealth.tell(health) }, true)
+		h.events.put(func() { h.onHealth.tell(health, h.observerFailed) }, true)
 	}
 }
 

@@ -53,7 +53,7 @@ func (h *Hub) tell(state DiscoveryState, detail string) {
 	}
 	h.discovery = s
 	h.cfg.Logger.Debug("discovery", "state", state, "detail", detail)
-	h.events.put(func() { h.onDiscovery.tell(s) }, false)
+	h.events.put(func() { h.onDiscovery.tell(s, h.observerFailed) }, false)
 }
 
 // RequestLocalNetwork looks for the leaf now, and where the browser demands a permission lets

@@ -310,7 +310,14 @@ func (h *Hub) OnError(fn func(error)) (stop func()) { return h.onError.add(fn) }
 // report tells of an error that is nobody's return value.
 func (h *Hub) report(err error) {
 	h.cfg.Logger.Warn("trouble", "err", err)
-	h.events.put(func() { h.onError.tell(err) }, true)
+	h.events.put(func() {
+		h.onError.tell(err, func(p any) { h.cfg.Logger.Error("an observer of errors panicked", "panic", p) })
+	}, true)
+}
+
+// observerFailed tells of an observer that panicked.
+func (h *Hub) observerFailed(p any) {
+	h.report(fmt.Errorf("%w: an observer: panic: %v", ErrCallback, p))
 }
 
 // setState changes the state, and l, the current link.
@@ -328,7 +335,7 @@ func (h *Hub) change(s State, l *link) {
 	h.changed = make(chan struct{})
 	if different {
 		h.cfg.Logger.Debug("state", "state", s)
-		h.events.put(func() { h.onState.tell(s) }, false)
+		h.events.put(func() { h.onState.tell(s, h.observerFailed) }, false)
 	}
 }
 

@@ -271,5 +271,5 @@ func (h *Hub) moved(m Move) {
 	} else {
 		h.cfg.Logger.Debug("moved", "from", m.From, "to", m.To, "reason", m.Reason, "planned", m.Planned, "took", m.Took, "held", m.Held)
 	}
-	h.events.put(func() { h.onMove.tell(m) }, false)
+	h.events.put(func() { h.onMove.tell(m, h.observerFailed) }, false)
 }

@@ -78,12 +78,20 @@ func (o *observers[T]) add(fn func(T)) (stop func()) {
 	}
 }
 
-func (o *observers[T]) tell(event T) {
+// tell calls all; one that panics keeps no other from being called.
+func (o *observers[T]) tell(event T, failed func(panicked any)) {
 	o.mu.Lock()
 	list := o.list
 	o.mu.Unlock()
 	for _, fn := range list {
-		(*fn)(event)
+		func() {
+			defer func() {
+				if p := recover(); p != nil {
+					failed(p)
+				}
+			}()
+			(*fn)(event)
+		}()
 	}
 }
 

@@ -53,6 +53,11 @@ export async function hubStep(run, step, { hub, states, errors, logs }, verb, ta
       return simple(() => hub[verb](...timeout));
     case "dispose":
       return simple(() => hub.dispose());
+    case "observe": // the state, with a callback that throws
+      hub.onStateChange(() => {
+        throw new Error("thrown by an observer");
+      });
+      return undefined;
     case "state":
       return run.eventually(() => same(hub.state, step.is));
     case "states":
