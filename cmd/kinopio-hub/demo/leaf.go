@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -90,15 +91,24 @@ func newLeafProcess(cfg leafConfig) (*leafProcess, error) {
 	return l, nil
 }
 
-// freePorts fills ports with different free ports of loopback.
+// freePorts fills ports with different free ports of loopback. They lie below those that
+// systems give to whoever asks for any port, so that nobody takes them while the leaf is stopped.
 func freePorts(ports []int) error {
+	const lowest, highest = 20_000, 32_000
+	var err error
 	for i := range ports {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		var listener net.Listener
+		for range 100 {
+			port := lowest + rand.IntN(highest-lowest)
+			if listener, err = net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))); err == nil {
+				ports[i] = port
+				break
+			}
+		}
 		if err != nil {
-			return err
+			return fmt.Errorf("no free port between %d and %d: %w", lowest, highest, err)
 		}
 		defer listener.Close() // all stay open until the last is found, so that they differ
-		ports[i] = listener.Addr().(*net.TCPAddr).Port
 	}
 	return nil
 }
