@@ -45,10 +45,11 @@ func (s *session) guard(old, next *link) error {
 }
 
 // settle brings l, the current link, back to plain subscriptions. other is the link that the
-// hub has moved away from, or nil when it has stayed on l.
+// hub has moved away from, or nil when it has stayed on l. However far l lags behind, a rule
+// ends only when the copies that it is for have come: so each wait lasts as long as l lives.
 func (s *session) settle(l, other *link) {
 	h := s.h
-	ctx, cancel := context.WithTimeout(h.ctx, h.cfg.Timeout)
+	ctx, cancel := h.whileAlive(l)
 	defer cancel()
 	if other == nil {
 		l.gate.follow(ruleEither)
@@ -58,16 +59,16 @@ func (s *session) settle(l, other *link) {
 	if err == nil && other != nil && !ended(other.wire) {
 		err = h.barrier(ctx, other, l)
 	}
-	if err == nil || !ended(l.wire) {
-		err = errors.Join(err, s.pause(dwell, l))
+	if !ended(l.wire) {
+		err = errors.Join(err, s.pause(dwell, l), l.wire.flush(ctx))
 	}
 	if other != nil {
 		// Only now can what had counted on the other link not come any more: it would come
-		// plain, too, which under this rule counts.
+		// plain, too, which under the next rule counts.
 		l.gate.recount()
 		l.gate.follow(ruleEither)
 	}
-	if err == nil || !ended(l.wire) {
+	if !ended(l.wire) {
 		err = errors.Join(err, s.even(l, nil, l.gate.restray))
 	}
 	if err != nil {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -41,7 +40,7 @@ func (s *session) move(targets []target, reason string, timeout time.Duration) e
 	h, start := s.h, time.Now()
 	old := s.link
 	m := Move{From: old.target.String(), Reason: reason, Planned: true}
-	m.leaving = strings.HasSuffix(reason, " leaving") || reason == "requested"
+	m.insists = reason == "requested"
 	if len(targets) > 0 {
 		m.To, m.Via = targets[0].String(), targets[0].via
 	}
@@ -76,7 +75,7 @@ func (s *session) move(targets []target, reason string, timeout time.Duration) e
 
 // carry does steps 2 to 4. When they cannot be completed it undoes what it did, unless going
 // on is better: when the old link has died, or when the two servers are not one system and
-// the hub has to leave the old one, or was told that this is so.
+// the program insists on the move, or the hub was told that this is so.
 func (s *session) carry(old, next *link, m *Move) error {
 	h := s.h
 	if old.isolated || next.target.alone {
@@ -87,7 +86,7 @@ func (s *session) carry(old, next *link, m *Move) error {
 		case h.ctx.Err() == nil && ended(old.wire) && !ended(next.wire):
 			s.rescue(old, next, m)
 			return nil
-		case errors.Is(err, errApart) && m.leaving:
+		case errors.Is(err, errApart) && m.insists:
 			return s.part(old, next, m)
 		}
 		s.undo(old, next)
@@ -195,10 +194,15 @@ func (s *session) part(old, next *link, m *Move) error {
 	next.isolated = !old.isolated
 	h.cfg.Logger.Warn("the new server is not of one system with the old one", "from", old.target.String(), "to", next.target.String())
 	h.outbox.hold()
-	h.registry.unbind(next) // what a move that was tried first has left there
+	if h.registry.carries(next) {
+		// A move was tried first. If the servers are one system after all, only slow, what has
+		// counted on the old link must not do so again.
+		h.registry.unbind(next)
+		next.gate.takeOver(old.gate.handOver())
+	}
+	next.release()
 	h.registry.attach(next)
 	next.gate.follow(ruleSteady)
-	next.release()
 	s.promote(next)
 	h.outbox.open(next)
 	return nil

@@ -51,7 +51,7 @@ type Move struct {
 	Held     time.Duration // the part of it in which messages were held back
 	Err      error         // why the hub stayed where it was
 
-	leaving bool // the hub cannot stay, or shall not
+	insists bool // the program wants this move
 }
 
 // observers calls functions back, in the order of their registration, each event on the
