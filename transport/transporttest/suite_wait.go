@@ -1,6 +1,7 @@
 package transporttest
 
 import (
+	"bytes"
 	"errors"
 	"net"
 	"os"
@@ -130,10 +131,12 @@ func writeDeadline(t *testing.T, s Subject) {
 	}
 	_, err := c.Write([]byte{1})
 	wantErr(t, err, os.ErrDeadlineExceeded)
+	// Before the deadline is set: on a busy machine this alone may take longer.
+	big := bytes.Repeat([]byte{1}, tooMuch)
 	if err := c.SetWriteDeadline(time.Now().Add(10 * instant)); err != nil {
 		t.Fatal(err)
 	}
-	_, err = c.Write(make([]byte, tooMuch))
+	_, err = c.Write(big)
 	wantErr(t, err, os.ErrDeadlineExceeded)
 	if err := c.SetDeadline(time.Time{}); err != nil {
 		t.Fatal(err)
