@@ -162,15 +162,17 @@ func healthJSON(h hub.Health) string {
 		RTT           millis    `json:"rttMs"`
 		Reconnects    int       `json:"reconnects"`
 		Moves         int       `json:"moves"`
+		Switches      int       `json:"switches"`
 		InMessages    uint64    `json:"inMessages"`
 		OutMessages   uint64    `json:"outMessages"`
 		InBytes       uint64    `json:"inBytes"`
 		OutBytes      uint64    `json:"outBytes"`
 		Subscriptions int       `json:"subscriptions"`
 		PendingBytes  int       `json:"pendingBytes"`
+		Pending       int       `json:"pending"`
 	}{
-		h.State, h.Server, toMillis(h.RTT), h.Reconnects, h.Moves, h.InMessages, h.OutMessages,
-		h.InBytes, h.OutBytes, h.Subscriptions, h.PendingBytes,
+		h.State, h.Server, toMillis(h.RTT), h.Reconnects, h.Moves, h.Moves, h.InMessages, h.OutMessages,
+		h.InBytes, h.OutBytes, h.Subscriptions, h.PendingBytes, h.PendingBytes,
 	})
 }
 

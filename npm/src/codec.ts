@@ -24,7 +24,7 @@ const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
  * Encodes a value: null and undefined are the empty payload, bytes and strings are
  * themselves, all else is JSON or what the codec makes of it.
  *
- * @throws KinopioError INVALID_VALUE for functions, symbols, cycles and BigInt
+ * @throws KinopioError INVALID_VALUE for functions, symbols, cycles, BigInt, NaN and infinities
  */
 export function encode(value: unknown, coding: Coding): Payload {
   if (value === null || value === undefined) return "";
@@ -38,6 +38,7 @@ export function encode(value: unknown, coding: Coding): Payload {
       if (bytes instanceof Uint8Array) return bytes;
       throw new TypeError(`the codec's encode returned ${bytes === null ? "null" : typeof bytes}: want a Uint8Array`);
     }
+    if (typeof value === "number" && !Number.isFinite(value)) throw new TypeError(`${value} has no JSON`);
     const text = JSON.stringify(value, coding.jsonReplacer);
     if (text !== undefined) return text;
   } catch (cause) {

@@ -88,6 +88,8 @@ export interface Health {
   reconnects: number;
   /** Planned changes of server that were made. */
   moves: number;
+  /** The same as `moves`. */
+  switches: number;
   inMessages: number;
   outMessages: number;
   /** Bytes of payloads. */
@@ -97,6 +99,8 @@ export interface Health {
   subscriptions: number;
   /** Bytes that wait for a connection. */
   pendingBytes: number;
+  /** The same as `pendingBytes`. */
+  pending: number;
 }
 
 /** What a session tells its hub. */

@@ -50,7 +50,7 @@ test("handlers that throw answer as in the shared vectors", () => {
 test("what has no bytes is refused before anything is sent", () => {
   const cycle = {};
   cycle.self = cycle;
-  for (const value of [() => {}, Symbol("x"), cycle, 1n, { deep: [1n] }]) {
+  for (const value of [NaN, Infinity, () => {}, Symbol("x"), cycle, 1n, { deep: [1n] }]) {
     assert.throws(() => encode(value, {}), { code: "INVALID_VALUE" });
   }
 });
