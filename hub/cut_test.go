@@ -3,6 +3,7 @@ package hub_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"strconv"
 	"sync"
@@ -17,61 +18,11 @@ import (
 // cuttable is the address of a proxy to address whose connections can be cut, and the cut.
 func cuttable(t testing.TB, address string) (string, func()) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var mu sync.Mutex
-	var open []net.Conn
-	var wg sync.WaitGroup
-	cut := func() {
-		mu.Lock()
-		defer mu.Unlock()
-		for _, c := range open {
-			c.(*net.TCPConn).SetLinger(0)
-			c.Close()
-		}
-		open = nil
-	}
-	forward := func(to, from net.Conn) {
-		buf := make([]byte, 32<<10)
-		for {
-			n, err := from.Read(buf)
-			if n > 0 {
-				if _, err := to.Write(buf[:n]); err != nil {
-					return
-				}
-			}
-			if err != nil {
-				to.Close()
-				return
-			}
-		}
-	}
-	wg.Go(func() {
-		for {
-			in, err := l.Accept()
-			if err != nil {
-				return
-			}
-			out, err := net.Dial("tcp", address)
-			if err != nil {
-				in.Close()
-				continue
-			}
-			mu.Lock()
-			open = append(open, in, out)
-			mu.Unlock()
-			wg.Go(func() { forward(out, in) })
-			wg.Go(func() { forward(in, out) })
-		}
+	proxied, cut := proxy(t, address, func(to, from net.Conn) {
+		defer to.Close()
+		io.Copy(to, from)
 	})
-	t.Cleanup(func() {
-		l.Close()
-		cut()
-		wg.Wait()
-	})
-	return "nats://" + l.Addr().String(), cut
+	return "nats://" + proxied, cut
 }
 
 // Whichever link is cut, and in whichever step of a move: nothing is repeated or reordered.

@@ -97,6 +97,14 @@ func delayed(t testing.TB, address string, delay time.Duration) string {
 // delayedWhile is delayed, as long as on says so.
 func delayedWhile(t testing.TB, address string, delay time.Duration, on *atomic.Bool) string {
 	t.Helper()
+	proxied, _ := proxy(t, address, func(to, from net.Conn) { copyDelayed(to, from, delay, on) })
+	return proxied
+}
+
+// proxy is the address of a TCP proxy to address, and what resets its present connections.
+// forward copies one direction, until it ends.
+func proxy(t testing.TB, address string, forward func(to, from net.Conn)) (proxied string, cut func()) {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -104,6 +112,15 @@ func delayedWhile(t testing.TB, address string, delay time.Duration, on *atomic.
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	var open []net.Conn
+	cut = func() {
+		mu.Lock()
+		defer mu.Unlock()
+		for _, c := range open {
+			c.(*net.TCPConn).SetLinger(0)
+			c.Close()
+		}
+		open = nil
+	}
 	wg.Go(func() {
 		for {
 			in, err := l.Accept()
@@ -118,20 +135,16 @@ func delayedWhile(t testing.TB, address string, delay time.Duration, on *atomic.
 			mu.Lock()
 			open = append(open, in, out)
 			mu.Unlock()
-			wg.Go(func() { copyDelayed(out, in, delay, on) })
-			wg.Go(func() { copyDelayed(in, out, delay, on) })
+			wg.Go(func() { forward(out, in) })
+			wg.Go(func() { forward(in, out) })
 		}
 	})
 	t.Cleanup(func() {
 		l.Close()
-		mu.Lock()
-		for _, c := range open {
-			c.Close()
-		}
-		mu.Unlock()
+		cut()
 		wg.Wait()
 	})
-	return l.Addr().String()
+	return l.Addr().String(), cut
 }
 
 // copyDelayed keeps order and bandwidth: each piece leaves its delay after it came.
