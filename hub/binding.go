@@ -24,12 +24,13 @@ type leg struct {
 	alone atomic.Bool // no other leg, on any link, gets copies: all its messages count
 }
 
-// begin subscribes e where it is on no other link: plainly or, guarded, as a queue group of one.
-func (b *binding) begin(e *entry, guarded bool) {
+// begin subscribes e, which is new: plainly or, guarded, as a queue group of one. alone says
+// that it is on no other link.
+func (b *binding) begin(e *entry, guarded, alone bool) {
 	if guarded || e.shared() {
 		b.addQueue(e, true)
 	} else {
-		b.addPlain(e, true)
+		b.addPlain(e, alone)
 	}
 }
 
@@ -118,9 +119,9 @@ func (r *registry) attach(l *link) {
 	defer r.mu.Unlock()
 	b := &binding{link: l, legs: map[*entry]*legs{}}
 	r.bound = []*binding{b}
-	r.guarded = false
+	r.guarded, r.copying = false, false
 	for _, e := range r.entries {
-		b.begin(e, r.always)
+		b.begin(e, r.always, true)
 	}
 }
 
@@ -148,6 +149,26 @@ func (r *registry) join(old, next *link) {
 	for e, l := range r.binding(old).legs {
 		if l.plain != nil {
 			to.addQueue(e, false)
+		}
+	}
+}
+
+// copy adds plain legs on next beside those on old, for entries that are added later as well.
+// From now on old counts what it delivers.
+func (r *registry) copy(old, next *link) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.copying = true
+	from, to := r.binding(old), r.ensure(next)
+	for _, l := range from.legs {
+		if l.plain != nil {
+			l.plain.alone.Store(false)
+		}
+	}
+	old.gate.follow(rulePlain)
+	for e, l := range from.legs {
+		if l.plain != nil {
+			to.addPlain(e, false)
 		}
 	}
 }
@@ -204,7 +225,7 @@ func (r *registry) cut(old, next *link) (left int) {
 		}
 	}
 	r.bound = []*binding{to, from}
-	r.guarded = false
+	r.guarded, r.copying = false, false
 	return left
 }
 
@@ -236,6 +257,7 @@ func (r *registry) unbind(l *link) {
 	defer r.mu.Unlock()
 	if b := r.binding(l); b != nil {
 		r.bound = slices.DeleteFunc(r.bound, func(other *binding) bool { return other == b })
+		r.copying = false
 		for e := range b.legs {
 			b.end(e)
 		}

@@ -35,6 +35,11 @@ const (
 	// some tenths of a second around a move: nothing is added to the traffic between servers
 	// otherwise, whatever the number of hubs.
 	MovesAdaptive Moves = "adaptive"
+	// MovesIDs numbers every message in a header, Kinopio-Id, by its publisher and subject:
+	// moves are then exact in the order across subjects, too, and Status.Missing counts what was
+	// lost. For those whose publishers are all hubs with this setting; messages without a
+	// number are moved as where a server refuses queue groups: equal ones may get lost.
+	MovesIDs Moves = "ids"
 	// MovesQueue subscribes as queue groups of one all the time. A move is a little quicker,
 	// but every link between servers carries the group's name with every message: for a
 	// handful of hubs a subject.
@@ -95,6 +100,10 @@ type Config struct {
 
 	// Moves is how planned moves are made. Default MovesAdaptive.
 	Moves Moves
+	// Standby keeps a second connection, without subscriptions, to the next-best of Servers,
+	// so that the loss of the first costs one round trip. With one server it does nothing
+	// until the hub is on a leaf.
+	Standby bool
 
 	// TLS is used natively for tls and wss servers and https manifests; a browser ignores it.
 	TLS *tls.Config
@@ -180,9 +189,9 @@ func (cfg Config) normalize() (Config, error) {
 	switch cfg.Moves {
 	case "":
 		cfg.Moves = MovesAdaptive
-	case MovesAdaptive, MovesQueue:
+	case MovesAdaptive, MovesQueue, MovesIDs:
 	default:
-		return cfg, configError("Moves", cfg.Moves, `"adaptive" or "queue"`)
+		return cfg, configError("Moves", cfg.Moves, `"adaptive", "queue" or "ids"`)
 	}
 	switch cfg.Discovery.LocalNetwork {
 	case "":

@@ -35,6 +35,8 @@ const (
 	ruleQueue
 	// ruleEither: whichever copy comes first counts.
 	ruleEither
+	// ruleRest: what counted on the link before does not, everything else does. All legs are plain.
+	ruleRest
 )
 
 // counts says whether m is to be delivered. The gate is locked.
@@ -46,21 +48,33 @@ func (g *gate) counts(m *inbound) bool {
 		return false
 	}
 	print := g.fingerprint(m)
+	if g.rule == ruleRest {
+		return !g.spend(print)
+	}
 	if !m.route.queue {
 		g.credit[print]++
 		g.owed++
 		return true
 	}
-	if n := g.credit[print]; n > 0 {
-		if g.owed--; n == 1 {
-			delete(g.credit, print)
-		} else {
-			g.credit[print] = n - 1
-		}
+	if g.spend(print) {
 		return false
 	}
 	g.strays++
 	return g.rule != rulePlain
+}
+
+// spend uses up one credit, if there is one.
+func (g *gate) spend(print uint64) bool {
+	n := g.credit[print]
+	if n == 0 {
+		return false
+	}
+	if g.owed--; n == 1 {
+		delete(g.credit, print)
+	} else {
+		g.credit[print] = n - 1
+	}
+	return true
 }
 
 // fingerprint is the same for messages that cannot be told apart, and then it does not
@@ -111,14 +125,15 @@ func (g *gate) handOver() (credit map[uint64]int, owed int) {
 	return credit, owed
 }
 
-// takeOver goes on where another gate has stopped.
-func (g *gate) takeOver(credit map[uint64]int, owed int) {
+// takeOver goes on, by rule r, where the gate from stops.
+func (g *gate) takeOver(from *gate, r rule) {
+	credit, owed := from.handOver()
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if credit == nil {
 		credit = map[uint64]int{}
 	}
-	g.rule, g.credit, g.owed = ruleQueue, credit, owed
+	g.rule, g.credit, g.owed = r, credit, owed
 }
 
 // recount forgets what came so far.

@@ -24,7 +24,6 @@ func (s *session) guard(old, next *link) error {
 	h := s.h
 	ctx, cancel := context.WithTimeout(h.ctx, h.cfg.Timeout)
 	defer cancel()
-	troubles := old.troubles.Load()
 	old.gate.follow(rulePlain)
 	if h.registry.guard(old) == 0 {
 		return nil
@@ -38,10 +37,7 @@ func (s *session) guard(old, next *link) error {
 	if err := s.even(old, next, old.gate.recount); err != nil {
 		return err
 	}
-	if old.troubles.Load() != troubles {
-		return fmt.Errorf("%s complained of the subscriptions that a move needs", old.target)
-	}
-	return nil
+	return old.refusal()
 }
 
 // settle brings l, the current link, back to plain subscriptions. other is the link that the
@@ -51,6 +47,18 @@ func (s *session) settle(l, other *link) {
 	h := s.h
 	ctx, cancel := h.whileAlive(l)
 	defer cancel()
+	if s.way() == wayCopies {
+		// The copies of what counted on the other link come, if they do, before this ends.
+		err := l.wire.flush(ctx)
+		if err == nil && other != nil && !ended(other.wire) {
+			err = errors.Join(h.barrier(ctx, other, l), s.pause(dwell, l), l.wire.flush(ctx))
+		}
+		if err != nil {
+			h.cfg.Logger.Debug("subscriptions settle without proof", "server", l.target.String(), "err", err)
+		}
+		l.gate.follow(ruleSteady)
+		return
+	}
 	if other == nil {
 		l.gate.follow(ruleEither)
 	}

@@ -20,7 +20,9 @@ type Hub struct {
 	seed     maphash.Seed // of fingerprints
 	registry registry
 	outbox   outbox
+	missing  atomic.Uint64 // messages, by their numbers
 	requests requests
+	standby  *standby // nil unless configured
 	links    atomic.Uint64
 	marks    atomic.Uint64
 	losses   atomic.Uint64 // of links that broke
@@ -99,6 +101,9 @@ func open(ctx context.Context, cfg Config, e engine) *Hub {
 	h.registry.prefix = "_KH." + h.id + "."
 	h.registry.always = cfg.Moves == MovesQueue
 	h.outbox.hub = h
+	if cfg.Standby {
+		h.standby = &standby{h: h, turn: make(chan struct{}, 1)}
+	}
 	h.requests.pending = map[uint64]*request{}
 	h.status.State = StateDisconnected
 	if !cfg.ManualConnect {
@@ -293,6 +298,8 @@ func (h *Hub) Status() Status {
 		s.Server, s.Via, s.MaxPayload, s.Isolated = l.target.String(), l.target.via, l.limit, l.isolated
 		h.refreshDistance(l)
 	}
+	s.Missing = h.missing.Load()
+	s.Standby = h.standby.server()
 	s.Subscriptions, s.PendingBytes = h.registry.size(), h.outbox.pending()
 	return s
 }

@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 	"strings"
 	"sync"
@@ -31,10 +32,10 @@ type link struct {
 	marks sync.Mutex
 	mark  map[string]chan struct{}
 
-	troubles   atomic.Int64  // complaints of the server
-	measured   atomic.Int64  // when the distance was last measured, in ns since 1970
-	unanswered atomic.Int64  // requests sent by this link that wait for their answer
-	quiet      chan struct{} // a token when unanswered falls to 0
+	refused    atomic.Pointer[error] // why the server did not take a subscription that a move needs
+	measured   atomic.Int64          // when the distance was last measured, in ns since 1970
+	unanswered atomic.Int64          // requests sent by this link that wait for their answer
+	quiet      chan struct{}         // a token when unanswered falls to 0
 }
 
 // target is a server that a hub may be on, and how the hub came by it.
@@ -108,6 +109,9 @@ func (l *link) receive(batch []inbound) {
 
 // deliver hands one message to the handles of its name. The gate is locked.
 func (l *link) deliver(m *inbound) {
+	if id := takeID(m); id != "" && l.hub.cfg.Moves == MovesIDs && !m.route.entry.shared() {
+		m.route.entry.reader.note(m.subject, id, &l.hub.missing)
+	}
 	l.scratch = Message{Subject: m.subject, Reply: m.reply, Header: m.header, Data: m.data, hub: l.hub, link: l}
 	m.route.entry.deliver(&l.scratch)
 }
@@ -150,11 +154,36 @@ func (l *link) shut() {
 	l.wire.close()
 }
 
+// isLeaving says whether the server has said that it is about to stop.
+func (l *link) isLeaving() bool {
+	select {
+	case <-l.leave:
+		return true
+	default:
+		return false
+	}
+}
+
 func (l *link) leaving() { l.left.Do(func() { close(l.leave) }) }
 
+// trouble takes what the server complains of. What a move asked for is the move's affair; the
+// server says no more than "maximum subscriptions exceeded" of which one was too many.
 func (l *link) trouble(err error) {
-	l.troubles.Add(1)
-	l.hub.report(err)
+	ours := strings.Contains(err.Error(), l.hub.registry.prefix)
+	if ours || strings.Contains(err.Error(), "maximum subscriptions exceeded") {
+		l.refused.Store(&err)
+	}
+	if !ours || l.hub.registry.always {
+		l.hub.report(err)
+	}
+}
+
+// refusal is errRefused if the server has refused what a move needs.
+func (l *link) refusal() error {
+	if why := l.refused.Load(); why != nil {
+		return fmt.Errorf("%w: %s: %w", errRefused, l.target, *why)
+	}
+	return nil
 }
 
 // answer takes what came to the link's inbox: a marker, or the answer to a request.

@@ -49,6 +49,14 @@ func (s *session) move(targets []target, reason string, timeout time.Duration) e
 		m.To, m.Via = next.target.String(), next.target.via
 		err = s.carry(old, next, &m)
 	}
+	if errors.Is(err, errRefused) && s.way() == wayGroups {
+		s.refused = true
+		h.cfg.Logger.Warn("a server refuses the queue groups that make moves exact: from now on equal messages may get lost while the hub moves", "err", err)
+		if next, err = h.race(h.ctx, targets, timeout); err == nil {
+			m.To, m.Via = next.target.String(), next.target.via
+			err = s.carry(old, next, &m)
+		}
+	}
 	m.Took = time.Since(start)
 	if err != nil {
 		m.Err = fmt.Errorf("%w: %w", ErrMove, err)
@@ -66,7 +74,7 @@ func (s *session) move(targets []target, reason string, timeout time.Duration) e
 		}
 	})
 	h.moved(m)
-	if h.cfg.Moves == MovesAdaptive && !m.Isolated {
+	if s.way() != wayQueue && !m.Isolated {
 		s.settle(next, old)
 	}
 	h.spawn(func() { h.retire(old) })
@@ -92,8 +100,9 @@ func (s *session) carry(old, next *link, m *Move) error {
 		s.undo(old, next)
 		return err
 	}
-	handOver := h.cfg.Moves == MovesAdaptive
-	if handOver {
+	way := s.way()
+	old.refused.Store(nil)
+	if way == wayGroups {
 		if err := s.guard(old, next); err != nil {
 			return fail(err)
 		}
@@ -102,6 +111,7 @@ func (s *session) carry(old, next *link, m *Move) error {
 	defer cancel()
 	next.gate.hold()
 	start := time.Now()
+	joined := start
 	if h.cfg.NoEcho {
 		// The server keeps a link's own messages from that link, and the two links are
 		// strangers to it: nothing may be published while both are subscribed.
@@ -110,14 +120,24 @@ func (s *session) carry(old, next *link, m *Move) error {
 			return fail(err)
 		}
 	}
-	if handOver {
-		h.registry.join(old, next)
+	if way != wayQueue {
+		joined = time.Now()
+		if way == wayGroups {
+			h.registry.join(old, next)
+		} else {
+			h.registry.copy(old, next)
+		}
 		if err := h.barrier(ctx, old, next); err != nil {
 			return fail(err)
 		}
-		h.registry.leave(old)
-		if err := old.wire.flush(ctx); err != nil {
+		if err := next.refusal(); err != nil {
 			return fail(err)
+		}
+		if way == wayGroups {
+			h.registry.leave(old)
+			if err := old.wire.flush(ctx); err != nil {
+				return fail(err)
+			}
 		}
 		if err := s.pause(dwell, old, next); err != nil {
 			return fail(err)
@@ -143,13 +163,12 @@ func (s *session) carry(old, next *link, m *Move) error {
 		if err := old.wire.flush(ctx); err != nil {
 			h.cfg.Logger.Debug("old link did not confirm the move", "err", err)
 		}
-		if handOver {
-			next.gate.takeOver(old.gate.handOver())
-			handOver = false
+		if s.link == old {
+			next.follow(old, way)
 		}
 		next.release()
 		if s.link == old {
-			m.Held = time.Since(start)
+			m.Held, m.Overlap = time.Since(start), time.Since(joined)
 			s.promote(next)
 		}
 		if left > 0 { // what was subscribed to meanwhile is on the old link only
@@ -176,9 +195,7 @@ func (s *session) rescue(old, next *link, m *Move) {
 		h.registry.bind(next)
 		h.registry.cut(old, next)
 		h.registry.forget(old)
-		if h.cfg.Moves == MovesAdaptive {
-			next.gate.takeOver(old.gate.handOver())
-		}
+		next.follow(old, s.way())
 	}
 	next.release()
 	h.requests.lost(old)
@@ -198,7 +215,7 @@ func (s *session) part(old, next *link, m *Move) error {
 		// A move was tried first. If the servers are one system after all, only slow, what has
 		// counted on the old link must not do so again.
 		h.registry.unbind(next)
-		next.gate.takeOver(old.gate.handOver())
+		next.gate.takeOver(&old.gate, ruleQueue)
 	}
 	next.release()
 	h.registry.attach(next)
@@ -220,8 +237,40 @@ func (s *session) undo(old, next *link) {
 	}
 	cancel()
 	next.conclude(h.registry.plainOn(old))
-	if h.cfg.Moves == MovesAdaptive {
+	if s.way() != wayQueue {
 		s.settle(old, nil)
+	}
+}
+
+// A way is how messages are kept from getting lost or repeated while the hub is on two links.
+type way int
+
+const (
+	wayGroups way = iota // as described at move
+	wayQueue             // groups all the time
+	// wayCopies subscribes plainly on both links and drops what counted on the old one already.
+	// Exact if no two messages are equal, as with MovesIDs. Of equal ones, those may get lost
+	// of which one came before the new link had its subscriptions and another one after.
+	wayCopies
+)
+
+func (s *session) way() way {
+	switch {
+	case s.h.cfg.Moves == MovesQueue:
+		return wayQueue
+	case s.h.cfg.Moves == MovesIDs, s.refused:
+		return wayCopies
+	}
+	return wayGroups
+}
+
+// follow lets what counts go by l instead of by old.
+func (l *link) follow(old *link, w way) {
+	switch w {
+	case wayGroups:
+		l.gate.takeOver(&old.gate, ruleQueue)
+	case wayCopies:
+		l.gate.takeOver(&old.gate, ruleRest)
 	}
 }
 
@@ -258,6 +307,9 @@ func (h *Hub) barrier(ctx context.Context, old, next *link) error {
 	return nil
 }
 
+// errRefused: a server does not take the subscriptions that a move needs.
+var errRefused = errors.New("subscriptions refused")
+
 // errApart: the two servers do not seem to be one system.
 var errApart = errors.New("not one system")
 
@@ -270,6 +322,9 @@ func ended(w wire) bool {
 		return false
 	}
 }
+
+// grace is how long a marker may come after its deadline.
+const grace = 50 * time.Millisecond
 
 // mark is a token that no request has: those are numbers.
 func (h *Hub) mark() string { return "-" + strconv.FormatUint(h.marks.Add(1), 36) }
@@ -291,8 +346,20 @@ func pass(ctx context.Context, from, to *link, subject string) error {
 		case <-to.wire.done():
 			return fmt.Errorf("%s: %w", to.target, to.wire.cause())
 		case <-ctx.Done():
+			// Where timers are late, in a page that nobody looks at, the marker may wait beside them.
+			late := time.NewTimer(grace)
+			defer late.Stop()
+			select {
+			case <-arrived:
+				return nil
+			case <-from.hub.ctx.Done():
+			case <-late.C:
+			}
 			return ctxError(ctx, fmt.Errorf("%w: no marker came from %s to %s", errApart, from.target, to.target))
 		case <-timer.C:
+			if err := to.refusal(); err != nil {
+				return err
+			}
 			if err := from.wire.publish(&OutMsg{Subject: subject}); err != nil {
 				return err
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 )
@@ -19,6 +20,7 @@ type outbox struct {
 	bytes   int
 	timer   *time.Timer
 	closed  bool
+	numbers numbers // of messages, with MovesIDs
 }
 
 // A Receipt is what becomes of a batch of messages.
@@ -104,7 +106,7 @@ func (o *outbox) send(msgs []OutMsg) *Receipt {
 		return failedReceipt(err)
 	}
 	for i := range msgs {
-		if err := o.hub.publish(o.link, &msgs[i]); err != nil {
+		if err := o.publish(&msgs[i]); err != nil {
 			if !isDisconnected(err) {
 				return failedReceipt(err)
 			}
@@ -184,7 +186,7 @@ func (o *outbox) transmit(r *Receipt) bool {
 		return true
 	}
 	for i := range r.msgs {
-		if err := o.hub.publish(o.link, &r.msgs[i]); err != nil {
+		if err := o.publish(&r.msgs[i]); err != nil {
 			if isDisconnected(err) && r.sending == nil {
 				return false
 			}
@@ -292,6 +294,19 @@ func (h *Hub) wait(ctx context.Context, r *Receipt) error {
 	}
 }
 
+// publish hands one message to the link, with a number if so configured. o.mu is held.
+func (o *outbox) publish(m *OutMsg) error {
+	numbered := o.hub.cfg.Moves == MovesIDs && !strings.HasPrefix(m.Subject, "_INBOX.")
+	if numbered {
+		m = o.numbers.with(m)
+	}
+	err := o.hub.publish(o.link, m)
+	if err == nil && numbered {
+		o.numbers.sent(m)
+	}
+	return err
+}
+
 // publish hands one message to l.
 func (h *Hub) publish(l *link, m *OutMsg) error {
 	err := l.wire.publish(m)
@@ -305,7 +320,11 @@ func (h *Hub) publish(l *link, m *OutMsg) error {
 // tooLarge checks a batch before any of it is sent.
 func tooLarge(l *link, msgs []OutMsg) error {
 	for i := range msgs {
-		if size := msgs[i].size(); size > l.limit {
+		size := msgs[i].size()
+		if l.hub.cfg.Moves == MovesIDs {
+			size += idSize
+		}
+		if size > l.limit {
 			return fmt.Errorf("%w: %s: %d bytes, and %s takes %d", ErrMessageTooLarge, msgs[i].Subject, size, l.target, l.limit)
 		}
 	}

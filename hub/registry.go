@@ -17,6 +17,7 @@ type registry struct {
 	bound   []*binding // the links that carry entries: the current one first
 	always  bool       // plain subscriptions are queue groups of one all the time
 	guarded bool       // new ones are, because a move is under way
+	copying bool       // new ones are plain on all links, for the same reason
 	closed  bool
 }
 
@@ -34,6 +35,7 @@ type entry struct {
 	wireQueue string
 	handles   atomic.Pointer[[]*Subscription]
 	turn      uint32 // round robin; the gate of a link is held
+	reader    reader // with MovesIDs
 }
 
 // shared says that the queue group is the application's: its members take turns anyway.
@@ -76,8 +78,10 @@ func (r *registry) add(s *Subscription) error {
 		}
 		r.entries[s.key] = e
 		e.handles.Store(&[]*Subscription{s})
-		if len(r.bound) > 0 {
-			r.bound[0].begin(e, r.always || r.guarded)
+		for i, b := range r.bound {
+			if i == 0 || r.copying {
+				b.begin(e, r.always || r.guarded, !r.copying)
+			}
 		}
 	} else {
 		handles := append(append([]*Subscription(nil), *e.handles.Load()...), s)

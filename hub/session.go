@@ -13,7 +13,12 @@ type session struct {
 	link  *link     // the current one; nil while there is none
 	last  target    // where the hub was last connected
 	since time.Time // when that connection began
+	// refused: a server did not take the queue groups that make moves exact.
+	refused bool
 }
+
+// spread is the time within which the clients of a server that will stop begin to leave it.
+const spread = 300 * time.Millisecond
 
 // reconnect is a call of Reconnect.
 type reconnect struct {
@@ -51,6 +56,9 @@ func (h *Hub) run() {
 	}
 	if h.cfg.Discovery.Enabled {
 		h.spawn(h.discover)
+	}
+	if h.standby != nil {
+		h.spawn(h.standby.run)
 	}
 	reason := "connect"
 	for {
@@ -119,6 +127,13 @@ func (s *session) establish(reason string) error {
 	case <-h.wanted: // Connect is being done
 	default:
 	}
+	if time.Since(s.since) >= h.cfg.ReconnectWait { // else servers that drop the hub at once would take turns
+		if l := h.standby.take(); l != nil {
+			s.arrive(l, reason, start)
+			h.CheckLink() // it has been quiet, so it may be dead without knowing
+			return nil
+		}
+	}
 	if s.last.via == viaConfigured && time.Since(s.since) < h.cfg.ReconnectWait {
 		// The server took the hub and dropped it at once: do not ask it again at once.
 		s.sleep(h.cfg.ReconnectWait)
@@ -130,14 +145,7 @@ func (s *session) establish(reason string) error {
 		}
 		l, err := h.race(h.ctx, rank(h.cfg.Servers, h.cfg.Selection, known), h.cfg.ReconnectTimeout)
 		if err == nil {
-			from := s.last
-			h.registry.attach(l)
-			s.promote(l)
-			h.outbox.open(l)
-			if from.url != "" {
-				h.count(func(st *Status) { st.Reconnects++ })
-			}
-			h.moved(Move{From: from.String(), To: l.target.String(), Via: l.target.via, Reason: reason, Took: time.Since(start)})
+			s.arrive(l, reason, start)
 			return nil
 		}
 		if h.ctx.Err() != nil {
@@ -155,6 +163,18 @@ func (s *session) establish(reason string) error {
 			return ErrDisposed
 		}
 	}
+}
+
+// arrive binds everything to l, when there was no link.
+func (s *session) arrive(l *link, reason string, start time.Time) {
+	h, from := s.h, s.last
+	h.registry.attach(l)
+	s.promote(l)
+	h.outbox.open(l)
+	if from.url != "" {
+		h.count(func(st *Status) { st.Reconnects++ })
+	}
+	h.moved(Move{From: from.String(), To: l.target.String(), Via: l.target.via, Reason: reason, Took: time.Since(start)})
 }
 
 // sleep waits before the next attempt, or until Reconnect; false means that the hub ends.
@@ -181,6 +201,7 @@ func (s *session) sleep(d time.Duration) bool {
 // promote makes l the current link.
 func (s *session) promote(l *link) {
 	s.link, s.last, s.since = l, l.target, time.Now()
+	s.h.standby.promoted(l.target)
 	s.h.count(func(st *Status) { st.RTT = l.wire.distance() })
 	s.h.setState(StateConnected, l)
 }
@@ -194,6 +215,7 @@ func (s *session) stay() (reason string) {
 	reprobe := time.NewTicker(h.cfg.Reprobe)
 	defer reprobe.Stop()
 	resting, rest := false, h.cfg.ReconnectWait
+	var asked *link // it has told us to leave, and its turn has come or will
 	for {
 		leave := s.link.leave
 		if resting {
@@ -205,6 +227,12 @@ func (s *session) stay() (reason string) {
 		case <-s.link.wire.done():
 			return s.lose()
 		case <-leave:
+			if asked != s.link {
+				// All clients of the server hear of it together: they do not all leave together.
+				asked, resting = s.link, true
+				again.Reset(time.Duration(randomFraction() * float64(spread)))
+				continue
+			}
 			if err := s.move(s.elsewhere(), s.kind()+" leaving", h.cfg.ReconnectTimeout); err != nil {
 				resting = true
 				again.Reset(rest)

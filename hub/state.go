@@ -26,13 +26,16 @@ type Status struct {
 	Via        string        // "configured" or "leaf"; "" without a connection
 	RTT        time.Duration // as last measured
 	MaxPayload int           // bytes; 0 without a connection
+	Standby    string        // the server of the second connection, without credentials; "" without one
 	Moves      int           // planned changes of server that were made
 	Reconnects int           // connections after a loss
 	// Subscriptions on the wire, and bytes that wait for a connection.
 	Subscriptions int
 	PendingBytes  int
-	Isolated      bool  // the server is not of one system with the configured ones
-	LastError     error // of the last attempt to connect or move that failed
+	// Missing messages: with MovesIDs, how many never came between two that a subscription got.
+	Missing   uint64
+	Isolated  bool  // the server is not of one system with the configured ones
+	LastError error // of the last attempt to connect or move that failed
 }
 
 // Move is a change of server, or the failure of one.
@@ -49,6 +52,7 @@ type Move struct {
 	Isolated bool
 	Took     time.Duration // from the decision, connecting included
 	Held     time.Duration // the part of it in which messages were held back
+	Overlap  time.Duration // the part of it in which both servers had the hub's subscriptions
 	Err      error         // why the hub stayed where it was
 
 	insists bool // the program wants this move

@@ -27,6 +27,7 @@ type config struct {
 	Servers           []string `json:"servers"`
 	Selection         string   `json:"selection"`
 	Moves             string   `json:"moves"`
+	Standby           bool     `json:"standby"`
 	Name              string   `json:"name"`
 	NoEcho            bool     `json:"noEcho"`
 	ManualConnect     bool     `json:"manualConnect"`
@@ -43,6 +44,8 @@ type config struct {
 	Timeout           millis   `json:"timeout"`
 	PendingLimit      int      `json:"pendingLimit"`
 	HealthReport      millis   `json:"healthReport"`
+	Reprobe           millis   `json:"reprobe"`
+	ReprobeGain       millis   `json:"reprobeGain"`
 	Auth              hub.Auth `json:"auth"`
 	Authenticator     bool     `json:"authenticator"`
 	Debug             bool     `json:"debug"`
@@ -65,6 +68,7 @@ func openHub(s *session, text []byte) (*hub.Hub, error) {
 		Servers:          c.Servers,
 		Selection:        hub.Selection(c.Selection),
 		Moves:            hub.Moves(c.Moves),
+		Standby:          c.Standby,
 		Name:             c.Name,
 		NoEcho:           c.NoEcho,
 		ManualConnect:    c.ManualConnect,
@@ -81,6 +85,8 @@ func openHub(s *session, text []byte) (*hub.Hub, error) {
 		Timeout:          c.Timeout.duration(),
 		PendingLimit:     c.PendingLimit,
 		HealthReport:     c.HealthReport.duration(),
+		Reprobe:          c.Reprobe.duration(),
+		ReprobeGain:      c.ReprobeGain.duration(),
 		Auth:             c.Auth,
 		Discovery: hub.Discovery{
 			Enabled:           c.Discovery,
@@ -141,16 +147,18 @@ func statusJSON(h *hub.Hub, state hub.State) string {
 		Via           string    `json:"via"`
 		RTT           millis    `json:"rttMs"`
 		MaxPayload    int       `json:"maxPayload"`
+		Standby       string    `json:"standby"`
 		Moves         int       `json:"moves"`
 		Reconnects    int       `json:"reconnects"`
 		Subscriptions int       `json:"subscriptions"`
 		PendingBytes  int       `json:"pendingBytes"`
 		Isolated      bool      `json:"isolated"`
+		Missing       uint64    `json:"missing"`
 		LastError     *failure  `json:"lastError"`
 		Discovery     discovery `json:"discovery"`
 	}{
-		state, status.Server, status.Via, toMillis(status.RTT), status.MaxPayload, status.Moves,
-		status.Reconnects, status.Subscriptions, status.PendingBytes, status.Isolated, toFailure(status.LastError),
+		state, status.Server, status.Via, toMillis(status.RTT), status.MaxPayload, status.Standby, status.Moves,
+		status.Reconnects, status.Subscriptions, status.PendingBytes, status.Isolated, status.Missing, toFailure(status.LastError),
 		toDiscovery(h.DiscoveryStatus()),
 	})
 }
@@ -185,9 +193,10 @@ func moveJSON(m hub.Move) string {
 		Planned  bool     `json:"planned"`
 		Took     millis   `json:"tookMs"`
 		Held     millis   `json:"heldMs"`
+		Overlap  millis   `json:"overlapMs"`
 		Isolated bool     `json:"isolated"`
 		Error    *failure `json:"error"`
-	}{m.From, m.To, m.Via, m.Reason, m.Planned, toMillis(m.Took), toMillis(m.Held), m.Isolated, toFailure(m.Err)})
+	}{m.From, m.To, m.Via, m.Reason, m.Planned, toMillis(m.Took), toMillis(m.Held), toMillis(m.Overlap), m.Isolated, toFailure(m.Err)})
 }
 
 func toJSON(v any) string {

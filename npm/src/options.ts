@@ -42,9 +42,22 @@ export interface KinopioOptions extends Credentials {
   /**
    * How a planned change of server keeps messages from being lost, repeated or reordered.
    * "adaptive" (the default) costs nothing between moves; with "queue" moves are a little
-   * quicker, but links between servers carry more with every message.
+   * quicker, but links between servers carry more with every message; "ids" numbers each
+   * message in a header, for those who own every publisher.
    */
-  moves?: "adaptive" | "queue";
+  moves?: "adaptive" | "queue" | "ids";
+  /**
+   * Keeps a second connection, without subscriptions, to the next-best of the servers, so that
+   * the loss of the first costs one round trip. Default false.
+   */
+  standby?: boolean;
+  /**
+   * Time after which "latency" mode looks for a server that is nearer, in milliseconds.
+   * Default 600000.
+   */
+  reprobeInterval?: number;
+  /** How much nearer a server must be to move there, in milliseconds. Default 30. */
+  reprobeGain?: number;
   /** Legacy: true is "ordered", false is "random"; without effect beside serverSelectionMode. */
   noRandomize?: boolean;
   /** Rounds of attempts after a lost connection. Default -1: without end. */
@@ -118,7 +131,10 @@ const rules: Record<keyof KinopioOptions, Rule> = {
   debug: { want: "true, false or a function", ok: (v) => typeof v === "boolean" || typeof v === "function" },
   noEcho: boolean,
   serverSelectionMode: { want: '"ordered", "random" or "latency"', ok: (v) => ["ordered", "random", "latency"].includes(v) },
-  moves: { want: '"adaptive" or "queue"', ok: (v) => ["adaptive", "queue"].includes(v) },
+  moves: { want: '"adaptive", "queue" or "ids"', ok: (v) => ["adaptive", "queue", "ids"].includes(v) },
+  standby: boolean,
+  reprobeInterval: positive,
+  reprobeGain: positive,
   noRandomize: boolean,
   maxReconnectAttempts: { want: "a whole number; -1 for no end", ok: (v) => Number.isInteger(v) && v >= -1 },
   waitOnFirstConnect: boolean,
@@ -187,6 +203,9 @@ export function toConfig(options: KinopioOptions): HubConfig {
     servers,
     selection: options.serverSelectionMode ?? legacy,
     moves: options.moves,
+    standby: options.standby,
+    reprobe: options.reprobeInterval,
+    reprobeGain: options.reprobeGain,
     name: options.name,
     noEcho: options.noEcho,
     manualConnect: not(options.autoConnect),

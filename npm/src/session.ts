@@ -23,6 +23,8 @@ export interface HubStatus {
   rttMs: number;
   /** The largest message that the server takes, in bytes; 0 without a connection. */
   maxPayload: number;
+  /** The server of the second connection, with `standby`; "" without one. */
+  standby: string;
   /** Planned changes of server that were made. */
   moves: number;
   /** Connections after a loss. */
@@ -33,6 +35,8 @@ export interface HubStatus {
   pendingBytes: number;
   /** The server is not one system with the configured ones: who is there is not heard here. */
   isolated: boolean;
+  /** With `moves: "ids"`, how many messages never came between two that a subscription got. */
+  missing: number;
   /** Why the last attempt to connect or move failed. */
   lastError: KinopioError | null;
 }
@@ -71,6 +75,8 @@ export interface Move {
   /** The whole change, and the part of it in which messages were held back, in milliseconds. */
   tookMs: number;
   heldMs: number;
+  /** The part of it in which both servers had the hub's subscriptions, in milliseconds. */
+  overlapMs: number;
   /** The two servers are not one system: what others publish on the one is not heard on the other. */
   isolated: boolean;
   /** Why the hub stayed where it was. */
@@ -176,8 +182,8 @@ export class Session implements Client {
     this.#listener = listener;
     this.#status = {
       state: setup.config.manualConnect ? "disconnected" : "connecting",
-      server: "", via: "", rttMs: 0, maxPayload: 0, moves: 0, reconnects: 0,
-      subscriptions: 0, pendingBytes: 0, isolated: false, lastError: null,
+      server: "", via: "", rttMs: 0, maxPayload: 0, standby: "", moves: 0, reconnects: 0,
+      subscriptions: 0, pendingBytes: 0, isolated: false, missing: 0, lastError: null,
     };
     this.#ops.word(Op.open);
     this.#ops.text(JSON.stringify(setup.config));
