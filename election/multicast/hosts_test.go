@@ -1,0 +1,200 @@
+package multicast
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/kinopio-hub/kinopio-hub/election/lab"
+)
+
+// join starts a Bus on a host.
+func join(h *lab.Host) *lab.Process {
+	p := h.Play("member")
+	p.Await("ready")
+	return p
+}
+
+func TestThreeHostsHearEachOtherAndThemselves(t *testing.T) {
+	t.Parallel()
+	n := lab.New(t)
+	hosts := []*lab.Host{n.Host("a"), n.Host("b"), n.Host("c")}
+	var members []*lab.Process
+	for _, h := range hosts {
+		members = append(members, join(h))
+	}
+	for i, from := range members {
+		from.Say("send hello-" + hosts[i].Name)
+		for j, to := range members {
+			line := to.Await("heard hello-" + hosts[i].Name)
+			if i != j && !strings.Contains(line, "from "+hosts[i].Address.String()+" on eth0") {
+				t.Errorf("%s %s, want it from %s on eth0", hosts[j].Name, line, hosts[i].Address)
+			}
+		}
+	}
+	for _, m := range members {
+		m.Silent(200*time.Millisecond, "heard") // each came once, although it was sent on eth0 and lo
+		m.Stop()
+	}
+}
+
+func TestProgramsOfAHostWithOnlyLoHearEachOther(t *testing.T) {
+	t.Parallel()
+	h := lab.New(t).Lonely("alone")
+	a, b := join(h), join(h)
+	a.Say("send from-a")
+	b.Await("heard from-a", "on lo")
+	b.Say("send from-b")
+	a.Await("heard from-b", "on lo")
+}
+
+func TestNeighboursOnOneHostHearTheLANAndEachOther(t *testing.T) {
+	t.Parallel()
+	n := lab.New(t)
+	h, other := n.Host("a"), join(n.Host("b"))
+	neighbours := []*lab.Process{join(h), join(h), join(h)}
+	for _, from := range append(neighbours, other) {
+		from.Say("send hello")
+		for _, to := range append(neighbours, other) {
+			to.Await("heard hello")
+		}
+		time.Sleep(repeatWindow + 100*time.Millisecond) // as all send the same
+	}
+}
+
+func TestInterfacesThatAppearAndVanishAreFollowed(t *testing.T) {
+	t.Parallel()
+	n := lab.New(t)
+	far := join(n.Host("far"))
+	h := n.Lonely("laptop")
+	near := join(h)
+	near.Await("interfaces [lo]")
+	for _, word := range []string{"one", "two"} { // the second eth0 has another index
+		h.Plug("eth0", "lan")
+		near.Await("interfaces [lo eth0]")
+		near.Say("send out-" + word)
+		far.Await("heard out-" + word)
+		far.Say("send in-" + word)
+		near.Await("heard in-"+word, "on eth0")
+		h.Unplug("eth0")
+		near.Await("interfaces [lo]")
+		near.Say("send alone-" + word)
+		near.Await("heard alone-" + word)
+	}
+}
+
+func TestFlapsPartitionsAndAddressesAreSurvived(t *testing.T) {
+	t.Parallel()
+	n := lab.New(t)
+	h := n.Host("a")
+	a, b := join(h), join(n.Host("b"))
+	talk := func(when string) {
+		t.Helper()
+		a.Await("interfaces", "eth0") // after the change
+		a.Say("send a-" + when)
+		b.Await("heard a-"+when, "from "+h.Address.String())
+		b.Say("send b-" + when)
+		a.Await("heard b-" + when)
+	}
+	talk("first")
+
+	h.Flap(3, 300*time.Millisecond)
+	a.Await("interfaces [lo]")
+	talk("flapped")
+
+	h.Readdress("eth0", netip.MustParsePrefix("10.77.0.200/24"))
+	a.Say("send moved")
+	b.Await("heard moved", "from 10.77.0.200")
+	b.Say("send found")
+	a.Await("heard found", "on eth0")
+
+	for name, change := range map[string][2]func(){
+		"partition": {func() { h.Move("elsewhere") }, func() { h.Move("lan") }},
+		"cut":       {h.Cut, h.Heal},
+	} {
+		change[0]()
+		a.Say("send lost-" + name)
+		a.Await("heard lost-" + name) // by lo
+		b.Silent(300*time.Millisecond, "lost-"+name)
+		change[1]()
+		a.Say("send healed-" + name)
+		b.Await("heard healed-" + name)
+		b.Say("send back-" + name)
+		a.Await("heard back-" + name)
+	}
+}
+
+func TestAPacketOnTwoWaysIsDeliveredOnceAndEitherWayIsEnough(t *testing.T) {
+	t.Parallel()
+	n := lab.New(t)
+	ha, hb := n.Host("a"), n.Host("b")
+	ha.Plug("eth1", "second")
+	hb.Plug("eth1", "second")
+	a, b := join(ha), join(hb)
+	a.Say("send twice")
+	b.Await("heard twice")
+	b.Silent(200*time.Millisecond, "heard twice")
+	b.Say("stats")
+	if line := b.Await("stats"); number(t, line, "repeated") != 1 {
+		t.Errorf("%s: want one repetition", line)
+	}
+	ha.Down()
+	a.Say("send once")
+	b.Await("heard once", "on eth1")
+}
+
+func TestFloodIsBoundedAndOthersAreStillHeard(t *testing.T) {
+	t.Parallel()
+	const rate, lasts = 8000, 4 * time.Second
+	n := lab.New(t)
+	victim, honest := join(n.Host("victim")), join(n.Host("honest"))
+	shouter := n.Host("shouter")
+	victim.Say("stats")
+	before := victim.Await("stats")
+	flood := shouter.Play("shouter", "-rate", "8000", "-for", lasts.String())
+	for i := range 10 {
+		word := strings.Repeat("x", i+1)
+		honest.Say("send " + word + ".")
+		victim.Await("heard " + word + ".")
+		time.Sleep(lasts / 12)
+	}
+	var sent int
+	if line := flood.Await("sent"); number(t, strings.Replace(line, "sent ", " sent=", 1), "sent") < rate {
+		t.Fatalf("the flood is none: %s", line)
+	} else {
+		sent = number(t, strings.Replace(line, "sent ", " sent=", 1), "sent")
+	}
+	victim.Say("stats")
+	after := victim.Await("stats")
+	grew := func(name string) int { return number(t, after, name) - number(t, before, name) }
+	t.Logf("%d packets: delivered %d, limited %d, overflowed %d, heap %d kB, %d ms of CPU",
+		sent, grew("delivered"), grew("limited"), grew("overflowed"), number(t, after, "heap")/1000, grew("cpu"))
+	if got, most := grew("delivered"), sourceBurst+int(sourceRate*lasts.Seconds())*2+100; got > most {
+		t.Errorf("%d of %d packets were delivered, want at most %d", got, sent, most)
+	}
+	if grew("limited") < sent/4 {
+		t.Errorf("%d of %d packets were limited: where are the others?", grew("limited"), sent)
+	}
+	if heap := number(t, after, "heap"); heap > 64<<20 {
+		t.Errorf("%d bytes of memory after the flood", heap)
+	}
+	if cpu := time.Duration(grew("cpu")) * time.Millisecond; cpu > lasts {
+		t.Errorf("%v of CPU time in a flood of %v", cpu, lasts)
+	}
+}
+
+func TestOversizedPacketsAreCountedAndDropped(t *testing.T) {
+	t.Parallel()
+	n := lab.New(t)
+	victim, shouter := join(n.Host("victim")), n.Host("shouter")
+	shouter.Play("shouter", "-size", "60000", "-rate", "10", "-for", "1s").Await("sent")
+	victim.Say("stats")
+	line := victim.Await("stats")
+	if number(t, line, "oversized") == 0 || number(t, line, "delivered") != 0 {
+		t.Errorf("%s: want them counted, none delivered", line)
+	}
+	far := join(shouter)
+	far.Say("send still there?")
+	victim.Await("heard still there?")
+}
