@@ -42,6 +42,7 @@ var rooms = []room{
 	{"e2e/...", []string{"transport/transporttest", "conformance/lab", "e2e/..."}, "the end-to-end tests drive what was built, and do not link it; they start the peers of those tests that run in a browser"},
 	{"conformance/...", []string{"conformance/lab", "conformance/labapi"}, "what every platform is tested against knows nothing of ours"},
 	{"npm/test/...", nil, "what the npm package is tested against knows nothing of ours"},
+	{"continuity/...", []string{"hub", "continuity/..."}, "what measures moves uses a hub as a program does"},
 	{"bench/...", []string{"hub", "transport", "transport/native", "bench/..."}, "a benchmark is a program that uses the libraries"},
 	{"examples/...", []string{"hub"}, "an example is a program as a user writes it"},
 	{"scripts/...", nil, "a script works on any state of the repository"},
