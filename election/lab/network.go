@@ -82,6 +82,13 @@ func (n *Network) remove() {
 
 // removeNamespace ends what runs in a namespace, and removes it with its cables.
 func removeNamespace(name string) error {
+	err := endAll(name)
+	_, gone := ip("netns", "del", name)
+	return errors.Join(err, gone)
+}
+
+// endAll ends what runs in a namespace.
+func endAll(name string) error {
 	out, err := ip("netns", "pids", name)
 	if err != nil {
 		return err
@@ -94,8 +101,7 @@ func removeNamespace(name string) error {
 		}
 		errs = append(errs, err)
 	}
-	_, err = ip("netns", "del", name)
-	return errors.Join(append(errs, err)...)
+	return errors.Join(errs...)
 }
 
 // kill ends a process of ours; that it has just ended is well.

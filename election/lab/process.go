@@ -117,7 +117,7 @@ func (h *Host) Start(name string, cmd *exec.Cmd) *Process {
 			p.heard("(" + strings.TrimSpace(fmt.Sprintln("ended:", p.err, stderr.String())) + ")")
 		}
 	}()
-	h.t.Cleanup(p.end)
+	h.t.Cleanup(func() { p.end(h.namespace) })
 	return p
 }
 
@@ -146,6 +146,12 @@ func (p *Process) Await(parts ...string) string {
 		p.t.Fatalf("%s: %v\n%s", p.name, err, p.Said())
 	}
 	return line
+}
+
+// Within is Await with a bound, after which ok is false and the test goes on.
+func (p *Process) Within(d time.Duration, parts ...string) (line string, ok bool) {
+	line, err := p.next(d, parts...)
+	return line, err == nil
 }
 
 // Silent fails the test if a line with all the parts comes within d.
@@ -236,9 +242,14 @@ func (p *Process) Stop() {
 	}
 }
 
-// end is for the end of the test.
-func (p *Process) end() {
-	if err := p.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+// end is for the end of the test. What the process itself has started ends too, as everything
+// on the host.
+func (p *Process) end(namespace string) {
+	err := p.cmd.Process.Kill()
+	if errors.Is(err, os.ErrProcessDone) {
+		err = nil
+	}
+	if err := errors.Join(err, endAll(namespace)); err != nil {
 		p.t.Errorf("end %s: %v", p.name, err)
 	}
 	select {
