@@ -153,24 +153,36 @@ func (r *registry) join(old, next *link) {
 	}
 }
 
-// copy adds plain legs on next beside those on old, for entries that are added later as well.
-// From now on old counts what it delivers.
-func (r *registry) copy(old, next *link) {
+// count lets old, the current link, count what it delivers, for copy.
+func (r *registry) count(old *link) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.copying = true
-	from, to := r.binding(old), r.ensure(next)
-	for _, l := range from.legs {
+	for _, l := range r.binding(old).legs {
 		if l.plain != nil {
 			l.plain.alone.Store(false)
 		}
 	}
 	old.gate.follow(rulePlain)
-	for e, l := range from.legs {
+}
+
+// copy adds plain legs on next beside those on old; entries that come later get both.
+func (r *registry) copy(old, next *link) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	to := r.ensure(next)
+	for e, l := range r.binding(old).legs {
 		if l.plain != nil {
 			to.addPlain(e, false)
 		}
 	}
+}
+
+// uncount ends what count began.
+func (r *registry) uncount() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.copying = false
 }
 
 // leave takes the queue legs off old of what has a plain leg there.
@@ -257,7 +269,6 @@ func (r *registry) unbind(l *link) {
 	defer r.mu.Unlock()
 	if b := r.binding(l); b != nil {
 		r.bound = slices.DeleteFunc(r.bound, func(other *binding) bool { return other == b })
-		r.copying = false
 		for e := range b.legs {
 			b.end(e)
 		}

@@ -29,17 +29,21 @@ func cuttable(t testing.TB, address string) (string, func()) {
 // When it is the new one, before it has taken over, nothing is lost, either.
 func TestCutsWhileMoving(t *testing.T) {
 	sys := startSystem(t, 2*time.Millisecond)
-	for _, which := range []string{"old", "new"} {
+	for _, way := range []struct {
+		which string
+		moves hub.Moves
+	}{{"old", hub.MovesAdaptive}, {"new", hub.MovesAdaptive}, {"old", hub.MovesIDs}, {"new", hub.MovesIDs}} {
+		which, moving := way.which, way.moves // numbers as payloads serve as well as in headers
 		for _, after := range []time.Duration{5, 60, 150, 240, 300, 420, 470, 520, 700} {
-			t.Run(fmt.Sprintf("%s after %dms", which, after), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%s/%s after %dms", moving, which, after), func(t *testing.T) {
 				t.Parallel()
 				// No server may be nearer to the hub than to the other server: else what it has
 				// heard from the one that it loses may reach the other only after the hub.
 				here, cutHere := cuttable(t, delayed(t, sys.backbone.Addr().String(), 3*time.Millisecond))
 				there, cutThere := cuttable(t, delayed(t, sys.leaf.Addr().String(), 3*time.Millisecond))
-				h := openHub(t, hub.Config{Servers: []string{here}, ReconnectWait: 10 * time.Millisecond})
+				h := openHub(t, hub.Config{Servers: []string{here}, Moves: moving, ReconnectWait: 10 * time.Millisecond})
 				made := moves(h)
-				subject := "cut." + which + strconv.Itoa(int(after))
+				subject := "cut." + string(moving) + which + strconv.Itoa(int(after))
 				var mu sync.Mutex
 				last := map[string]int{}
 				count, lost, wrong := 0, 0, 0

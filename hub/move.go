@@ -107,6 +107,14 @@ func (s *session) carry(old, next *link, m *Move) error {
 			return fail(err)
 		}
 	}
+	if way == wayCopies {
+		// What comes by the old link before the new one has its subscriptions may come there
+		// later than that, over a longer way.
+		h.registry.count(old)
+		if err := s.pause(dwell, old, next); err != nil {
+			return fail(err)
+		}
+	}
 	ctx, cancel := context.WithTimeout(h.ctx, h.cfg.Timeout)
 	defer cancel()
 	next.gate.hold()
@@ -230,6 +238,7 @@ func (s *session) part(old, next *link, m *Move) error {
 func (s *session) undo(old, next *link) {
 	h := s.h
 	h.outbox.open(old)
+	h.registry.uncount()
 	h.registry.unbind(next)
 	ctx, cancel := h.whileAlive(old)
 	if err := next.wire.flush(ctx); err != nil {

@@ -108,6 +108,7 @@ func TestPlannedMovesAreExact(t *testing.T) {
 		{30 * time.Millisecond, false, 1, hub.MovesAdaptive, startSystem}, {10 * time.Millisecond, true, 8, hub.MovesAdaptive, startSystem},
 		{0, false, 200, hub.MovesAdaptive, startSystem},
 		{0, false, 200, hub.MovesQueue, startSystem}, {10 * time.Millisecond, true, 8, hub.MovesQueue, startSystem}, {30 * time.Millisecond, false, 8, hub.MovesQueue, startSystem},
+		{0, true, 8, hub.MovesIDs, startSystem}, {10 * time.Millisecond, false, 8, hub.MovesIDs, startCluster}, {10 * time.Millisecond, false, 8, hub.MovesIDs, startGateway},
 		{0, false, 8, hub.MovesAdaptive, startCluster}, {10 * time.Millisecond, false, 8, hub.MovesAdaptive, startCluster},
 		{0, false, 8, hub.MovesAdaptive, startGateway}, {10 * time.Millisecond, false, 8, hub.MovesAdaptive, startGateway},
 	} {
@@ -158,11 +159,7 @@ func TestPlannedMovesAreExact(t *testing.T) {
 			defer stop()
 			totals := sync.Map{}
 			for name, url := range sys.urls() {
-				nc, err := nats.Connect(url)
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer nc.Close()
+				publish, flush := publisher(t, url, c.moves)
 				subjects := make([]string, c.subjects)
 				for i := range subjects {
 					subjects[i] = fmt.Sprintf("n.%d.%s", i, name)
@@ -170,7 +167,7 @@ func TestPlannedMovesAreExact(t *testing.T) {
 				wg.Go(func() {
 					n, err := publishNumbers(ctx, rate/c.subjects, func(payload string) error {
 						for _, subject := range subjects {
-							if err := nc.Publish(subject, []byte(payload)); err != nil {
+							if err := publish(subject, []byte(payload)); err != nil {
 								return err
 							}
 						}
@@ -179,7 +176,9 @@ func TestPlannedMovesAreExact(t *testing.T) {
 					if err != nil {
 						t.Error(err)
 					}
-					nc.Flush()
+					if err := flush(); err != nil {
+						t.Error(err)
+					}
 					for _, subject := range subjects {
 						totals.Store("moving<-"+subject, n)
 					}
@@ -228,11 +227,31 @@ func TestPlannedMovesAreExact(t *testing.T) {
 				})
 				return true
 			})
+			if missing := listener.Status().Missing; missing != 0 {
+				t.Errorf("%d messages missing by their numbers", missing)
+			}
 			if bad := book.failures(); bad != nil {
 				t.Errorf("after %d moves:\n%s", moves, strings.Join(bad, "\n"))
 			}
 		})
 	}
+}
+
+// publisher is a plain client of the server at url, or a hub, where messages need numbers.
+func publisher(t *testing.T, url string, moves hub.Moves) (publish func(subject string, data []byte) error, flush func() error) {
+	t.Helper()
+	if moves == hub.MovesIDs {
+		h := openHub(t, hub.Config{Servers: []string{url}, Moves: moves})
+		return func(subject string, data []byte) error {
+			return h.Publish(hub.OutMsg{Subject: subject, Data: data}).Err()
+		}, func() error { return h.Flush(soon(t)) }
+	}
+	nc, err := nats.Connect(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	return nc.Publish, nc.Flush
 }
 
 func topology(start func(testing.TB, time.Duration) system) string {
