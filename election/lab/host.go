@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os/exec"
+	"strings"
 	"testing"
 	"time"
 )
@@ -25,8 +26,9 @@ type Host struct {
 
 // A cable leads from an interface to a port of the switches.
 type cable struct {
-	port    string
-	address netip.Prefix
+	port      string
+	address   netip.Prefix
+	cut, down bool
 }
 
 // Host makes a host on the segment "lan", with the next address of 10.77.0.0/24 and no default
@@ -69,6 +71,7 @@ func (h *Host) Plug(netif, segment string) netip.Addr {
 	h.ip("addr", "add", c.address.String(), "dev", netif)
 	h.ip("link", "set", netif, "up")
 	h.cables[netif] = c
+	h.settle(netif)
 	return c.address.Addr()
 }
 
@@ -86,32 +89,45 @@ func (h *Host) Move(segment string) {
 	h.t.Helper()
 	h.network.Segment(segment)
 	h.network.ip("-n", h.network.switches, "link", "set", h.cable("eth0").port, "master", bridge(segment))
+	h.settle("eth0")
 }
 
 // Cut draws the cable of eth0 at the switch: the host sees an interface without carrier.
 func (h *Host) Cut() {
 	h.t.Helper()
-	h.network.ip("-n", h.network.switches, "link", "set", h.cable("eth0").port, "down")
+	c := h.cable("eth0")
+	c.cut = true
+	h.network.ip("-n", h.network.switches, "link", "set", c.port, "down")
+	h.cables["eth0"] = c
 }
 
 // Heal puts the cable in again.
 func (h *Host) Heal() {
 	h.t.Helper()
-	h.network.ip("-n", h.network.switches, "link", "set", h.cable("eth0").port, "up")
+	c := h.cable("eth0")
+	c.cut = false
+	h.network.ip("-n", h.network.switches, "link", "set", c.port, "up")
+	h.cables["eth0"] = c
+	h.settle("eth0")
 }
 
 // Down turns eth0 off in the host itself.
 func (h *Host) Down() {
 	h.t.Helper()
-	h.cable("eth0")
+	c := h.cable("eth0")
+	c.down = true
 	h.ip("link", "set", "eth0", "down")
+	h.cables["eth0"] = c
 }
 
 // Up turns eth0 on again.
 func (h *Host) Up() {
 	h.t.Helper()
-	h.cable("eth0")
+	c := h.cable("eth0")
+	c.down = false
 	h.ip("link", "set", "eth0", "up")
+	h.cables["eth0"] = c
+	h.settle("eth0")
 }
 
 // Flap turns eth0 off and on, as often as said, each state lasting as long as said.
@@ -163,6 +179,25 @@ func (h *Host) IP(args ...string) string {
 func (h *Host) ip(args ...string) string {
 	h.t.Helper()
 	return h.network.ip(append([]string{"-n", h.namespace}, args...)...)
+}
+
+// settle waits until the kernel has noticed that a cable is in, which takes it up to a second
+// in which the switch passes on nothing.
+func (h *Host) settle(netif string) {
+	h.t.Helper()
+	c := h.cable(netif)
+	if c.cut || c.down {
+		return
+	}
+	var port, near string
+	for start := time.Now(); time.Since(start) < commandTimeout; time.Sleep(10 * time.Millisecond) {
+		port = h.network.ip("-n", h.network.switches, "-o", "-d", "link", "show", "dev", c.port)
+		near = h.ip("-o", "link", "show", "dev", netif)
+		if strings.Contains(port, " state forwarding ") && strings.Contains(port, " state UP ") && strings.Contains(near, " state UP ") {
+			return
+		}
+	}
+	h.t.Fatalf("the cable of %s does not come up:\n%s\n%s", h.Name, port, near)
 }
 
 func (h *Host) cable(netif string) cable {

@@ -84,6 +84,20 @@ func TestInterfacesThatAppearAndVanishAreFollowed(t *testing.T) {
 	}
 }
 
+// tell sends a word every second, as heartbeats are, until it is heard.
+func tell(t *testing.T, from *lab.Process, word string, to *lab.Process, parts ...string) {
+	t.Helper()
+	for deadline := time.Now().Add(lab.AwaitTimeout); ; {
+		from.Say("send " + word)
+		if _, ok := to.Within(time.Second, append(parts, "heard "+word)...); ok {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s is not heard:\n%s", word, to.Said())
+		}
+	}
+}
+
 func TestFlapsPartitionsAndAddressesAreSurvived(t *testing.T) {
 	t.Parallel()
 	n := lab.New(t)
@@ -92,10 +106,8 @@ func TestFlapsPartitionsAndAddressesAreSurvived(t *testing.T) {
 	talk := func(when string) {
 		t.Helper()
 		a.Await("interfaces", "eth0") // after the change
-		a.Say("send a-" + when)
-		b.Await("heard a-"+when, "from "+h.Address.String())
-		b.Say("send b-" + when)
-		a.Await("heard b-" + when)
+		tell(t, a, "a-"+when, b, "from "+h.Address.String())
+		tell(t, b, "b-"+when, a)
 	}
 	talk("first")
 
@@ -104,10 +116,8 @@ func TestFlapsPartitionsAndAddressesAreSurvived(t *testing.T) {
 	talk("flapped")
 
 	h.Readdress("eth0", netip.MustParsePrefix("10.77.0.200/24"))
-	a.Say("send moved")
-	b.Await("heard moved", "from 10.77.0.200")
-	b.Say("send found")
-	a.Await("heard found", "on eth0")
+	tell(t, a, "moved", b, "from 10.77.0.200")
+	tell(t, b, "found", a, "on eth0")
 
 	for name, change := range map[string][2]func(){
 		"partition": {func() { h.Move("elsewhere") }, func() { h.Move("lan") }},
@@ -118,10 +128,8 @@ func TestFlapsPartitionsAndAddressesAreSurvived(t *testing.T) {
 		a.Await("heard lost-" + name) // by lo
 		b.Silent(300*time.Millisecond, "lost-"+name)
 		change[1]()
-		a.Say("send healed-" + name)
-		b.Await("heard healed-" + name)
-		b.Say("send back-" + name)
-		a.Await("heard back-" + name)
+		tell(t, a, "healed-"+name, b)
+		tell(t, b, "back-"+name, a)
 	}
 }
 
