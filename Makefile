@@ -3,6 +3,7 @@
 # make test    everything that CI checks; installs what is missing (Debian)
 # make bench   run the benchmarks, print the table, write bench/results.json
 # make pack    npm tarballs in npm/pack
+# make sim     simulate the election in a million LANs
 # make lint    gofmt, vet, staticcheck and tsc
 # make clean   remove what was built
 
@@ -30,7 +31,7 @@ npm_files   := $(call files,npm/src) $(wildcard npm/*.json npm/*.mjs)
 js_packages  = $(addprefix ./,$(addsuffix /...,$(call existing,hub transport wasm examples))) ./conformance
 wasm_tests  ?= ./transport/... ./conformance
 
-.PHONY: build demo test bench pack lint clean setup test-all test-go test-wasm test-npm test-e2e
+.PHONY: build demo test bench sim pack lint clean setup test-all test-go test-wasm test-npm test-e2e
 
 build: bin/kinopio-hub npm/dist/index.mjs
 
@@ -59,6 +60,10 @@ bench:
 pack: build
 	mkdir -p npm/pack
 	cd npm && npm pack --pack-destination pack
+
+# The election in n simulated LANs; KINOPIO_SIM=n is another number of them.
+sim:
+	KINOPIO_SIM=$${KINOPIO_SIM:-1000000} $(GO) test -count=1 -timeout 2h -run TestSimulatedLANs -v ./election
 
 clean:
 	rm -rf bin npm/dist npm/pack e2e/out

@@ -1,0 +1,187 @@
+package election
+
+import (
+	"fmt"
+	"time"
+)
+
+// The promises of the package's documentation, as bounds. simSlack is for delays of
+// datagrams (up to 1.5 s), verifications and clocks that are too fast or slow.
+const (
+	simSlack = 2 * time.Second
+	// At most two heartbeats running are lost, so the third tells the one of the other.
+	TwoLeadersBound = 3*Heartbeat + simSlack
+)
+
+// noLeaderBound: the leader is missed, waited for, candidates that may not come are
+// waited for, and a leaf is started.
+func (p *plan) noLeaderBound() time.Duration {
+	bound := Lease + DefaultGrace + Settle + electionPatience + p.startMost + simSlack
+	for _, c := range p.causes {
+		switch c.kind {
+		case causeLie: // It can hold an election up for one lease.
+			bound += Lease
+		case causeBroken, causeSlow: // Who failed stands back.
+			bound += retryStartMost + startPatience
+		case causeLeaveLeader, causeLeave, causeLeafDies: // Its leaf may be stopping still.
+			bound += 2 * time.Second
+		}
+	}
+	return bound
+}
+
+// checker watches a world for broken promises. A clock runs in each group from the
+// moment that something is not as it should be, or from the last cause if that came
+// later.
+type checker struct {
+	w    *world
+	err  error
+	last time.Duration // Cause.
+	what string
+
+	two, none   [2]time.Duration // Since when, in each group; never when all is well.
+	begun       int              // To lead, since the last cause.
+	begunAll    int
+	causes      int
+	longestTwo  time.Duration
+	longestNone time.Duration
+	quietSince  time.Duration // No leader has changed since.
+}
+
+func (c *checker) init(w *world) {
+	c.w = w
+	for g := range c.two {
+		c.two[g], c.none[g] = never, never
+	}
+}
+
+func (c *checker) fail(format string, args ...any) {
+	if c.err == nil {
+		c.err = fmt.Errorf("after %v: %s (last cause: %s at %v)", c.w.now, fmt.Sprintf(format, args...), c.what, c.last)
+	}
+}
+
+// cause: what follows may be its doing.
+func (c *checker) cause(what string) {
+	c.observe()
+	c.last, c.what = c.w.now, what
+	c.causes++
+	c.begun = 0
+	for g := range c.two {
+		c.two[g], c.none[g] = never, never
+	}
+}
+
+// lied: a forgery is allowed one change of leader, and no more time than others.
+func (c *checker) lied() { c.causes++; c.begun = -1; c.last, c.what = c.w.now, "a lie" }
+
+// leaders: n began or ceased to lead.
+func (c *checker) leaders(n *simNode) {
+	c.quietSince = c.w.now
+	if n.leading {
+		c.begun++
+		c.begunAll++
+		groups := 1
+		for _, o := range c.w.nodes {
+			if o.group != c.w.nodes[0].group {
+				groups = 2
+			}
+		}
+		switch c.what {
+		case causeNames[causeLeafDies], causeNames[causeBoot], "leaf start failed":
+			groups++ // Who is better by far comes, or comes back, when another is leading.
+		case causeNames[causeCalm]:
+			groups++ // With most datagrams lost, nothing was decided.
+		}
+		if c.w.plan.spaced && c.w.plan.legacy == 0 && !c.w.heavy && c.begun > groups {
+			c.fail("%s begins to lead: the change number %d for one cause", n.id, c.begun)
+		}
+	}
+	c.observe()
+}
+
+// observe looks at the clocks.
+func (c *checker) observe() {
+	if c.w.heavy {
+		for g := range c.two {
+			c.two[g], c.none[g] = never, never
+		}
+		return
+	}
+	var leaders, able [2]int
+	for _, n := range c.w.nodes {
+		if !n.alive {
+			continue
+		}
+		if n.leading {
+			leaders[n.group]++
+		}
+		if n.m.state != Stopped && (c.w.failing|c.w.slow)&(1<<n.number) == 0 {
+			able[n.group]++
+		}
+	}
+	for g := range c.two {
+		c.clock(&c.two[g], leaders[g] > 1, &c.longestTwo, TwoLeadersBound, "two leaders")
+		c.clock(&c.none[g], leaders[g] == 0 && able[g] > 0, &c.longestNone, c.w.plan.noLeaderBound(), "no leader")
+	}
+}
+
+func (c *checker) clock(since *time.Duration, wrong bool, longest *time.Duration, bound time.Duration, what string) {
+	if *since != never {
+		took := c.w.now - *since
+		*longest = max(*longest, took)
+		if took > bound {
+			c.fail("%s for %v, and the bound is %v", what, took, bound)
+		}
+	}
+	if !wrong {
+		*since = never
+	} else if *since == never {
+		*since = c.w.now
+	}
+}
+
+// finish checks that everybody has come to rest, around one leader in each group.
+func (c *checker) finish() {
+	c.observe()
+	if c.err != nil || c.w.heavy {
+		return
+	}
+	for g := range uint8(2) {
+		var leader *simNode
+		able := false
+		for _, n := range c.w.nodes {
+			if !n.alive || n.group != g {
+				continue
+			}
+			if n.m.state != Stopped && (c.w.failing|c.w.slow)&(1<<n.number) == 0 {
+				able = true
+			}
+			if n.leading {
+				if leader != nil {
+					c.fail("both %s and %s lead in the end", leader.id, n.id)
+					return
+				}
+				leader = n
+			}
+		}
+		if leader == nil {
+			if able {
+				c.fail("nobody leads in the end")
+			}
+			continue
+		}
+		for _, n := range c.w.nodes {
+			if n.alive && n.group == g && n != leader && n.m.state != Stopped {
+				s := n.m.Status()
+				failing := n.m.challenging && (c.w.failing|c.w.slow)&(1<<n.number) != 0
+				if s.State != Following && !failing || s.Leader != leader.id {
+					c.fail("%s is %s with leader %q in the end, and %s leads", n.id, s.State, s.Leader, leader.id)
+				}
+			}
+		}
+	}
+	if c.begunAll > 2*c.causes {
+		c.fail("%d changes of leader for %d causes", c.begunAll, c.causes)
+	}
+}
