@@ -54,8 +54,8 @@
 //     at most a lease, an agent that stands back at most 52 s, a leaf that is still
 //     stopping what that takes;
 //   - at most one change of leader for one cause in each part of the LAN; a second one if
-//     the best candidate by far arrives, or its leaf recovers, while another begins to lead,
-//     or if the cause ended a time of heavier loss. A forged goodbye can cause one. In the
+//     the best candidate by far arrives, or its leaf recovers, while another begins to lead
+//     (a third if loss kept two that arrived from hearing each other begin), or if the cause ended a time of heavier loss. A forged goodbye can cause one. In the
 //     presence of agents that do not tell their state (2.1.0) there may be more;
 //   - in the end one leads and everybody else follows it.
 package election

@@ -50,7 +50,7 @@ func (m *Machine) heard(r *Record) {
 	}
 	p.dead = false
 	m.dirty = true
-	if m.state == Leading && !same && (isNew || r.State == Discovering) {
+	if (m.state == Leading || m.state == StartingLeaf) && !same && (isNew || r.State == Discovering) {
 		m.answer()
 	}
 	if r.Leads {

@@ -45,7 +45,7 @@ type checker struct {
 	causes      int
 	longestTwo  time.Duration
 	longestNone time.Duration
-	quietSince  time.Duration // No leader has changed since.
+	calmed      time.Duration // When a time of heavy loss ended.
 }
 
 func (c *checker) init(w *world) {
@@ -53,6 +53,7 @@ func (c *checker) init(w *world) {
 	for g := range c.two {
 		c.two[g], c.none[g] = never, never
 	}
+	c.calmed = past
 }
 
 func (c *checker) fail(format string, args ...any) {
@@ -67,6 +68,9 @@ func (c *checker) cause(what string) {
 	c.last, c.what = c.w.now, what
 	c.causes++
 	c.begun = 0
+	if what == causeNames[causeCalm] {
+		c.calmed = c.w.now
+	}
 	for g := range c.two {
 		c.two[g], c.none[g] = never, never
 	}
@@ -77,7 +81,6 @@ func (c *checker) lied() { c.causes++; c.begun = -1; c.last, c.what = c.w.now, "
 
 // leaders: n began or ceased to lead.
 func (c *checker) leaders(n *simNode) {
-	c.quietSince = c.w.now
 	if n.leading {
 		c.begun++
 		c.begunAll++
@@ -88,9 +91,15 @@ func (c *checker) leaders(n *simNode) {
 			}
 		}
 		switch c.what {
-		case causeNames[causeLeafDies], causeNames[causeBoot], "leaf start failed":
+		case causeNames[causeBoot]:
+			groups++
+			if c.w.plan.loss > 0 {
+				groups++ // Two that arrive may not hear each other begin.
+			}
+		case causeNames[causeLeafDies], "leaf start failed":
 			groups++ // Who is better by far comes, or comes back, when another is leading.
-		case causeNames[causeCalm]:
+		}
+		if c.last <= c.calmed+1 {
 			groups++ // With most datagrams lost, nothing was decided.
 		}
 		if c.w.plan.spaced && c.w.plan.legacy == 0 && !c.w.heavy && c.begun > groups {

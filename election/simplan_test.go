@@ -96,6 +96,11 @@ func randomPlan(rng *rand.Rand, n int) plan {
 		p.causes = append(p.causes, cause{at + sec, 0, causeHeal})
 	}
 	p.end = at + sec + p.rest() + 5*sec
+	for _, c := range p.causes {
+		if c.kind == causeLeafDies || c.kind == causeBroken || c.kind == causeSlow {
+			p.end = max(p.end, at+challengeAfter+20*sec)
+		}
+	}
 	return p
 }
 
