@@ -191,6 +191,15 @@ func (c *listeners) tally(r report) tally {
 	return t
 }
 
+func (c *listeners) defects() (lines []string) {
+	for place, l := range c.at {
+		for _, line := range l.book.Defects() {
+			lines = append(lines, place+" hears "+line)
+		}
+	}
+	return lines
+}
+
 func (c *listeners) mark() { c.at[lasting].book.Mark() }
 
 func (c *listeners) close() {

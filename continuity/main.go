@@ -13,6 +13,7 @@ import (
 	"os/signal"
 	"regexp"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -63,7 +64,7 @@ func command(ctx context.Context, args []string) error {
 	for _, r := range results {
 		for _, wrong := range []string{r.wrong(), r.slow()} {
 			if wrong != "" {
-				failed = append(failed, fmt.Errorf("%s/%s/%s/%vms/%d: %s %q", r.Platform, r.Kind, r.Role, r.DelayMs, r.Subjects, wrong, r.Why))
+				failed = append(failed, fmt.Errorf("%s/%s/%s/%vms/%d: %s %q %q", r.Platform, r.Kind, r.Role, r.DelayMs, r.Subjects, wrong, r.Why, r.Defects))
 			}
 		}
 	}
@@ -80,7 +81,7 @@ func command(ctx context.Context, args []string) error {
 }
 
 func parse(args []string) (options, error) {
-	o := options{choice: choice{platforms: []string{nativePlatform}, delays: delays}}
+	o := options{choice: choice{platforms: []string{nativePlatform}}}
 	flags := flag.NewFlagSet("continuity", flag.ContinueOnError)
 	flags.IntVar(&o.moves, "moves", 50, "moves in each planned row")
 	flags.IntVar(&o.abrupt, "abrupt", 20, "moves in each abrupt row")
@@ -90,9 +91,9 @@ func parse(args []string) (options, error) {
 	flags.StringVar(&o.dist, "dist", "npm/dist", "what make build made for pages")
 	flags.StringVar(&o.out, "out", "", "file for all figures, as JSON")
 	flags.BoolVar(&o.bridge, "bridge", false, "also count the bytes between leaf and backbone")
+	far := flags.String("delays", "0s,10ms,30ms", "how far what is far is, one way")
 	rows := flags.String("rows", "", "regular expression for rows, such as native/latency/subscriber/10ms")
 	browser := flags.Bool("browser", false, "in Chromium instead of natively")
-	both := flags.Bool("both", false, "in Chromium as well")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
@@ -117,10 +118,15 @@ func parse(args []string) (options, error) {
 		}
 		o.rows = re
 	}
+	for text := range strings.SplitSeq(*far, ",") {
+		d, err := time.ParseDuration(text)
+		if err != nil || d < 0 {
+			return o, fmt.Errorf("-delays = %q: want durations from 0 with commas between them, such as 0s,10ms", *far)
+		}
+		o.delays = append(o.delays, d)
+	}
 	if *browser {
 		o.platforms = []string{chromium}
-	} else if *both {
-		o.platforms = append(o.platforms, chromium)
 	}
 	return o, nil
 }

@@ -207,6 +207,7 @@ func (s *native) report(context.Context) (report, error) {
 	switch s.setup.role {
 	case subscriber:
 		r.Counts, r.GapMs = s.book.Total(), ms(s.book.Gap())
+		r.Defects = s.book.Defects()
 	case publisher:
 		r.Sent = pairsOf(moving, s.setup.subjects, int(s.sent.Load()))
 	case service:

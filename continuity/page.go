@@ -64,7 +64,7 @@ func call[T any](ctx context.Context, p *page, function string, args ...any) (T,
 	limited, cancel := context.WithTimeout(p.ctx, 2*patience)
 	defer cancel()
 	defer context.AfterFunc(ctx, cancel)()
-	list, err := json.Marshal(args)
+	list, err := json.Marshal(append([]any{}, args...))
 	if err != nil {
 		return *new(T), err
 	}

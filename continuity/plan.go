@@ -39,8 +39,6 @@ func (p plan) String() string {
 
 func (p plan) abrupt() bool { return p.kind == plugPulled || p.kind == leafKilled }
 
-var delays = []time.Duration{0, 10 * time.Millisecond, 30 * time.Millisecond}
-
 // A choice says which runs are wanted.
 type choice struct {
 	platforms []string

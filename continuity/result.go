@@ -31,8 +31,9 @@ type result struct {
 	Overlap []float64 `json:"overlapMs"` // how long both connections were open
 	Took    []float64 `json:"tookMs"`
 	Held    []float64 `json:"heldMs"`
-	Gap     []float64 `json:"gapMs"` // without any message, around an abrupt move
-	Why     []string  `json:"why"`   // what failed or was undone, each text once
+	Gap     []float64 `json:"gapMs"`   // without any message, around an abrupt move
+	Why     []string  `json:"why"`     // what failed or was undone, each text once
+	Defects []string  `json:"defects"` // where, of the whole run
 }
 
 func newResult(p plan, kind string) *result {

@@ -248,6 +248,10 @@ func (r *run) tally(ctx context.Context, res *result) (tally, error) {
 		return tally{}, err
 	}
 	res.note(rep.Why)
+	res.Defects = rep.Defects
+	if c, ok := r.crew.(*listeners); ok {
+		res.Defects = c.defects()
+	}
 	if c, ok := r.crew.(*callers); ok {
 		c.mu.Lock()
 		res.note(c.why)
@@ -321,7 +325,7 @@ func (r *run) wander(ctx context.Context) error {
 			here.Delay(r.delay + slower)
 			there.Delay(r.delay)
 			here = there
-			if r.platform == chromium { // which has no option for how often it looks
+			if r.platform != nativePlatform { // which have no option for how often they look
 				ctx, cancel := soon(ctx)
 				defer cancel()
 				if err := r.subject.reconnect(ctx); err != nil {

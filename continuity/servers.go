@@ -19,7 +19,7 @@ import (
 )
 
 // patience bounds each wait for something that must happen.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 var serial atomic.Int64
 

@@ -60,7 +60,9 @@ type report struct {
 	Asked  int            `json:"asked"`  // requests
 	Failed int            `json:"failed"` // publishes and requests that failed
 	Why    string         `json:"why"`    // the first of these failures, and errors that were nobody's
-	GapMs  float64        `json:"gapMs"`  // the longest pause since mark
+	// Defects are some of the streams in which Counts found any.
+	Defects []string `json:"defects"`
+	GapMs   float64  `json:"gapMs"` // the longest pause since mark
 }
 
 // event is a change of server as the hub tells of it.

@@ -2,6 +2,8 @@ package ledger
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -56,6 +58,19 @@ func (b *Book) Total() Counts {
 		total = total.Plus(s.Counts)
 	}
 	return total
+}
+
+// Defects names up to five streams in which something was lost, repeated or reordered.
+func (b *Book) Defects() (lines []string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for name, s := range b.streams {
+		if !s.Clean() && len(lines) < 5 {
+			lines = append(lines, fmt.Sprintf("%s: %+v", name, s.Counts))
+		}
+	}
+	slices.Sort(lines)
+	return lines
 }
 
 // End waits, as long as messages keep coming and for at most patience without one, until of
