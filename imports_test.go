@@ -32,7 +32,7 @@ var rooms = []room{
 	{"transport/transporttest", []string{"transport", "transport/inbox"}, "the suite must prove any transport, so it knows none"},
 	{"hub", []string{"transport", "transport/native", "transport/wsjs"}, "a hub gets its streams from any transport.Dialer"},
 	{"leaf", []string{"tlsca"}, "libraries do not know each other, except that a leaf needs certificates"},
-	{"election", nil, "the election is given something that starts a leaf, and knows no leaf"},
+	{"election", []string{"election/multicast", "election/mdns"}, "the election is given something that starts a leaf, and knows no leaf"},
 	{"election/multicast", nil, "a bus carries bytes"},
 	{"election/mdns", []string{"election/multicast"}, "multicast DNS is a protocol on such a bus"},
 	{"election/lab", nil, "what the election is tested on knows nothing of it"},

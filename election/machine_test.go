@@ -210,3 +210,45 @@ func TestFloodOfAgentsIsBounded(t *testing.T) {
 		t.Error("nobody was turned away")
 	}
 }
+
+func TestPreemptionNeedsAnAdvantageThatLasts(t *testing.T) {
+	follow := func(rtt RTT, without rule) *drive {
+		d := newDrive(t, Options{NodeID: "b", without: without})
+		d.tell(Event{Kind: Measured, RTT: 10})
+		for i := int64(1); d.now < Lease+2*Heartbeat; i++ {
+			a := leader("a", 1, i)
+			a.RTT = rtt
+			d.hear(a)
+			d.pass(Heartbeat)
+		}
+		return d
+	}
+	follow(59, 0).want(Following)
+	follow(59, withoutAdvantage).want(Leading) // The check can fail.
+	d := follow(60, 0)
+	d.want(Leading)
+	if d.sent.Epoch != 2 {
+		t.Errorf("leads under epoch %d, want 2", d.sent.Epoch)
+	}
+	// An advantage that is interrupted begins anew.
+	d = newDrive(t, Options{NodeID: "b"})
+	d.tell(Event{Kind: Measured, RTT: 10})
+	order := int64(0)
+	hear := func(rtt RTT) {
+		order++
+		a := leader("a", 1, order)
+		a.RTT = rtt
+		d.hear(a)
+	}
+	hear(10)
+	d.pass(Lease - Heartbeat)
+	hear(10)
+	d.pass(2 * Heartbeat)
+	for range 5 {
+		hear(100)
+		d.pass(evaluateEvery + evaluateEvery/2) // Two evaluations.
+		hear(10)
+		d.pass(evaluateEvery)
+		d.want(Following)
+	}
+}

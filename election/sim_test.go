@@ -148,7 +148,6 @@ func TestSimulationNoticesABrokenRule(t *testing.T) {
 		"a leader never yields":                 withoutYield,
 		"nobody stands back":                    withoutStandBack,
 		"a silent leader is followed for ever":  withoutLease,
-		"any advantage pre-empts":               withoutAdvantage,
 		"candidates do not wait for better":     withoutPriority,
 		"a start may take for ever":             withoutStartDeadline,
 		"better candidates are waited for ever": withoutPatienceEnd,

@@ -1,0 +1,293 @@
+package election
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/kinopio-hub/kinopio-hub/election/mdns"
+)
+
+// AgentStatus is a picture of an agent at one moment; its JSON form is what the CLI prints.
+type AgentStatus struct {
+	State                State            `json:"state"`
+	Role                 Role             `json:"role"`
+	Leader               *Manifest        `json:"leader"` // This agent's own when it leads; nil when none is known.
+	NodeID               string           `json:"nodeId"`
+	BackboneRTTMs        *float64         `json:"backboneRttMs"` // Whole milliseconds; nil when not measured.
+	LeaderEpoch          int64            `json:"leaderEpoch"`
+	LeaderMissingGraceMs int64            `json:"leaderMissingGraceMs"`
+	PreemptionStreak     int              `json:"preemptionStreak"`
+	LastError            string           `json:"lastError,omitempty"`
+	LocalLeaf            *Manifest        `json:"localLeaf"` // Of this agent's leaf, if there is one.
+	MDNSAvailable        bool             `json:"mdnsAvailable"`
+	Peers                int              `json:"peers"`    // Agents that are heard.
+	Rejected             map[string]int64 `json:"rejected"` // Packets that were not taken, by reason.
+}
+
+// Agent takes part in the election of one namespace. Its methods may be called from any
+// goroutine.
+type Agent struct {
+	config Config
+	key    *proofKey
+	id     *identity
+	bus    bus
+	mdns   *mdns.Responder // nil when it is not available.
+	ver    *verifier
+	began  time.Time
+
+	events chan outcome
+	stop   chan struct{}
+	once   sync.Once
+	done   chan struct{}
+	work   sync.WaitGroup // Everything in the background, the loop excepted.
+	ctx    context.Context
+	cancel context.CancelFunc
+
+	// The loop's own.
+	m         *Machine
+	leaf      *running
+	announced bool
+	unhold    context.CancelFunc
+	held      string
+	ended     bool
+
+	mu       sync.Mutex
+	status   AgentStatus
+	rejected map[string]int64
+	until    time.Time // The end of this agent's lease.
+}
+
+// outcome is an event from the background. Those of a leaf that is no longer this
+// agent's are dropped.
+type outcome struct {
+	event Event
+	of    *running
+	leaf  Leaf
+}
+
+// running is a leaf, or one that is being started.
+type running struct {
+	cancel  context.CancelFunc
+	started chan struct{} // Closed when the start is over.
+	made    Leaf          // Then; nil after an error.
+	leaf    Leaf          // The loop's: the same, once it has heard of it.
+}
+
+// Enable joins the election, and returns at once: OnChange and Status tell how it goes.
+// ctx bounds nothing but Enable; [Agent.Stop] leaves. Without multicast DNS (port 5353
+// cannot be shared) the agent goes on, and without an interface it waits for one.
+//
+// Errors: *[ConfigError]; those of the cache directory and the socket. After an error
+// nothing is left.
+func Enable(ctx context.Context, c Config) (*Agent, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	c, key, err := c.normalize()
+	if err != nil {
+		return nil, fmt.Errorf("enable election: %w", err)
+	}
+	id, err := openIdentity(c.CacheDir, c.NodeID)
+	if err != nil {
+		return nil, fmt.Errorf("enable election: %w", err)
+	}
+	a := &Agent{
+		config: c, key: key, id: id, bus: c.bus, ver: newVerifier(c.DiscoveryNamespace), began: time.Now(),
+		events: make(chan outcome), stop: make(chan struct{}), done: make(chan struct{}), rejected: map[string]int64{},
+		m: nil, unhold: func() {},
+	}
+	if a.bus == nil {
+		if a.bus, err = openLAN(c.Logger); err != nil {
+			return nil, errors.Join(fmt.Errorf("enable election: %w", err), id.close())
+		}
+		if a.mdns, err = mdns.Open(mdns.Config{Logger: c.Logger}); err != nil {
+			a.mdns = nil
+			c.Logger.Warn("the election goes on without multicast DNS", "error", err)
+		}
+	}
+	a.ctx, a.cancel = context.WithCancel(context.Background())
+	a.m = NewMachine(Options{NodeID: id.node, Grace: c.LeaderMissingGrace, FastFailover: c.FastFailover, WarmStandby: c.WarmStandby}, 0)
+	a.picture()
+	a.work.Go(func() {
+		probe(a.ctx, c.BackboneServers, func(rtt RTT) { a.tell(outcome{event: Event{Kind: Measured, RTT: rtt}}) })
+	})
+	go a.run()
+	return a, nil
+}
+
+// Stop leaves: others are told, the leaf ends when its successor leads, at the latest after
+// 1.5 s, and when Stop returns nothing is left. When ctx ends first, the leaf is stopped
+// with that ctx and Stop still waits.
+func (a *Agent) Stop(ctx context.Context) {
+	a.once.Do(func() { close(a.stop) })
+	select {
+	case <-a.done:
+	case <-ctx.Done():
+		a.cancel()
+		<-a.done
+	}
+}
+
+// Done is closed when the agent has left.
+func (a *Agent) Done() <-chan struct{} { return a.done }
+
+// Status returns what is the case at this moment.
+func (a *Agent) Status() AgentStatus {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s := a.status
+	s.Rejected = maps.Clone(a.rejected)
+	return s
+}
+
+// Leadership says what this agent's leaf shall say of itself: its epoch, the end of its
+// lease, its role, and whether it leads.
+func (a *Agent) Leadership() (epoch int64, until time.Time, role Role, leads bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.status.LeaderEpoch, a.until, a.status.Role, a.status.State == Leading
+}
+
+// tell hands an event to the loop, unless that has ended.
+func (a *Agent) tell(o outcome) {
+	select {
+	case a.events <- o:
+	case <-a.done:
+	}
+}
+
+// run owns the machine.
+func (a *Agent) run() {
+	defer a.finish()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	var announcements <-chan mdns.Announcement
+	if a.mdns != nil {
+		announcements = a.mdns.Announcements()
+	}
+	packets, stop := a.bus.Receive(), a.stop
+	for !a.ended {
+		select {
+		case <-timer.C:
+			a.step(Event{Kind: Tick})
+		case <-stop:
+			stop = nil
+			a.step(Event{Kind: Stop})
+		case data, ok := <-packets:
+			if !ok {
+				packets = nil
+				continue
+			}
+			a.packet(data)
+		case heard, ok := <-announcements:
+			if !ok {
+				announcements = nil
+				continue
+			}
+			h, err := heartbeatOf(&heard, a.config.DiscoveryNamespace, a.key)
+			a.hear(h, err)
+		case o := <-a.events:
+			if o.of != nil && o.of != a.leaf {
+				continue
+			}
+			switch o.event.Kind {
+			case LeafStarted:
+				a.leaf.leaf = o.leaf
+			case LeafFailed, LeafDied, LeafStopped:
+				a.leaf = nil
+			}
+			a.step(o.event)
+		}
+		timer.Reset(max(0, a.m.Wake()-time.Since(a.began)))
+	}
+}
+
+// finish ends what is left, and waits for it.
+func (a *Agent) finish() {
+	a.cancel()
+	a.unhold()
+	if a.mdns != nil {
+		if err := a.mdns.Close(); err != nil {
+			a.config.Logger.Warn("close multicast DNS", "error", err)
+		}
+	}
+	err := errors.Join(a.bus.Close())
+	close(a.done) // tell no longer waits.
+	a.work.Wait()
+	if err = errors.Join(err, a.id.close()); err != nil {
+		a.config.Logger.Warn("end of the election", "error", err)
+	}
+}
+
+func (a *Agent) packet(data []byte) {
+	if a.key != nil && len(data) <= maxHeartbeat && !a.key.sealed(data) {
+		a.hear(nil, rejectProof)
+		return
+	}
+	h, err := parseHeartbeat(data, a.config.DiscoveryNamespace)
+	a.hear(h, err)
+}
+
+func (a *Agent) hear(h *heartbeat, err error) {
+	if err == nil && h.NodeID == a.id.node {
+		if h.Instance == a.id.instance || h.Instance == "" && h.Sequence != 0 { // What we sent, by multicast or mDNS.
+			return
+		}
+		err = rejectOwnID
+	}
+	if reason, ok := errors.AsType[rejection](err); ok {
+		a.mu.Lock()
+		a.rejected[string(reason)]++
+		a.mu.Unlock()
+		return
+	}
+	r := h.record(a.key != nil)
+	a.step(Event{Kind: Heard, Record: &r})
+}
+
+func (a *Agent) step(e Event) {
+	changed := false
+	for _, effect := range a.m.Step(time.Since(a.began), &e) {
+		if effect.Kind == Changed {
+			changed = true
+			continue
+		}
+		a.picture() // What is sent and served is what is the case now.
+		a.effect(effect)
+	}
+	if changed {
+		a.picture()
+		if a.config.OnChange != nil {
+			a.config.OnChange(a.Status())
+		}
+	}
+}
+
+// picture takes the status for others to see.
+func (a *Agent) picture() {
+	s := a.m.Status()
+	now := AgentStatus{
+		State: s.State, Role: s.Role, NodeID: a.id.node, BackboneRTTMs: s.RTT.milliseconds(), LeaderEpoch: s.Epoch,
+		LeaderMissingGraceMs: a.config.LeaderMissingGrace.Milliseconds(), PreemptionStreak: s.Streak,
+		LastError: s.LastError, MDNSAvailable: a.mdns != nil, Peers: s.Peers,
+	}
+	if a.leaf != nil && a.leaf.leaf != nil {
+		now.LocalLeaf = a.leaf.leaf.Manifest()
+	}
+	if r, ok := a.m.Leader(); ok {
+		if h, ok := r.Source.(*heartbeat); ok {
+			leader := h.Manifest
+			leader.ExpiresAt = time.Now().Add(Lease).UTC().Format(manifestTime) // By our clock.
+			now.Leader = &leader
+		}
+	} else if s.State == Leading {
+		now.Leader = now.LocalLeaf
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.status, a.until = now, time.Now().Add(Lease)
+}
