@@ -113,15 +113,16 @@ func (r *registry) carries(l *link) bool {
 	return r.binding(l) != nil
 }
 
-// attach binds every entry to l, the only link.
-func (r *registry) attach(l *link) {
+// attach binds every entry to l, the only link. alone says that nothing of what comes by it
+// has counted elsewhere.
+func (r *registry) attach(l *link, alone bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	b := &binding{link: l, legs: map[*entry]*legs{}}
 	r.bound = []*binding{b}
 	r.guarded, r.copying = false, false
 	for _, e := range r.entries {
-		b.begin(e, r.always, true)
+		b.begin(e, r.always, alone)
 	}
 }
 

@@ -3,6 +3,7 @@ package hub
 import (
 	"hash/maphash"
 	"sync"
+	"time"
 )
 
 // A gate stands between a link's wire and the names. Around a move it decides, for each
@@ -17,6 +18,46 @@ type gate struct {
 	owed   int            // their number
 	strays int            // queue copies that came without their plain one
 	seed   maphash.Seed   // the same for all gates of a hub
+
+	remembers    bool // for recall
+	late, former []remembered
+}
+
+// remembered is a message that counted.
+type remembered struct {
+	print uint64
+	at    time.Time
+}
+
+// memory is for how long at least messages are remembered.
+const memory = 500 * time.Millisecond
+
+// remember writes down that m counted now.
+func (g *gate) remember(m *inbound, now time.Time) {
+	if len(g.late) > 0 && now.Sub(g.late[0].at) > memory {
+		g.late, g.former = g.former[:0], g.late
+	}
+	g.late = append(g.late, remembered{g.fingerprint(m), now})
+}
+
+// recall gives g, which nothing has come through, the rule that what counted at another gate,
+// within span before it broke, does not count again.
+func (g *gate) recall(broken *gate, span time.Duration) {
+	broken.mu.Lock()
+	credit, owed := map[uint64]int{}, 0
+	since := time.Now().Add(-span)
+	for _, all := range [][]remembered{broken.former, broken.late} {
+		for _, r := range all {
+			if !r.at.Before(since) {
+				credit[r.print]++
+				owed++
+			}
+		}
+	}
+	broken.mu.Unlock()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.rule, g.credit, g.owed = ruleRest, credit, owed
 }
 
 // A rule says which copies of a message count, where an entry has several legs. On one link

@@ -63,15 +63,17 @@ type reader struct {
 }
 
 // note adds to missing how many messages of the same publisher and subject should have come
-// before this one since the last. The first one that is seen may have any number.
-func (r *reader) note(subject, id string, missing *atomic.Uint64) {
+// before this one since the last. The first one that is seen may have any number. It returns
+// false for one that was seen already, or should have come before: after the loss of a link,
+// another server may still have it.
+func (r *reader) note(subject, id string, missing *atomic.Uint64) bool {
 	dot := strings.LastIndexByte(id, '.')
 	if dot < 0 {
-		return
+		return true
 	}
 	n, err := strconv.ParseUint(id[dot+1:], 10, 64)
 	if err != nil {
-		return // not one of ours
+		return true // not one of ours
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -80,10 +82,12 @@ func (r *reader) note(subject, id string, missing *atomic.Uint64) {
 	if r.last == nil || !known && len(r.last) >= idsKept {
 		r.last = map[string]uint64{}
 	}
-	if n > last {
-		r.last[key] = n
-		if known {
-			missing.Add(n - last - 1)
-		}
+	if n <= last {
+		return false
 	}
+	r.last[key] = n
+	if known {
+		missing.Add(n - last - 1)
+	}
+	return true
 }

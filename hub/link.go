@@ -69,7 +69,7 @@ func (h *Hub) openLink(ctx context.Context, t target) (*link, error) {
 		mark:   map[string]chan struct{}{},
 		quiet:  make(chan struct{}, 1),
 	}
-	l.gate.seed = h.seed
+	l.gate.seed, l.gate.remembers = h.seed, h.standby != nil
 	w, err := h.engine.dial(ctx, t.url, l)
 	if err != nil {
 		return nil, err
@@ -87,6 +87,10 @@ func (h *Hub) openLink(ctx context.Context, t target) (*link, error) {
 func (l *link) receive(batch []inbound) {
 	g := &l.gate
 	size := 0
+	var now time.Time
+	if g.remembers {
+		now = time.Now()
+	}
 	g.mu.Lock()
 	for i := range batch {
 		m := &batch[i]
@@ -98,6 +102,9 @@ func (l *link) receive(batch []inbound) {
 		case g.holds && !m.route.entry.shared():
 			g.held = append(g.held, *m)
 		case g.counts(m):
+			if g.remembers && !m.route.entry.shared() {
+				g.remember(m, now)
+			}
 			l.deliver(m)
 		}
 	}
@@ -110,7 +117,9 @@ func (l *link) receive(batch []inbound) {
 // deliver hands one message to the handles of its name. The gate is locked.
 func (l *link) deliver(m *inbound) {
 	if id := takeID(m); id != "" && l.hub.cfg.Moves == MovesIDs && !m.route.entry.shared() {
-		m.route.entry.reader.note(m.subject, id, &l.hub.missing)
+		if !m.route.entry.reader.note(m.subject, id, &l.hub.missing) {
+			return
+		}
 	}
 	l.scratch = Message{Subject: m.subject, Reply: m.reply, Header: m.header, Data: m.data, hub: l.hub, link: l}
 	m.route.entry.deliver(&l.scratch)

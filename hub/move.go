@@ -198,7 +198,7 @@ func (s *session) rescue(old, next *link, m *Move) {
 	h.outbox.hold()
 	h.losses.Add(1)
 	if !h.registry.carries(next) {
-		h.registry.attach(next)
+		h.registry.attach(next, true)
 	} else {
 		h.registry.bind(next)
 		h.registry.cut(old, next)
@@ -226,7 +226,7 @@ func (s *session) part(old, next *link, m *Move) error {
 		next.gate.takeOver(&old.gate, ruleQueue)
 	}
 	next.release()
-	h.registry.attach(next)
+	h.registry.attach(next, true)
 	next.gate.follow(ruleSteady)
 	s.promote(next)
 	h.outbox.open(next)

@@ -13,6 +13,7 @@ type session struct {
 	link  *link     // the current one; nil while there is none
 	last  target    // where the hub was last connected
 	since time.Time // when that connection began
+	lost  *link     // what broke last
 	// refused: a server did not take the queue groups that make moves exact.
 	refused bool
 }
@@ -129,8 +130,7 @@ func (s *session) establish(reason string) error {
 	}
 	if time.Since(s.since) >= h.cfg.ReconnectWait { // else servers that drop the hub at once would take turns
 		if l := h.standby.take(); l != nil {
-			s.arrive(l, reason, start)
-			h.CheckLink() // it has been quiet, so it may be dead without knowing
+			s.takeOver(l, reason, start)
 			return nil
 		}
 	}
@@ -167,10 +167,17 @@ func (s *session) establish(reason string) error {
 
 // arrive binds everything to l, when there was no link.
 func (s *session) arrive(l *link, reason string, start time.Time) {
-	h, from := s.h, s.last
-	h.registry.attach(l)
-	s.promote(l)
+	h := s.h
+	h.registry.attach(l, true)
+	s.arrived(l, reason, start)
 	h.outbox.open(l)
+}
+
+// arrived makes l the current link and tells of it.
+func (s *session) arrived(l *link, reason string, start time.Time) {
+	h, from := s.h, s.last
+	s.promote(l)
+	s.lost = nil
 	if from.url != "" {
 		h.count(func(st *Status) { st.Reconnects++ })
 	}
@@ -288,7 +295,7 @@ func (s *session) lose() (reason string) {
 	h.requests.lost(l)
 	h.count(func(st *Status) { st.LastError = l.wire.cause() })
 	h.cfg.Logger.Debug("link lost", "server", l.target.String(), "err", l.wire.cause())
-	s.link = nil
+	s.link, s.lost = nil, l
 	return reason
 }
 

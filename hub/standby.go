@@ -60,6 +60,29 @@ func (b *standby) server() string {
 	return b.link.target.String()
 }
 
+// takeOver goes on with l, which was the standby, when another link has just broken. That is so
+// quick that what both servers have is still on its way: what has come by the broken link is
+// not taken again, and what is published waits for one round trip, so as not to overtake what
+// was published last.
+func (s *session) takeOver(l *link, reason string, start time.Time) {
+	h := s.h
+	trip := l.wire.distance()
+	if s.lost != nil {
+		l.gate.recall(&s.lost.gate, trip)
+	}
+	h.registry.attach(l, false)
+	s.arrived(l, reason, start)
+	// It has been quiet, so it may be dead without knowing.
+	if !h.answers(l, min(checkTimeout, h.cfg.PingInterval*time.Duration(h.cfg.MaxPingOut))) {
+		l.wire.close()
+		return
+	}
+	h.outbox.open(l)
+	if err := s.pause(trip, l); err == nil {
+		l.gate.follow(ruleSteady)
+	}
+}
+
 // run keeps the connection until the hub ends.
 func (b *standby) run() {
 	h := b.h
