@@ -51,6 +51,7 @@ type Agent struct {
 	m         *Machine
 	leaf      *running
 	announced bool
+	confirmed *Manifest // That was verified last.
 	unhold    context.CancelFunc
 	held      string
 	ended     bool
@@ -64,9 +65,10 @@ type Agent struct {
 // outcome is an event from the background. Those of a leaf that is no longer this
 // agent's are dropped.
 type outcome struct {
-	event Event
-	of    *running
-	leaf  Leaf
+	event    Event
+	of       *running
+	leaf     Leaf
+	manifest *Manifest // Verified.
 }
 
 // running is a leaf, or one that is being started.
@@ -189,12 +191,18 @@ func (a *Agent) run() {
 				continue
 			}
 			h, err := heartbeatOf(&heard, a.config.DiscoveryNamespace, a.key)
-			a.hear(h, err)
+			if err != nil || h.NodeID != a.id.node { // Else it is what we announced.
+				a.hear(h, err)
+			}
 		case o := <-a.events:
 			if o.of != nil && o.of != a.leaf {
 				continue
 			}
 			switch o.event.Kind {
+			case Verified:
+				if o.event.OK {
+					a.confirmed = o.manifest
+				}
 			case LeafStarted:
 				a.leaf.leaf = o.leaf
 			case LeafFailed, LeafDied, LeafStopped:
@@ -234,8 +242,8 @@ func (a *Agent) packet(data []byte) {
 
 func (a *Agent) hear(h *heartbeat, err error) {
 	if err == nil && h.NodeID == a.id.node {
-		if h.Instance == a.id.instance || h.Instance == "" && h.Sequence != 0 { // What we sent, by multicast or mDNS.
-			return
+		if h.Instance == a.id.instance {
+			return // What we sent.
 		}
 		err = rejectOwnID
 	}
@@ -281,7 +289,11 @@ func (a *Agent) picture() {
 	if r, ok := a.m.Leader(); ok {
 		if h, ok := r.Source.(*heartbeat); ok {
 			leader := h.Manifest
+			if c := a.confirmed; leader.BridgeState == "" && c != nil && c.NodeID == leader.NodeID && c.DiscoveryURL == leader.DiscoveryURL {
+				leader = *c // Multicast DNS does not tell everything.
+			}
 			leader.ExpiresAt = time.Now().Add(Lease).UTC().Format(manifestTime) // By our clock.
+			leader.LeaseExpiresAt = leader.ExpiresAt
 			now.Leader = &leader
 		}
 	} else if s.State == Leading {

@@ -125,13 +125,15 @@ func (a *Agent) verify(r Record) {
 	a.work.Go(func() {
 		ctx, cancel := context.WithTimeout(a.ctx, verifyTimeout)
 		defer cancel()
+		var found *Manifest
 		if ok {
-			if err := a.ver.verify(ctx, &h.Manifest); err != nil {
+			var err error
+			if found, err = a.ver.verify(ctx, &h.Manifest); err != nil {
 				ok = false
 				a.config.Logger.Debug("a leader is not confirmed", "node", r.NodeID, "error", err)
 			}
 		}
-		a.tell(outcome{event: Event{Kind: Verified, Node: r.NodeID, OK: ok}})
+		a.tell(outcome{event: Event{Kind: Verified, Node: r.NodeID, OK: ok}, manifest: found})
 	})
 }
 

@@ -116,32 +116,32 @@ func lanOnly(_, address string, _ syscall.RawConn) error {
 	return nil
 }
 
-// verify reads the manifest of m's leaf, and compares.
-func (v *verifier) verify(ctx context.Context, m *Manifest) error {
+// verify reads the manifest of m's leaf, compares, and returns it.
+func (v *verifier) verify(ctx context.Context, m *Manifest) (*Manifest, error) {
 	u, err := url.Parse(m.DiscoveryURL)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Path != manifestPath || u.User != nil {
-		return errors.New("its discoveryUrl is none")
+		return nil, errors.New("its discoveryUrl is none")
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	response, err := v.client.Do(request)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("its manifest has the status %s", response.Status)
+		return nil, fmt.Errorf("its manifest has the status %s", response.Status)
 	}
 	var is Manifest
 	if err := json.NewDecoder(io.LimitReader(response.Body, manifestLimit)).Decode(&is); err != nil {
-		return fmt.Errorf("its manifest: %w", err)
+		return nil, fmt.Errorf("its manifest: %w", err)
 	}
 	if is.NodeID != m.NodeID || is.DiscoveryNamespace != v.namespace || !is.IsLeader {
-		return fmt.Errorf("its manifest is that of %q in %q, leading: %v", is.NodeID, is.DiscoveryNamespace, is.IsLeader)
+		return nil, fmt.Errorf("its manifest is that of %q in %q, leading: %v", is.NodeID, is.DiscoveryNamespace, is.IsLeader)
 	}
-	return nil
+	return &is, nil
 }
 
 // hold keeps a connection to a leader until ctx ends, and returns true when its death is

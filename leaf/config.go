@@ -89,6 +89,11 @@ type Config struct {
 	// that a page and its leaf have one origin. Links out of it are not followed.
 	ServeDir string
 
+	// Leadership, if not nil, is asked for each manifest whether this leaf leads its
+	// namespace: an election decides. It may be called from any goroutine. nil: it leads,
+	// being the only one.
+	Leadership func() Leadership
+
 	// Logger hears warnings and errors, and at debug level what the server says. nil
 	// is silent. The log file in the runtime directory is written in any case.
 	Logger *slog.Logger

@@ -42,6 +42,23 @@ type Manifest struct {
 	CandidateRole      string `json:"candidateRole"` // leader, follower, candidate or stopped.
 }
 
+// Leadership is what a manifest says of the election.
+type Leadership struct {
+	Epoch          int64
+	LeaseExpiresAt time.Time // Zero: there is no lease.
+	Role           string    // leader, follower, candidate or stopped.
+	IsLeader       bool
+}
+
+// write puts l into m. A manifest is good for as long as its lease.
+func (l Leadership) write(m *Manifest) {
+	m.LeaderEpoch, m.CandidateRole, m.IsLeader = l.Epoch, l.Role, l.IsLeader
+	if l.IsLeader && !l.LeaseExpiresAt.IsZero() {
+		m.LeaseExpiresAt = l.LeaseExpiresAt.UTC().Format(timeFormat)
+		m.ExpiresAt = m.LeaseExpiresAt
+	}
+}
+
 // ManifestHandler serves what current returns, at whatever path it is mounted, to
 // pages of any origin unless origins are given: 200 with the manifest as JSON, or 204 when current returns nil
 // (there is no leader). Only GET, HEAD and OPTIONS are answered otherwise than with

@@ -146,10 +146,10 @@ func (l *Leaf) access(s *settings) AccessStatus {
 // is made anew at each call, because it expires.
 func (l *Leaf) Manifest() *Manifest { return l.Status().Manifest }
 
-// manifest describes a leaf that leads because nobody elects: the only one of its
-// namespace, without a lease.
+// manifest describes a leaf: without an election it leads, as the only one of its
+// namespace, and has no lease.
 func (l *Leaf) manifest(s Status) *Manifest {
-	return &Manifest{
+	m := &Manifest{
 		Version:            ManifestVersion,
 		ExpiresAt:          time.Now().Add(manifestLife).UTC().Format(timeFormat),
 		AdvertisedHostname: s.AdvertisedHostname,
@@ -164,6 +164,10 @@ func (l *Leaf) manifest(s Status) *Manifest {
 		IsLeader:           true,
 		CandidateRole:      "leader",
 	}
+	if ask := l.settings().Leadership; ask != nil {
+		ask().write(m)
+	}
+	return m
 }
 
 // sameStatus ignores what changes by itself: round-trip times and expiry.
