@@ -2,6 +2,7 @@
 # make demo    build, and run the demo; ARGS="--port 8080 --open" are its flags
 # make test    everything that CI checks; installs what is missing (Debian)
 # make bench   run the benchmarks, print the table, write bench/results.json
+# make continuity   move hubs while every message is counted, print the table; 30 minutes
 # make pack    npm tarballs in npm/pack
 # make sim     simulate the election in a million LANs
 # make lint    gofmt, vet, staticcheck and tsc
@@ -31,7 +32,7 @@ npm_files   := $(call files,npm/src) $(wildcard npm/*.json npm/*.mjs)
 js_packages  = $(addprefix ./,$(addsuffix /...,$(call existing,hub transport wasm examples))) ./conformance
 wasm_tests  ?= ./transport/... ./conformance
 
-.PHONY: build demo test bench sim pack lint clean setup test-all test-go test-wasm test-npm test-e2e
+.PHONY: build demo test bench continuity sim pack lint clean setup test-all test-go test-wasm test-npm test-e2e
 
 build: bin/kinopio-hub npm/dist/index.mjs
 
@@ -56,6 +57,15 @@ bench:
 	@if [ ! -d bench ]; then echo "error: there is no benchmark yet: the folder bench does not exist" >&2; exit 1; fi
 	$(MAKE) --no-print-directory build
 	$(GO) run ./bench
+
+# ROWS and MOVES narrow it down, docs/continuity.md has more.
+ROWS  ?=
+MOVES ?= 50
+continuity: build
+	status=0; \
+	$(GO) run ./continuity -moves $(MOVES) -rows '$(ROWS)' -parallel 5 -bridge -out continuity/results.json $(ARGS) || status=1; \
+	$(GO) run ./continuity -browser -delays 10ms -moves $(MOVES) -rows '^chromium/(remote->leaf|latency|leader change)/.*/8$$' -out continuity/results-chromium.json || status=1; \
+	exit $$status
 
 pack: build
 	mkdir -p npm/pack
@@ -91,6 +101,7 @@ test-npm: bin/testreport build
 
 test-e2e: bin/testreport build
 	$(report) -name e2e -- $(GO) test -count=1 -timeout 30m -json ./e2e
+	$(report) -name continuity -- $(GO) test -count=1 -timeout 10m -json -tags chromium -run Page ./continuity
 
 bin/testreport: $(call files,scripts/testreport)
 	$(GO) build -o $@ ./scripts/testreport
@@ -106,6 +117,7 @@ lint: bin/staticcheck npm/node_modules/.package-lock.json
 	@unformatted=$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go')); \
 	if [ -n "$$unformatted" ]; then echo "error: not formatted by gofmt:"; echo "$$unformatted"; exit 1; fi
 	$(GO) vet ./...
+	$(GO) vet -tags chromium ./continuity
 	$(JS) $(GO) vet $(js_packages)
 	bin/staticcheck ./...
 	$(JS) bin/staticcheck $(filter-out ./wasm/%,$(js_packages))

@@ -158,7 +158,6 @@ func bridgeWith(ctx context.Context, hubs, rate int) (*bridgeResult, error) {
 
 // A swarm is many hubs that hear one subject.
 type swarm struct {
-	mu     sync.Mutex
 	hubs   []*hub.Hub
 	books  []*ledger.Book
 	undone atomic.Int64

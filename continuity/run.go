@@ -196,6 +196,18 @@ func (r *run) await(ctx context.Context, res *result, to *wire.Proxy) (last even
 	}
 }
 
+// name is where the subject is.
+func (r *run) name() string {
+	for _, l := range r.leaves {
+		for _, c := range l.door.Open() {
+			if c == r.link {
+				return l.name
+			}
+		}
+	}
+	return "a remote server"
+}
+
 // proxy finds the one that the hub knows as a server.
 func (r *run) proxy(server string) *wire.Proxy {
 	host := hostOf(server)
@@ -237,6 +249,9 @@ func (r *run) phase(ctx context.Context, kind string, f func(res *result) error)
 	after, err := r.tally(ctx, res)
 	if err != nil {
 		return err
+	}
+	if d := after.Counts.Minus(before.Counts); !res.Abrupt && (d.Lost != 0 || d.Repeated != 0) {
+		res.note(fmt.Sprintf("move %d, now on %s: %d lost, %d repeated, %d out of order", res.Moves, r.name(), d.Lost, d.Repeated, d.Reordered))
 	}
 	res.count(before, after)
 	return nil

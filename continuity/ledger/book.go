@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -60,14 +61,21 @@ func (b *Book) Total() Counts {
 	return total
 }
 
-// Defects names up to five streams in which something was lost, repeated or reordered.
+// Defects sums up, for each publisher (the last part of a stream's name), the streams in which
+// something was lost, repeated or reordered.
 func (b *Book) Defects() (lines []string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	streams, sums := map[string]int{}, map[string]Counts{}
 	for name, s := range b.streams {
-		if !s.Clean() && len(lines) < 5 {
-			lines = append(lines, fmt.Sprintf("%s: %+v", name, s.Counts))
+		if !s.Clean() {
+			who := name[strings.LastIndexByte(name, '.')+1:]
+			streams[who]++
+			sums[who] = sums[who].Plus(s.Counts)
 		}
+	}
+	for who, sum := range sums {
+		lines = append(lines, fmt.Sprintf("in %d streams of %s: %d lost, %d repeated, %d out of order", streams[who], who, sum.Lost, sum.Repeated, sum.Reordered))
 	}
 	slices.Sort(lines)
 	return lines
