@@ -28,22 +28,21 @@ func serial(t *testing.T, l *Leaf) string {
 	return c.ConnectionState().PeerCertificates[0].SerialNumber.String()
 }
 
-func TestRenewalCutsNoClient(t *testing.T) {
+// crowd connects many clients by WebSocket. Each calls gone when its connection ends.
+func crowd(t *testing.T, l *Leaf, gone func()) []*nats.Conn {
+	t.Helper()
 	clients := 1000
 	if raceDetector {
 		clients = 100 // Each costs 25 times as much there.
 	}
-	l, seen := startLeaf(t, config(t))
-	s := l.Status()
-	secure := nats.Secure(trusting(t, l))
-	var cut atomic.Int32
+	url, secure := l.Status().WSSURL, nats.Secure(trusting(t, l))
 	conns := make([]*nats.Conn, clients)
 	var wg sync.WaitGroup
 	for worker := range 8 {
 		wg.Go(func() {
 			for i := worker; i < clients; i += 8 {
-				nc, err := nats.Connect(s.WSSURL, secure, nats.NoReconnect(), nats.Timeout(patience),
-					nats.DisconnectErrHandler(func(*nats.Conn, error) { cut.Add(1) }))
+				nc, err := nats.Connect(url, secure, nats.NoReconnect(), nats.Timeout(patience),
+					nats.DisconnectErrHandler(func(*nats.Conn, error) { gone() }))
 				if err != nil {
 					t.Error(err)
 					return
@@ -53,16 +52,24 @@ func TestRenewalCutsNoClient(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	defer func() {
+	t.Cleanup(func() {
 		for _, nc := range conns {
 			if nc != nil {
 				nc.Close()
 			}
 		}
-	}()
+	})
 	if t.Failed() {
-		return
+		t.FailNow()
 	}
+	return conns
+}
+
+func TestRenewalCutsNoClient(t *testing.T) {
+	l, seen := startLeaf(t, config(t))
+	s := l.Status()
+	var cut atomic.Int32
+	conns := crowd(t, l, func() { cut.Add(1) })
 	before := serial(t, l)
 	l.cert.later(time.Now())
 	l.nudge()
@@ -76,7 +83,7 @@ func TestRenewalCutsNoClient(t *testing.T) {
 		}
 	}
 	if n := cut.Load(); n > 0 {
-		t.Errorf("%d of %d clients were cut", n, clients)
+		t.Errorf("%d of %d clients were cut", n, len(conns))
 	}
 }
 
