@@ -48,14 +48,15 @@
 // datagrams from one to another no three running are lost, counted from the last thing
 // that happened to them:
 //
-//   - two leaders at once for at most 3 heartbeats + 2 s;
+//   - two leaders at once for at most 3 heartbeats + 4 s (2 s of them only if one was
+//     restarted and has lost its count);
 //   - no leader for at most lease + grace + settling (1.25 s) + patience for better
 //     candidates that do not begin (8 s) + the start of a leaf + 2 s; a forged record adds
 //     at most a lease, an agent that stands back at most 52 s, a leaf that is still
 //     stopping what that takes;
 //   - at most one change of leader for one cause in each part of the LAN; a second one if
 //     the best candidate by far arrives, or its leaf recovers, while another begins to lead
-//     (a third if loss kept two that arrived from hearing each other begin), or if the cause ended a time of heavier loss. A forged goodbye can cause one. In the
+//     (a third if loss kept two that arrived from hearing each other begin), or if the cause ended a time of heavier loss (two more). A forged goodbye can cause one. In the
 //     presence of agents that do not tell their state (2.1.0) there may be more;
 //   - in the end one leads and everybody else follows it.
 package election
