@@ -3,7 +3,7 @@
 # make test    everything that CI checks; installs what is missing (Debian)
 # make bench   run the benchmarks, print the table, write bench/results.json
 # make continuity   move hubs while every message is counted, print the table; 30 minutes
-# make pack    npm tarballs in npm/pack
+# make pack    npm tarballs in npm/pack: the package, and the native program for each platform
 # make sim     simulate the election in a million LANs
 # make lint    gofmt, vet, staticcheck and tsc
 # make clean   remove what was built
@@ -67,9 +67,9 @@ continuity: build
 	$(GO) run ./continuity -browser -delays 10ms -moves $(MOVES) -rows '^chromium/(remote->leaf|latency|leader change)/.*/8$$' -out continuity/results-chromium.json || status=1; \
 	exit $$status
 
+# PLATFORMS=linux-x64 packs for that one only; npm/platforms.json has them all.
 pack: build
-	mkdir -p npm/pack
-	cd npm && npm pack --pack-destination pack
+	node scripts/pack.mjs $(if $(PLATFORMS),--platforms $(PLATFORMS))
 
 # The election in n simulated LANs; KINOPIO_SIM=n is another number of them.
 sim:

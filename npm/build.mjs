@@ -9,6 +9,7 @@ import { build } from "esbuild";
 const here = fileURLToPath(new URL(".", import.meta.url));
 const goroot = execFileSync("go", ["env", "GOROOT"], { encoding: "utf8", cwd: here }).trim();
 const { version } = JSON.parse(readFileSync(join(here, "package.json"), "utf8"));
+const platforms = Object.keys(JSON.parse(readFileSync(join(here, "platforms.json"), "utf8")));
 
 /**
  * Go's wasm_exec.js as a module. It writes to globalThis and reads a variable fs; as the body of
@@ -45,9 +46,17 @@ const common = {
   },
 };
 
+const node = {
+  ...common,
+  format: "esm",
+  platform: "node",
+  define: { PACKAGE_VERSION: JSON.stringify(version), PLATFORMS: JSON.stringify(platforms) },
+};
+
 await Promise.all([
   build({ ...common, entryPoints: ["src/index.ts"], outfile: "dist/index.mjs", format: "esm", plugins: [wasmExec] }),
-  build({ ...common, entryPoints: ["src/leaf.ts"], outfile: "dist/leaf.mjs", format: "esm", platform: "node" }),
+  build({ ...node, entryPoints: ["src/leaf.ts"], outfile: "dist/leaf.mjs" }),
+  build({ ...node, entryPoints: ["src/cli.ts"], outfile: "dist/cli.mjs" }),
   build({
     ...common,
     entryPoints: ["src/global.ts"],

@@ -1,5 +1,5 @@
 import { KinopioError } from "./errors.js";
-import type { LeafOptions } from "./leaf-types.js";
+import type { AutoLeafOptions, LeafOptions } from "./leaf-types.js";
 import { nearest } from "./nearest.js";
 
 const flagOf = {
@@ -13,6 +13,32 @@ const flagOf = {
 const portFlag = { client: "--client-port", websocket: "--websocket-port", discovery: "--discovery-port", monitor: "--monitor-port" } as const;
 const tlsFlag = { certFile: "--tls-cert-file", keyFile: "--tls-key-file" } as const;
 const known = [...Object.keys(flagOf), "backboneServers", "webSocketTls", "ports", "tls", "binary"];
+
+const autoKnown = [...known, "leaderMissingGraceMs", "fastFailover", "warmStandby", "namespaceSecret"];
+
+/**
+ * The command line and the environment of `leaf auto`. Others see command lines, so the secret is
+ * in the environment.
+ *
+ * @throws KinopioError INVALID_CONFIG
+ */
+export function toAutoFlags(options: AutoLeafOptions): { flags: string[]; env: NodeJS.ProcessEnv } {
+  only("", options, autoKnown);
+  const { leaderMissingGraceMs: grace, fastFailover, warmStandby, namespaceSecret, ...leaf } = options;
+  const flags = toFlags(leaf);
+  if (grace !== undefined) {
+    if (!Number.isInteger(grace) || grace < 1 || grace > 3_600_000) throw invalid("leaderMissingGraceMs", grace, "milliseconds from 1 to 3600000");
+    flags.push(`--leader-missing-grace-ms=${grace}`);
+  }
+  for (const [name, flag, value] of [["fastFailover", "--fast-failover", fastFailover], ["warmStandby", "--warm-standby", warmStandby]] as const) {
+    if (value !== undefined && typeof value !== "boolean") throw invalid(name, value, "true or false");
+    if (value) flags.push(flag);
+  }
+  if (namespaceSecret !== undefined && (typeof namespaceSecret !== "string" || Buffer.byteLength(namespaceSecret) < 16)) {
+    throw new KinopioError("INVALID_CONFIG", "invalid configuration: namespaceSecret (not shown): want a string of at least 16 bytes");
+  }
+  return { flags, env: namespaceSecret === undefined ? {} : { KINOPIO_NAMESPACE_SECRET: namespaceSecret } };
+}
 
 /**
  * The command line of options.

@@ -16,11 +16,100 @@ export interface LeafOptions {
   lanBindAddress?: string;
   /** wss and https on the LAN. Default true. */
   webSocketTls?: boolean;
+  /** TCP ports: for NATS clients and monitoring on this machine, for WebSockets and the manifest on the LAN. */
   ports?: { client?: number; websocket?: number; discovery?: number; monitor?: number };
   /** A certificate of your own, as PEM files, instead of one of the local CA. */
   tls?: { certFile: string; keyFile: string };
-  /** The kinopio-hub program. Default: KINOPIO_HUB_BINARY, else the one of this package. */
+  /** The kinopio-hub program. Default: KINOPIO_HUB_BINARY, else the one of the platform's package. */
   binary?: string;
+}
+
+/** What a leaf says where browsers look for it, at /.well-known/kinopio-leader.json. */
+export interface LeafManifest {
+  version: string;
+  /** RFC 3339, UTC: after that it is not to be believed. */
+  expiresAt?: string;
+  leaderEpoch: number;
+  advertisedHostname?: string;
+  /** wss://, or ws:// without TLS; the two are the same. */
+  websocketUrl?: string;
+  wssUrl?: string;
+  discoveryUrl?: string;
+  /** The backbone's URLs. */
+  fallbackServers: string[];
+  bridgeState?: "connecting" | "connected" | "disconnected" | "error";
+  /** Whole milliseconds; null when it was not measured. */
+  backboneRttMs: number | null;
+  leaseExpiresAt?: string;
+  nodeId?: string;
+  discoveryNamespace?: string;
+  isLeader: boolean;
+  candidateRole: AutoLeafRole;
+  [more: string]: unknown;
+}
+
+/** Options of a node that takes part in the election. */
+export interface AutoLeafOptions extends LeafOptions {
+  /** Milliseconds for which a silent leader is waited for before another is elected. Default 10000. */
+  leaderMissingGraceMs?: number;
+  /** Holds a connection to the leader, whose proven death is not waited on. Default false. */
+  fastFailover?: boolean;
+  /** Keeps a leaf started, unannounced, while another node leads. Default false. */
+  warmStandby?: boolean;
+  /**
+   * At least 16 bytes that all nodes of the namespace prove to know; nodes of 2.1.0 are then not
+   * heard. Default: KINOPIO_NAMESPACE_SECRET, else none.
+   */
+  namespaceSecret?: string;
+}
+
+/** Where a node stands in the election. */
+export type AutoLeafState =
+  | "discovering" // listening for a leader before a first election
+  | "electing" // there is no leader, and one must be found
+  | "starting-leaf" // the leaf of this node is being started, to lead
+  | "leader" // this node leads
+  | "following-leader" // another node leads
+  | "leader-missing-grace" // the leader is silent, and may yet come back
+  | "stopped"; // this node takes no part any more
+
+/** The same in the words that others are told. */
+export type AutoLeafRole = "leader" | "follower" | "candidate" | "stopped";
+
+/** What a node says of itself: the documents that `kinopio-hub leaf auto --json-lines` prints. */
+export interface AutoLeafStatus {
+  state: AutoLeafState;
+  role: AutoLeafRole;
+  /** The leader's manifest, this node's own when it leads; null when none is known. */
+  leader: LeafManifest | null;
+  nodeId: string;
+  /** Whole milliseconds; null when it was not measured. */
+  backboneRttMs: number | null;
+  leaderEpoch: number;
+  leaderMissingGraceMs: number;
+  /** For how many evaluations running this node was much nearer to the backbone than the leader. */
+  preemptionStreak: number;
+  lastError?: string;
+  /** The manifest of this node's leaf, if it runs one. */
+  localLeaf: LeafManifest | null;
+  mdnsAvailable: boolean;
+  /** How many other nodes are heard. */
+  peers: number;
+  /** Where the leader's manifest is served on this machine, whoever leads. */
+  manifestUrl: string;
+  [more: string]: unknown;
+}
+
+/** A node that takes part. */
+export interface AutoLeafHandle {
+  state(): AutoLeafState;
+  role(): AutoLeafRole;
+  /** The leader's manifest, or null. */
+  currentLeader(): LeafManifest | null;
+  /** What the node said last. When its program has ended unasked, the state is "stopped" and `lastError` says why. */
+  status(): AutoLeafStatus;
+  /** Leaves the election, and stops the leaf; resolves when both have ended. May be called any number of times. */
+  stop(): Promise<void>;
 }
 
 /** What the leaf says of itself: the document that `kinopio-hub leaf start --json` prints. */
@@ -40,7 +129,7 @@ export interface LeafStatus {
   ports: { client: number; websocket: number; discovery: number; monitor: number };
   lastError?: string;
   lastBridgeError?: string;
-  manifest: Record<string, unknown> | null;
+  manifest: LeafManifest | null;
   tls: {
     mode: string;
     certFile?: string;

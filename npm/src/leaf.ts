@@ -2,18 +2,16 @@
  * Run a leaf from Node: a NATS server on the LAN, bridged to the backbone, with a manifest that
  * browsers find. The work is done by the native kinopio-hub program.
  */
-import { spawn, type ChildProcessWithoutNullStreams } from "node:child_process";
-import { createInterface } from "node:readline";
-import { KinopioError } from "./errors.js";
 import { findBinary } from "./leaf-binary.js";
-import { toFlags } from "./leaf-flags.js";
-import type { LeafHandle, LeafOptions, LeafStatus } from "./leaf-types.js";
+import { toAutoFlags, toFlags } from "./leaf-flags.js";
+import { LeafProcess } from "./leaf-process.js";
+import type { AutoLeafHandle, AutoLeafOptions, AutoLeafStatus, LeafHandle, LeafManifest, LeafOptions, LeafStatus } from "./leaf-types.js";
 
 export { KinopioError } from "./errors.js";
 export type { KinopioErrorCode } from "./errors.js";
-export type { LeafHandle, LeafOptions, LeafStatus } from "./leaf-types.js";
-
-const stopMs = 5000; // after that the program is killed
+export type {
+  AutoLeafHandle, AutoLeafOptions, AutoLeafRole, AutoLeafState, AutoLeafStatus, LeafHandle, LeafManifest, LeafOptions, LeafStatus,
+} from "./leaf-types.js";
 
 /**
  * Starts a leaf and resolves when it runs, whether or not the backbone answers. It ends with
@@ -23,40 +21,30 @@ const stopMs = 5000; // after that the program is killed
  */
 export async function startLeafNode(options: LeafOptions): Promise<LeafHandle> {
   const flags = toFlags(options);
-  const child = spawn(findBinary(options.binary), ["leaf", "start", ...flags, "--json-lines", "--parent-pipe"], {
-    stdio: ["pipe", "pipe", "pipe"],
-    windowsHide: true,
-  });
-  const leaf = new LeafProcess(child);
-  await leaf.running;
-  return leaf;
+  const program = new LeafProcess<LeafStatus>("start leaf", findBinary("start leaf", options.binary), ["leaf", "start", ...flags]);
+  await program.begin((document) => "phase" in document, (status) => status.phase === "running");
+  return new Leaf(program);
 }
 
-class LeafProcess implements LeafHandle {
-  readonly running: Promise<void>;
-  #child: ChildProcessWithoutNullStreams;
-  #status: LeafStatus | undefined;
-  #words = ""; // the end of what it wrote to standard error
-  #ended: Promise<void>;
+/**
+ * Takes part in the election of the one leaf of a LAN: runs a leaf here while this node leads,
+ * and follows the leader otherwise. Resolves when the node takes part; `status()` tells how it
+ * goes on. It ends with `stop()`, and with this process, however that ends.
+ *
+ * @throws KinopioError INVALID_CONFIG; LEAF_FAILED with the program's last words
+ */
+export async function enableAutoLeaf(options: AutoLeafOptions): Promise<AutoLeafHandle> {
+  const { flags, env } = toAutoFlags(options);
+  const program = new LeafProcess<AutoLeafStatus>("enable auto leaf", findBinary("enable auto leaf", options.binary), ["leaf", "auto", ...flags], env);
+  await program.begin((document) => "state" in document && "role" in document, () => true);
+  return new AutoLeaf(program);
+}
 
-  constructor(child: ChildProcessWithoutNullStreams) {
-    this.#child = child;
-    child.stdin.on("error", () => {}); // it may end first
-    child.stderr.setEncoding("utf8").on("data", (text: string) => {
-      this.#words = (this.#words + text).slice(-4000);
-    });
-    this.#ended = new Promise((resolve) => {
-      child.once("close", () => resolve());
-      child.once("error", () => resolve());
-    });
-    this.running = new Promise((resolve, reject) => {
-      child.once("error", (cause) => reject(new KinopioError("LEAF_FAILED", `start leaf: ${cause.message}`, { cause })));
-      child.once("close", (code, signal) => reject(this.#failure(code, signal)));
-      createInterface({ input: child.stdout }).on("line", (line) => {
-        if (!this.#read(line)) return;
-        if (this.#status?.phase === "running") resolve();
-      });
-    });
+class Leaf implements LeafHandle {
+  readonly #program: LeafProcess<LeafStatus>;
+
+  constructor(program: LeafProcess<LeafStatus>) {
+    this.#program = program;
   }
 
   get websocketUrl(): string {
@@ -79,30 +67,40 @@ class LeafProcess implements LeafHandle {
   }
 
   status(): LeafStatus {
-    return structuredClone(this.#status!);
+    const { status, over, failure } = this.#program;
+    if (!over) return status;
+    return { ...status, phase: "stopped", bridgeState: "disconnected", manifest: null, ...(failure && { lastError: failure.message }) };
   }
 
-  async stop(): Promise<void> {
-    this.#child.stdin.end(); // what the program takes as its parent's end
-    const timer = setTimeout(() => this.#child.kill("SIGKILL"), stopMs);
-    await this.#ended;
-    clearTimeout(timer);
-    if (this.#status) this.#status = { ...this.#status, phase: "stopped", bridgeState: "disconnected", manifest: null };
+  stop(): Promise<void> {
+    return this.#program.stop();
+  }
+}
+
+class AutoLeaf implements AutoLeafHandle {
+  readonly #program: LeafProcess<AutoLeafStatus>;
+
+  constructor(program: LeafProcess<AutoLeafStatus>) {
+    this.#program = program;
   }
 
-  #read(line: string): boolean {
-    try {
-      const document: unknown = JSON.parse(line);
-      if (typeof document !== "object" || document === null || !("phase" in document)) return false;
-      this.#status = document as LeafStatus;
-      return true;
-    } catch {
-      return false; // not for us
-    }
+  state(): AutoLeafStatus["state"] {
+    return this.status().state;
+  }
+  role(): AutoLeafStatus["role"] {
+    return this.status().role;
+  }
+  currentLeader(): LeafManifest | null {
+    return this.status().leader;
   }
 
-  #failure(code: number | null, signal: NodeJS.Signals | null): KinopioError {
-    const words = this.#words.trim().replace(/^error: /, "");
-    return new KinopioError("LEAF_FAILED", `start leaf: ${words || `the program ended with ${signal ?? `exit code ${code}`}`}`);
+  status(): AutoLeafStatus {
+    const { status, over, failure } = this.#program;
+    if (!over) return status;
+    return { ...status, state: "stopped", role: "stopped", leader: null, localLeaf: null, ...(failure && { lastError: failure.message }) };
+  }
+
+  stop(): Promise<void> {
+    return this.#program.stop();
   }
 }
