@@ -37,7 +37,7 @@ type inbound struct {
 type wire interface {
 	// publish hands one message to the connection; it keeps nothing of it. It waits while
 	// the connection is congested.
-	publish(m *OutMsg) error
+	publish(m OutMsg) error
 	// subscribe begins to receive subject, as a member of queue unless that is "".
 	subscribe(subject, queue string, route *leg) (wireSub, error)
 	// retire asks the server to send no more of it. What is on its way is still received.

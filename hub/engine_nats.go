@@ -97,6 +97,7 @@ func (e *natsEngine) dial(ctx context.Context, server string, r receiver) (wire,
 	opts.FlusherTimeout = opts.PingInterval * time.Duration(e.cfg.MaxPingOut+1)
 	opts.CustomDialer = stream
 	opts.SkipHostLookup = true
+	opts.SkipSubjectValidation = true // checkName is stricter
 	opts.IgnoreDiscoveredServers = true
 	if !websocket && e.cfg.TLS != nil {
 		opts.TLSConfig = e.cfg.TLS
@@ -287,7 +288,7 @@ func (w *natsWire) route(sub *nats.Subscription) (*leg, bool) {
 	return route.(*leg), true
 }
 
-func (w *natsWire) publish(m *OutMsg) error {
+func (w *natsWire) publish(m OutMsg) error {
 	var err error
 	if len(m.Header) > 0 {
 		err = w.conn.PublishMsg(&nats.Msg{Subject: m.Subject, Reply: m.Reply, Header: nats.Header(m.Header), Data: m.Data})

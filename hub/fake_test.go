@@ -80,7 +80,7 @@ type fakeSub struct {
 	route          *leg
 }
 
-func (w *fakeWire) publish(m *OutMsg) error {
+func (w *fakeWire) publish(m OutMsg) error {
 	if w.gone() {
 		return ErrDisconnected
 	}

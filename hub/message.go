@@ -114,7 +114,7 @@ func (r Responder) Respond(out OutMsg) *Receipt {
 	if err := tooLarge(r.link, []OutMsg{out}); err != nil {
 		return failedReceipt(err)
 	}
-	if err := r.hub.publish(r.link, &out); err == nil {
+	if err := r.hub.publish(r.link, out); err == nil {
 		return handedOver
 	} else if !isDisconnected(err) {
 		return failedReceipt(err)

@@ -369,7 +369,7 @@ func pass(ctx context.Context, from, to *link, subject string) error {
 			if err := to.refusal(); err != nil {
 				return err
 			}
-			if err := from.wire.publish(&OutMsg{Subject: subject}); err != nil {
+			if err := from.wire.publish(OutMsg{Subject: subject}); err != nil {
 				return err
 			}
 			timer.Reset(pause)

@@ -92,7 +92,8 @@ func (h *Hub) Publish(msgs ...OutMsg) *Receipt {
 	return h.outbox.send(msgs)
 }
 
-// send is Publish for subjects that are known to be good.
+// send is Publish for subjects that are known to be good. It keeps nothing of msgs, so that
+// a caller's slice needs no allocation.
 func (o *outbox) send(msgs []OutMsg) *Receipt {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -100,7 +101,7 @@ func (o *outbox) send(msgs []OutMsg) *Receipt {
 		return failedReceipt(ErrDisposed)
 	}
 	if o.link == nil {
-		return o.wait(&Receipt{msgs: msgs})
+		return o.wait(&Receipt{}, msgs)
 	}
 	if err := tooLarge(o.link, msgs); err != nil {
 		return failedReceipt(err)
@@ -111,7 +112,7 @@ func (o *outbox) send(msgs []OutMsg) *Receipt {
 				return failedReceipt(err)
 			}
 			o.link = nil
-			return o.wait(&Receipt{msgs: msgs[i:]})
+			return o.wait(&Receipt{}, msgs[i:])
 		}
 	}
 	return handedOver
@@ -129,7 +130,7 @@ func (o *outbox) sendRequest(msg OutMsg, prepare func(*link, *OutMsg) bool, fail
 	r := &Receipt{msgs: []OutMsg{msg}, failed: failed}
 	r.sending = func(l *link) bool { return prepare(l, &r.msgs[0]) }
 	if o.link == nil {
-		if r = o.wait(r); r.err != nil {
+		if r = o.wait(r, r.msgs); r.err != nil {
 			failed(r.err)
 		}
 		return
@@ -138,21 +139,20 @@ func (o *outbox) sendRequest(msg OutMsg, prepare func(*link, *OutMsg) bool, fail
 	o.transmit(r)
 }
 
-// wait queues r. o.mu is held.
-func (o *outbox) wait(r *Receipt) *Receipt {
+// wait queues r with a copy of msgs. o.mu is held.
+func (o *outbox) wait(r *Receipt, msgs []OutMsg) *Receipt {
 	size := 0
-	for _, m := range r.msgs {
+	for _, m := range msgs {
 		size += len(m.Data) + len(m.Subject)
 	}
 	if o.bytes+size > o.hub.cfg.PendingLimit {
 		return failedReceipt(fmt.Errorf("%w: %d bytes wait for a connection and %d more exceed the limit of %d", ErrDisconnected, o.bytes, size, o.hub.cfg.PendingLimit))
 	}
-	msgs := make([]OutMsg, len(r.msgs))
-	for i, m := range r.msgs {
+	r.msgs = make([]OutMsg, len(msgs))
+	for i, m := range msgs {
 		m.Data = append([]byte(nil), m.Data...)
-		msgs[i] = m
+		r.msgs[i] = m
 	}
-	r.msgs = msgs
 	r.done = make(chan struct{})
 	r.deadline = time.Now().Add(o.hub.cfg.Timeout)
 	r.size = size
@@ -284,6 +284,9 @@ func (o *outbox) withdraw(r *Receipt, why error) {
 // wait returns when r is settled. When ctx ends first, r is withdrawn, so that the error
 // means that it was not sent.
 func (h *Hub) wait(ctx context.Context, r *Receipt) error {
+	if r == handedOver {
+		return nil
+	}
 	select {
 	case <-r.done:
 		return r.err
@@ -300,7 +303,7 @@ func (o *outbox) publish(m *OutMsg) error {
 	if numbered {
 		m = o.numbers.with(m)
 	}
-	err := o.hub.publish(o.link, m)
+	err := o.hub.publish(o.link, *m)
 	if err == nil && numbered {
 		o.numbers.sent(m)
 	}
@@ -308,7 +311,7 @@ func (o *outbox) publish(m *OutMsg) error {
 }
 
 // publish hands one message to l.
-func (h *Hub) publish(l *link, m *OutMsg) error {
+func (h *Hub) publish(l *link, m OutMsg) error {
 	err := l.wire.publish(m)
 	if err == nil {
 		h.traffic.outMessages.Add(1)

@@ -61,8 +61,8 @@ func (v *Variable) Pub(ctx context.Context, value any, options ...PubOptions) er
 	if v.err != nil {
 		return v.err
 	}
-	if err := checkName(v.subject, false); err != nil {
-		return err
+	if v.noPub != nil {
+		return v.noPub
 	}
 	data, err := v.hub.encode(value)
 	if err != nil {
@@ -73,7 +73,6 @@ func (v *Variable) Pub(ctx context.Context, value any, options ...PubOptions) er
 	if err := m.check(); err != nil {
 		return fmt.Errorf("publish %s: %w", v.subject, err)
 	}
-	v.written()
 	r := v.publish(m, opt.Distinct)
 	if err := v.hub.wait(ctx, r); err != nil {
 		return fmt.Errorf("publish %s: %w", v.subject, err)

@@ -20,6 +20,7 @@ func (v Typed[T]) Get() (value T, ok bool) {
 	v.track(true)
 	v.mu.Lock()
 	data, known := v.data, v.known
+	v.lent = true
 	v.mu.Unlock()
 	if !known {
 		return value, false

@@ -14,11 +14,14 @@ type Variable struct {
 	hub     *Hub
 	subject string
 	err     error
+	noPub   error // why nothing can be published on it: wildcards
 
 	publishing sync.Mutex // held over a publish, so that values and messages have one order
+	spare      []byte     // a former value that nobody has, for the next; publishing is held
 
 	mu       sync.Mutex
-	data     []byte // the last payload; owned
+	data     []byte // the last payload; never written while lent
+	lent     bool   // others have data
 	known    bool   // there was one
 	first    chan struct{}
 	read     bool // somebody has asked for the value
@@ -64,7 +67,7 @@ func (h *Hub) variable(subject string, err error) *Variable {
 	h.mu.Lock()
 	v := h.variables[subject]
 	if v == nil {
-		v = &Variable{hub: h, subject: subject, first: make(chan struct{})}
+		v = &Variable{hub: h, subject: subject, noPub: checkName(subject, false), first: make(chan struct{})}
 		h.variables[subject] = v
 	}
 	h.mu.Unlock()
@@ -84,6 +87,7 @@ func (v *Variable) Value() any {
 	v.track(true)
 	v.mu.Lock()
 	data := v.data
+	v.lent = true
 	v.mu.Unlock()
 	return v.hub.decode(data)
 }
@@ -111,7 +115,7 @@ var errNoValue = errors.New("no value yet")
 
 // track begins to follow the subject, if it can be followed.
 func (v *Variable) track(read bool) {
-	if v.err != nil || checkName(v.subject, false) != nil {
+	if v.err != nil || v.noPub != nil {
 		return
 	}
 	v.mu.Lock()
@@ -169,7 +173,8 @@ func (v *Variable) heard(data []byte) {
 		}
 		v.unechoed = nil
 	}
-	v.set(append([]byte{}, data...))
+	v.set(data) // no copy: what an engine hands over it does not use again
+	v.lent = true
 }
 
 // set changes the value and tells the watchers. v.mu is held.
@@ -177,7 +182,7 @@ func (v *Variable) set(data []byte) {
 	if v.known && bytes.Equal(v.data, data) {
 		return
 	}
-	v.data = data
+	v.data, v.lent = data, len(v.watchers) > 0
 	if !v.known {
 		v.known = true
 		close(v.first)
@@ -187,25 +192,41 @@ func (v *Variable) set(data []byte) {
 	}
 }
 
+// spareBytes bounds the former value that is kept to be written over by the next one.
+const spareBytes = 1 << 20
+
 // publish makes data the value and sends it, in one order for all who publish on v.
 func (v *Variable) publish(m OutMsg, distinct bool) *Receipt {
-	own := append([]byte{}, m.Data...)
 	v.publishing.Lock()
 	defer v.publishing.Unlock()
 	v.mu.Lock()
-	if (distinct || v.distinct) && v.known && bytes.Equal(v.data, own) {
+	if !v.target {
+		v.target = true
+		v.follow()
+	}
+	before, lent, known := v.data, v.lent, v.known
+	same := known && bytes.Equal(before, m.Data)
+	if same && (distinct || v.distinct) {
 		v.mu.Unlock()
 		return handedOver
 	}
-	before, known := v.data, v.known
-	v.set(own)
+	own := before
+	if !same {
+		own = append(v.spare[:0], m.Data...)
+		v.spare = nil
+		v.set(own)
+	}
 	if v.tracking != nil && !v.hub.cfg.NoEcho {
+		v.lent = true
 		v.unechoed = append(v.unechoed, unechoed{own, v.hub.losses.Load(), time.Now()})
 	}
 	v.mu.Unlock()
 	r := v.hub.outbox.send([]OutMsg{m})
-	if r.Err() != nil && known {
+	switch {
+	case r != handedOver && r.Err() != nil && known:
 		v.revert(own, before)
+	case !same && !lent && cap(before) <= spareBytes:
+		v.spare = before
 	}
 	return r
 }
@@ -219,5 +240,6 @@ func (v *Variable) revert(own, before []byte) {
 	}
 	if bytes.Equal(v.data, own) {
 		v.set(before)
+		v.lent = true // perhaps it was before
 	}
 }

@@ -46,6 +46,7 @@ func (v *Variable) Watch(fn func(value any)) (stop func(), err error) {
 	v.mu.Lock()
 	v.watchers = append(v.watchers[:len(v.watchers):len(v.watchers)], w)
 	if v.known {
+		v.lent = true
 		w.put(v.data)
 	}
 	v.mu.Unlock()

@@ -1,0 +1,8 @@
+package main
+
+import "context"
+
+func runBrowser(context.Context, *env) error { return nil }
+func runNode(context.Context, *env) error    { return nil }
+func runLeaf(context.Context, *env) error    { return nil }
+func runSize(context.Context, *env) error    { return nil }
