@@ -113,10 +113,11 @@ func (h *Hub) reportHealth() {
 // Health is the report of this moment, with the round trip as it was last measured.
 func (h *Hub) Health() Health {
 	s := h.Status()
+	sent, sentBytes := h.outbox.traffic()
 	return Health{
 		State: s.State, Server: s.Server, RTT: s.RTT, Reconnects: s.Reconnects, Moves: s.Moves,
 		InMessages: h.traffic.inMessages.Load(), InBytes: h.traffic.inBytes.Load(),
-		OutMessages: h.traffic.outMessages.Load(), OutBytes: h.traffic.outBytes.Load(),
+		OutMessages: h.traffic.outMessages.Load() + sent, OutBytes: h.traffic.outBytes.Load() + sentBytes,
 		Subscriptions: s.Subscriptions, PendingBytes: s.PendingBytes,
 	}
 }

@@ -49,6 +49,13 @@ func (n *fakeNet) dial(ctx context.Context, url string, r receiver) (wire, error
 	return w, nil
 }
 
+// dialed is how many connections have been tried.
+func (n *fakeNet) dialed() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return len(n.dials)
+}
+
 // cut ends every connection to url, and refuses new ones while down.
 func (n *fakeNet) cut(url string, down bool) {
 	n.mu.Lock()

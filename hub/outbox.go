@@ -21,6 +21,8 @@ type outbox struct {
 	timer   *time.Timer
 	closed  bool
 	numbers numbers // of messages, with MovesIDs
+	sent    uint64  // messages that were handed to a link; answers go past the outbox
+	size    uint64  // of their payloads, in bytes
 }
 
 // A Receipt is what becomes of a batch of messages.
@@ -303,14 +305,26 @@ func (o *outbox) publish(m *OutMsg) error {
 	if numbered {
 		m = o.numbers.with(m)
 	}
-	err := o.hub.publish(o.link, *m)
-	if err == nil && numbered {
+	err := o.link.wire.publish(*m)
+	if err != nil {
+		return err
+	}
+	o.sent++
+	o.size += uint64(len(m.Data))
+	if numbered {
 		o.numbers.sent(m)
 	}
-	return err
+	return nil
 }
 
-// publish hands one message to l.
+// traffic is how many messages, and bytes of payloads, have been handed to links.
+func (o *outbox) traffic() (messages, bytes uint64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.sent, o.size
+}
+
+// publish hands one message to l, past the outbox.
 func (h *Hub) publish(l *link, m OutMsg) error {
 	err := l.wire.publish(m)
 	if err == nil {

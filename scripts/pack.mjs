@@ -70,6 +70,7 @@ function packPlatform(name) {
     license: manifest.license,
     homepage: manifest.homepage,
     repository: manifest.repository,
+    type: "commonjs",
     os: [os],
     cpu: [cpu],
     preferUnplugged: true,
