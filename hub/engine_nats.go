@@ -357,11 +357,29 @@ func (w *natsWire) distance() time.Duration { return time.Duration(w.stream.stre
 
 func (w *natsWire) maxPayload() int { return int(w.conn.MaxPayload()) }
 
+// closing is how long a connection may take to say its last words.
+const closing = 250 * time.Millisecond
+
 // close gives what nats.go still has to write a moment: without that bound, a peer that has
 // stopped reading would make Close wait for nats.go's lock.
+//
+// A server that is still taking UNSUBs when it sees the connection end takes those
+// subscriptions off twice (clearAccountSubs beside processUnsub, nats-server 2.15), and other
+// servers then believe that nobody listens, although another client does. So it must have
+// answered them before.
 func (w *natsWire) close() {
-	w.stream.hurry(250 * time.Millisecond)
+	w.stream.hurry(closing)
+	if w.unsubscribing() {
+		_ = w.conn.FlushTimeout(closing) // whatever comes of it, the connection ends
+	}
 	w.conn.Close()
+}
+
+// unsubscribing says whether the server has not answered to all that was retired.
+func (w *natsWire) unsubscribing() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.ContainsFunc(w.retired, (*nats.Subscription).IsValid)
 }
 
 func (w *natsWire) done() <-chan struct{} { return w.ended }

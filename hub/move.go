@@ -390,6 +390,11 @@ func (h *Hub) retire(l *link) {
 		}
 		break
 	}
+	ctx, cancel := h.whileAlive(l) // close waits for the server, too, but not for long
+	defer cancel()
+	if err := l.wire.flush(ctx); err != nil {
+		h.cfg.Logger.Debug("old link did not confirm its end", "err", err)
+	}
 	l.shut()
 	h.requests.lost(l)
 }
