@@ -1,7 +1,6 @@
 package hub
 
 import (
-	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"net/url"
@@ -105,8 +104,8 @@ type Config struct {
 	// until the hub is on a leaf.
 	Standby bool
 
-	// TLS is used natively for tls and wss servers and https manifests; a browser ignores it.
-	TLS *tls.Config
+	// TLS is used natively for tls and wss servers and https manifests; a browser has its own.
+	TLS *TLSConfig
 
 	// Discovery finds the leaf on the LAN.
 	Discovery Discovery

@@ -4,22 +4,22 @@ package hub
 
 import (
 	"crypto/tls"
-	"net/http"
+
+	"github.com/nats-io/nats.go"
 
 	"github.com/kinopio-hub/kinopio-hub/transport"
 	"github.com/kinopio-hub/kinopio-hub/transport/native"
 )
 
-func defaultDialers(config *tls.Config) []transport.Dialer {
+// TLSConfig is the one of crypto/tls.
+type TLSConfig = tls.Config
+
+func defaultDialers(config *TLSConfig) []transport.Dialer {
 	return []transport.Dialer{native.Dialer{TLS: config}}
 }
 
 // defaultManifestURL is empty: a native program has no origin.
 func defaultManifestURL() string { return "" }
 
-// manifestClient keeps no idle connections, so that nothing outlives the hub.
-func manifestClient(config *tls.Config) *http.Client {
-	return &http.Client{Transport: &http.Transport{TLSClientConfig: config, DisableKeepAlives: true, Proxy: http.ProxyFromEnvironment}}
-}
-
-func prepareManifestRequest(*http.Request) {}
+// applyTLS gives nats.go what it needs for tls servers.
+func applyTLS(opts *nats.Options, config *TLSConfig) { opts.TLSConfig = config }

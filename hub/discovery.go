@@ -27,13 +27,13 @@ type searcher struct {
 
 // discover is the searcher's goroutine.
 func (h *Hub) discover() {
-	client := manifestClient(h.cfg.TLS)
-	defer client.CloseIdleConnections()
+	web := newFetcher(h.cfg.TLS)
+	defer web.close()
 	if h.Connected(h.ctx) != nil && h.ctx.Err() != nil {
 		return
 	}
 	s := &searcher{h: h, access: access{h, map[string]bool{}, map[string]time.Time{}}}
-	s.fetch = func() (target, error) { return h.fetchManifest(h.ctx, client) }
+	s.fetch = func() (target, error) { return h.fetchManifest(h.ctx, web) }
 	again := s.look(false)
 	for {
 		asked, ok := s.wait(again)

@@ -100,7 +100,7 @@ func (e *natsEngine) dial(ctx context.Context, server string, r receiver) (wire,
 	opts.SkipSubjectValidation = true // checkName is stricter
 	opts.IgnoreDiscoveredServers = true
 	if !websocket && e.cfg.TLS != nil {
-		opts.TLSConfig = e.cfg.TLS
+		applyTLS(&opts, e.cfg.TLS)
 	}
 	opts.LameDuckModeHandler = func(*nats.Conn) { r.leaving() }
 	opts.AsyncErrorCB = func(_ *nats.Conn, sub *nats.Subscription, err error) {

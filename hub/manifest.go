@@ -5,9 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"mime"
-	"net/http"
 	"net/url"
 	"time"
 
@@ -16,7 +14,8 @@ import (
 
 const (
 	manifestPath  = "/.well-known/kinopio-leader.json"
-	manifestLimit = 64 << 10 // bytes
+	manifestLimit = 64 << 10                        // bytes
+	httpTime      = "Mon, 02 Jan 2006 15:04:05 GMT" // RFC 9110, 5.6.7
 )
 
 // manifest is what a hub needs of the document that a leaf serves.
@@ -39,42 +38,29 @@ var errNoLeader = errors.New("no leader")
 var errNoAnswer = errors.New("no answer")
 
 // fetchManifest asks for the manifest and returns the leaf that it names.
-func (h *Hub) fetchManifest(ctx context.Context, client *http.Client) (target, error) {
+func (h *Hub) fetchManifest(ctx context.Context, web fetcher) (target, error) {
 	address := h.cfg.Discovery.ManifestURL
 	ctx, cancel := context.WithTimeout(ctx, h.cfg.Discovery.SwitchTimeout)
 	defer cancel()
 	fail := func(err error) (target, error) {
 		return target{}, fmt.Errorf("manifest %s: %w", transport.Redact(address), err)
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	got, err := web.fetch(ctx, address)
 	if err != nil {
-		return fail(err)
-	}
-	prepareManifestRequest(request)
-	response, err := client.Do(request)
-	if err != nil {
-		if inner, ok := errors.AsType[*url.Error](err); ok {
-			err = inner.Err // without the address, which may hold a secret
-		}
 		return fail(fmt.Errorf("%w: %w", errNoAnswer, err))
 	}
-	defer response.Body.Close()
-	switch response.StatusCode {
-	case http.StatusOK:
-	case http.StatusNoContent, http.StatusNotFound:
+	switch got.status {
+	case 200:
+	case 204, 404:
 		return target{}, errNoLeader
 	default:
-		return fail(fmt.Errorf("HTTP status %s", response.Status))
-	}
-	body, err := io.ReadAll(io.LimitReader(response.Body, manifestLimit+1))
-	if err != nil {
-		return fail(fmt.Errorf("%w: %w", errNoAnswer, err))
+		return fail(fmt.Errorf("HTTP status %d", got.status))
 	}
 	now := time.Now()
-	if served, err := http.ParseTime(response.Header.Get("Date")); err == nil {
+	if served, err := time.Parse(httpTime, got.date); err == nil {
 		now = served // the leaf's clock set the expiry, so it also judges it
 	}
-	leaf, err := readManifest(body, response.Header.Get("Content-Type"), now, h.cfg.Discovery.RequireBackbone)
+	leaf, err := readManifest(got.body, got.contentType, now, h.cfg.Discovery.RequireBackbone)
 	if err != nil && !errors.Is(err, errNoLeader) {
 		return fail(err)
 	}
