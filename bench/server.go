@@ -34,7 +34,14 @@ type feed struct {
 const (
 	feedSubject = "bench.feed"
 	echoSubject = "bench.echo" // answers with the payload
+	askSubject  = "bench.ask"  // makes requests as an ask says, and answers when all were answered
 )
+
+// ask is a request on askSubject.
+type ask struct {
+	Subject string `json:"subject"`
+	Count   int    `json:"count"`
+}
 
 // small is the payload that most works send: 55 bytes of JSON.
 const small = `{"id":123456,"x":1.25,"y":-3.5,"name":"kinopio","ok":1}`
@@ -124,7 +131,23 @@ func serve(in io.Reader, out io.Writer) error {
 	}
 	defer echoes.Close()
 	_, echoErr := echoes.Subscribe(echoSubject, func(m *nats.Msg) { _ = m.Respond(m.Data) })
-	if err := errors.Join(feedErr, echoErr, nc.Flush(), echoes.Flush()); err != nil {
+	_, askErr := nc.Subscribe(askSubject, func(m *nats.Msg) {
+		var a ask
+		err := json.Unmarshal(m.Data, &a)
+		if err == nil {
+			_, err = requests64(context.Background(), natsSide{echoes}, a.Subject, a.Count)
+		}
+		if err == nil {
+			err = m.Respond(nil)
+		}
+		if err != nil {
+			select {
+			case failed <- err:
+			default:
+			}
+		}
+	})
+	if err := errors.Join(feedErr, echoErr, askErr, nc.Flush(), echoes.Flush()); err != nil {
 		return err
 	}
 	ws := ns.WebsocketURL()
@@ -157,7 +180,7 @@ func (f feed) send(nc *nats.Conn) error {
 	if f.Size > 0 {
 		payload = make([]byte, f.Size)
 		for i := range payload {
-			payload[i] = 'a' + byte(i%26)
+			payload[i] = 0x80 + byte(i%26) // no UTF-8, as what is large mostly is
 		}
 	}
 	subjects := []string{f.Subject}

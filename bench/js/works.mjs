@@ -1,0 +1,196 @@
+// The two sides, and what they do: the same in Chromium and in Node. Nothing here knows where
+// it runs; host.kinopio and host.nats are the packages, host.ws the server.
+
+export const small = { id: 123456, x: 1.25, y: -3.5, name: "kinopio", ok: 1 };
+const smallText = JSON.stringify(small);
+if (smallText.length !== 55) throw new Error(`the small message has ${smallText.length} bytes`);
+
+/** No UTF-8, as what is large mostly is. */
+export function blob(size) {
+  const bytes = new Uint8Array(size);
+  for (let i = 0; i < size; i++) bytes[i] = 0x80 + (i % 26);
+  return bytes;
+}
+
+class Ours {
+  constructor({ kinopio, ws }) {
+    this.hub = new kinopio.KinopioHub({ servers: [ws] });
+  }
+  open() {
+    return this.hub.connected();
+  }
+  #of(subject) {
+    const at = subject.indexOf(".");
+    return this.hub.getScope(subject.slice(0, at)).getVariable(subject.slice(at + 1));
+  }
+  publisher(subject) {
+    const variable = this.#of(subject);
+    return (value) => void variable.pub(value);
+  }
+  flush() {
+    return this.hub.flush(60_000);
+  }
+  async subscribe(subject, kind, got) {
+    const subscription = await this.#of(subject).sub(kind === "value" ? (value) => got(value) : (_, message) => got(message.raw));
+    return () => subscription.unsubscribe();
+  }
+  request(subject, value) {
+    return this.#of(subject).req(value, { timeout: 60_000 });
+  }
+  async serve(subject) {
+    const service = await this.#of(subject).serve((value) => value);
+    return () => service.unsubscribe();
+  }
+  close() {
+    return this.hub.dispose();
+  }
+}
+
+class Peer {
+  constructor({ nats, ws }) {
+    this.connecting = nats.wsconnect({ servers: ws });
+  }
+  async open() {
+    this.nc = await this.connecting;
+  }
+  publisher(subject) {
+    return (value) => this.nc.publish(subject, value instanceof Uint8Array ? value : JSON.stringify(value));
+  }
+  flush() {
+    return this.nc.flush();
+  }
+  async subscribe(subject, kind, got) {
+    const subscription = this.nc.subscribe(subject, {
+      callback: (error, message) => {
+        if (error) throw error;
+        got(kind === "value" ? message.json() : message.data);
+      },
+    });
+    return () => subscription.unsubscribe();
+  }
+  async request(subject, value) {
+    const message = await this.nc.request(subject, JSON.stringify(value), { timeout: 60_000 });
+    return message.data.length > 0 ? message.json() : null;
+  }
+  async serve(subject) {
+    const subscription = this.nc.subscribe(subject, {
+      queue: "q",
+      callback: (error, message) => {
+        if (error) throw error;
+        message.respond(JSON.stringify(message.json()));
+      },
+    });
+    await this.nc.flush();
+    return () => subscription.unsubscribe();
+  }
+  close() {
+    return this.nc.close();
+  }
+}
+
+const sides = new Map();
+
+/** The side of that name, connected. */
+export async function open(host, name) {
+  let side = sides.get(name);
+  if (!side) {
+    side = name === "ours" ? new Ours(host) : new Peer(host);
+    await side.open();
+    sides.set(name, side);
+  }
+  return side;
+}
+
+const works = {
+  async publish(side, { count, size }) {
+    const value = size ? blob(size) : small;
+    const publish = side.publisher("bench.publish");
+    const start = performance.now();
+    for (let i = 0; i < count; i++) {
+      publish(value);
+      if (i % 1000 === 999) await null;
+    }
+    await side.flush();
+    return performance.now() - start;
+  },
+
+  // From the request for the messages to the last callback.
+  async receive(side, { count, size = 0, spread = 0, subscribers = 1, bytes = false }) {
+    const subject = "bench.receive";
+    const subjects = spread ? Array.from({ length: spread }, (_, i) => `${subject}.${i}`) : [subject];
+    let left = count * subscribers;
+    let done;
+    const all = new Promise((resolve) => (done = resolve));
+    const got = bytes || size ? (data) => check(data.length === (size || smallText.length)) : (value) => check(value.id === small.id);
+    function check(good) {
+      if (!good) throw new Error("another message than was sent");
+      if (--left === 0) done();
+    }
+    const stops = [];
+    for (const one of subjects) {
+      for (let i = 0; i < subscribers; i++) stops.push(await side.subscribe(one, bytes || size ? "bytes" : "value", got));
+    }
+    await side.flush();
+    const start = performance.now();
+    await side.request("bench.feed", { subject, count, size, spread });
+    await all;
+    const took = performance.now() - start;
+    for (const stop of stops) await stop();
+    await side.flush();
+    return took;
+  },
+
+  /** µs, one at a time: two quantiles. */
+  async request(side, { count }) {
+    const took = [];
+    for (let i = 0; i < count; i++) {
+      const start = performance.now();
+      const { id } = await side.request("bench.echo", small);
+      if (id !== small.id) throw new Error("another answer than was asked for");
+      took.push((performance.now() - start) * 1000);
+    }
+    took.sort((a, b) => a - b);
+    return [took[Math.floor((count - 1) * 0.5)], took[Math.floor((count - 1) * 0.99)]];
+  },
+
+  async inFlight(side, { count }) {
+    let left = count;
+    const start = performance.now();
+    await Promise.all(
+      Array.from({ length: 64 }, async () => {
+        while (--left >= 0) await side.request("bench.echo", small);
+      }),
+    );
+    return performance.now() - start;
+  },
+
+  async serve(side, { count }) {
+    const stop = await side.serve("bench.service");
+    const start = performance.now();
+    await side.request("bench.ask", { subject: "bench.service", count });
+    const took = performance.now() - start;
+    await stop();
+    return took;
+  },
+
+  /** Only ours: reads a second. */
+  async reads(side, { count }) {
+    const variable = side.hub.getScope("bench").getVariable("read");
+    await variable.pub(small);
+    const start = performance.now();
+    for (let i = 0; i < count; i++) if (variable.value.id !== small.id) throw new Error("another value");
+    return count / ((performance.now() - start) / 1000);
+  },
+
+  /** The bytes that the side has received and published are the page's to forget. */
+  async million(side, { count }) {
+    await works.publish(side, { count: count / 2 });
+    await works.receive(side, { count: count / 2 });
+    return 0;
+  },
+};
+
+/** Lets a side do a work; the result is a number or several. */
+export async function measure(host, name, work, options) {
+  return works[work](await open(host, name), options);
+}
