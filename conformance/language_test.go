@@ -32,7 +32,7 @@ var language = map[string]string{
 
 	"get": "at with", "value": "at is",
 	"pub":     "at value headers reply distinct times together with" + operation,
-	"sub":     "at into queue max with value" + operation,
+	"sub":     "at into queue max conflate with value" + operation,
 	"iterate": "at as max queue",
 	"watch":   "at with" + operation,
 	"ready":   "at timeout gives" + operation,

@@ -57,6 +57,7 @@ type step struct {
 	Together    bool                `json:"together"`
 	Queue       string              `json:"queue"`
 	Max         int                 `json:"max"`
+	Conflate    bool                `json:"conflate"`
 	Concurrency int                 `json:"concurrency"`
 	Timeout     int                 `json:"timeout"`
 	Window      int                 `json:"window"`

@@ -15,6 +15,7 @@ type mailbox struct {
 	waiting []*Message
 	spare   []*Message // the batch before the last, to be filled again
 	bytes   int
+	latest  bool // a message takes the place of the one that waits
 	closed  bool // nothing more is taken, either
 	ending  bool // nothing more is put
 	full    bool // since the last empty moment
@@ -26,6 +27,10 @@ func (b *mailbox) put(m *Message) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closed || b.ending {
+		return
+	}
+	if b.latest && len(b.waiting) > 0 {
+		b.waiting[0], b.bytes = m, len(m.Data)
 		return
 	}
 	if len(b.waiting) >= mailboxMessages || b.bytes+len(m.Data) > mailboxBytes && len(b.waiting) > 0 {

@@ -15,6 +15,9 @@ type SubOptions struct {
 	Queue string
 	// Max ends the subscription after so many messages. 0: no end.
 	Max int
+	// Conflate is for values, not for events: while the callback runs only the latest message
+	// is kept for it. It needs one subject, without wildcards, and no Queue.
+	Conflate bool
 	// Inline calls back on the goroutine that reads the socket, with a Message that is valid
 	// during the call only. The callback must neither wait nor call the hub. For bridges.
 	Inline bool
@@ -58,6 +61,9 @@ func (h *Hub) subscribe(subject string, opts SubOptions, fn func(*Message), ende
 	if fn == nil || opts.Max < 0 {
 		return nil, fmt.Errorf("%w: subscribe %s: want a callback and Max from 0, got Max %d", ErrInvalidConfig, subject, opts.Max)
 	}
+	if opts.Conflate && (checkName(subject, false) != nil || opts.Queue != "") {
+		return nil, fmt.Errorf("%w: subscribe %s: Conflate wants one subject, without wildcards, and no queue group", ErrInvalidConfig, subject)
+	}
 	s := &Subscription{
 		hub:    h,
 		key:    entryKey{subject, opts.Queue},
@@ -69,6 +75,7 @@ func (h *Hub) subscribe(subject string, opts SubOptions, fn func(*Message), ende
 	}
 	if !s.inline {
 		s.mailbox.init()
+		s.mailbox.latest = opts.Conflate
 		if !h.spawn(s.work) {
 			return nil, ErrDisposed
 		}

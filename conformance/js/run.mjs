@@ -7,7 +7,7 @@ import { Box, list } from "./handles.mjs";
 const scenarioWords = new Set(["name", "only", "because", "servers", "hubs", "patience", "errors", "steps", "mustFail"]);
 const stepWords = new Set([
   "do", "at", "as", "into", "later", "repeat", "steps",
-  "options", "value", "text", "base64", "headers", "reply", "distinct", "times", "together", "queue", "max", "concurrency",
+  "options", "value", "text", "base64", "headers", "reply", "distinct", "times", "together", "queue", "max", "conflate", "concurrency",
   "timeout", "window", "with", "code", "answers",
   "gives", "givesAll", "message", "fails", "naming", "notNaming", "namingOption", "service", "notBefore", "is", "are", "has", "values",
   "messages", "range", "anyOrder", "until", "all",

@@ -33,6 +33,11 @@ export class Message<T = any> {
     return this.#value as T;
   }
 
+  /** @internal the payload's bytes */
+  get size(): number {
+    return this.#rows.size(this.#row);
+  }
+
   /** Where the message was published. */
   get subject(): string {
     return this.#subject || this.#rows.subject(this.#row);

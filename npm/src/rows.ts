@@ -57,6 +57,11 @@ export class Rows {
     return this.#words[row * rowWords + 2]!;
   }
 
+  /** The payload's length in bytes. */
+  size(row: number): number {
+    return this.#words[row * rowWords + 4]!;
+  }
+
   /** The payload's bytes, as a view. */
   bytes(row: number): Uint8Array {
     const offset = this.#words[row * rowWords + 3]!;

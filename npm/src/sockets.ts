@@ -23,8 +23,10 @@ export interface WebSocketLike {
 // How a socket ended; the same numbers as in wasm/dialer.go.
 const Ended = { clean: 0, unclean: 1, unreachable: 2, untrusted: 3, handshake: 4, url: 5 } as const;
 
-const highWater = 4 << 20; // bytes waiting in a WebSocket, above which Write waits
-const lowWater = 1 << 20;
+// Bytes waiting in a WebSocket, above which Write waits. A page that publishes in one long task
+// sees none of them leave before the task has ended, so a burst of some 200,000 messages has room.
+const highWater = 16 << 20;
+const lowWater = 4 << 20;
 const pollMs = 5; // no event says that a WebSocket has sent what it had
 
 const encoder = new TextEncoder();

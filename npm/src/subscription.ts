@@ -11,7 +11,16 @@ export interface SubOptions {
   queue?: string;
   /** Ends the subscription after so many messages. */
   max?: number;
+  /**
+   * For values, not for events: while an async callback runs only the latest message is kept
+   * for it. Not for wildcards or with `queue`. Default false.
+   */
+  conflate?: boolean;
 }
+
+// What may wait for one callback, the same as in hub/mailbox.go. Further messages are dropped.
+const waitingMessages = 512 << 10;
+const waitingBytes = 64 << 20;
 
 /** A callback on a variable. It lives, on whatever server the hub is, until it is unsubscribed. */
 export class Subscription<T = any> {
@@ -23,7 +32,11 @@ export class Subscription<T = any> {
   #inbox: Message<T>[] | undefined; // without a callback: what the loop has not taken yet
   #arrived = defer<void>(); // settled, and replaced, when the inbox changes
   #left: number; // messages still wanted
-  #waiting: Message<T>[] = [];
+  #waiting: Message<T>[] = []; // from #head on
+  #head = 0;
+  #bytes = 0; // of what waits
+  #full = false; // since the last time nothing waited
+  #conflate: boolean;
   #busy = false;
   #over = false;
   #closed = defer<void>();
@@ -39,11 +52,13 @@ export class Subscription<T = any> {
     report: (error: KinopioError) => void,
     leave: () => void,
     drain: () => Promise<void>,
+    conflate = false,
   ) {
     this.subject = subject;
     if (!callback) this.#inbox = [];
     this.#callback = callback ?? ((_, message) => this.#collect(message));
     this.#drain = drain;
+    this.#conflate = conflate;
     this.#left = max ?? Infinity;
     this.#report = report;
     this.#leave = leave;
@@ -56,7 +71,7 @@ export class Subscription<T = any> {
 
   /** Ends the subscription: the callback is not called again. */
   unsubscribe(): void {
-    this.#waiting = [];
+    this.#empty();
     this.end();
   }
 
@@ -106,7 +121,10 @@ export class Subscription<T = any> {
           if (this.#over) return { done: true, value: undefined };
           await this.#arrived.promise;
         }
-        return { done: false, value: inbox.shift()! };
+        const message = inbox.shift()!;
+        this.#bytes -= message.size;
+        this.#full = false;
+        return { done: false, value: message };
       },
       return: async () => {
         this.unsubscribe();
@@ -117,6 +135,8 @@ export class Subscription<T = any> {
   }
 
   #collect(message: Message<T>): void {
+    if (this.#conflate) this.#inbox!.length = this.#bytes = 0;
+    if (!this.#hasRoom(this.#inbox!.length, message)) return;
     this.#inbox!.push(message);
     this.#wake();
   }
@@ -130,9 +150,34 @@ export class Subscription<T = any> {
   deliver(message: Message<T>): void {
     if (this.#over) return;
     const last = --this.#left === 0;
-    if (this.#busy) this.#waiting.push(message);
-    else this.#run(message);
+    if (!this.#busy) this.#run(message);
+    else this.#keep(message);
     if (last) this.end();
+  }
+
+  #keep(message: Message<T>): void {
+    if (this.#conflate) this.#empty();
+    if (this.#hasRoom(this.#waiting.length - this.#head, message)) this.#waiting.push(message);
+  }
+
+  #empty(): void {
+    this.#waiting = [];
+    this.#head = this.#bytes = 0;
+    this.#full = false;
+  }
+
+  /** Counts a message that will wait; what is too much is reported once, until there is room. */
+  #hasRoom(waiting: number, message: Message<T>): boolean {
+    const size = message.size;
+    if (waiting < waitingMessages && (this.#bytes + size <= waitingBytes || waiting === 0)) {
+      this.#bytes += size;
+      return true;
+    }
+    if (!this.#full) {
+      this.#full = true;
+      this.#report(new KinopioError("SLOW_CONSUMER", `slow consumer: subscription ${this.subject}: ${waiting} messages (${this.#bytes} bytes) wait for its callback; further ones are dropped`));
+    }
+    return false;
   }
 
   #run(message: Message<T>): void {
@@ -156,7 +201,16 @@ export class Subscription<T = any> {
 
   #next(): void {
     this.#busy = false;
-    while (!this.#busy && this.#waiting.length > 0) this.#run(this.#waiting.shift()!);
+    while (!this.#busy && this.#head < this.#waiting.length) {
+      const message = this.#waiting[this.#head++]!;
+      this.#bytes -= message.size;
+      if (this.#head === this.#waiting.length) this.#empty();
+      else if (this.#head === 1024) {
+        this.#waiting = this.#waiting.slice(this.#head);
+        this.#head = 0;
+      }
+      this.#run(message);
+    }
     if (this.#over && !this.#busy) this.#closed.resolve();
   }
 

@@ -119,12 +119,15 @@ export class Variable<T = any> {
   async sub(first?: SubCallback<T> | SubOptions, second?: SubOptions): Promise<Subscription<T>> {
     const iterated = first === undefined || (typeof first === "object" && first !== null);
     const callback = iterated ? undefined : (first as SubCallback<T>);
-    const { queue, max } = (iterated ? ((first as SubOptions) ?? second) : second) ?? {};
+    const { queue, max, conflate = false } = (iterated ? ((first as SubOptions) ?? second) : second) ?? {};
     if (!iterated && typeof callback !== "function") throw new KinopioError("INVALID_CONFIG", `sub ${this.subject}: want a callback, not ${typeof callback}`);
     if (max !== undefined && !(Number.isInteger(max) && max > 0)) {
       throw new KinopioError("INVALID_CONFIG", `sub ${this.subject}: max = ${max}: want a whole number from 1`);
     }
     if (queue !== undefined) checkQueue(queue);
+    if (conflate && (queue !== undefined || this.#wildcard)) {
+      throw new KinopioError("INVALID_CONFIG", `sub ${this.subject}: conflate wants one subject, without wildcards, and no queue group`);
+    }
     const session = this.#core.session;
     let ready: Promise<void>;
     let leave: () => void;
@@ -138,7 +141,7 @@ export class Variable<T = any> {
       leave = () => {};
       return drain();
     };
-    const subscription = new Subscription<T>(this.subject, callback, max, this.#core.report, left, drained);
+    const subscription = new Subscription<T>(this.subject, callback, max, this.#core.report, left, drained, conflate);
     if (queue === undefined) {
       this.#subscriptions.add(subscription);
       ready = this.#feed.join();
@@ -308,7 +311,7 @@ export class Variable<T = any> {
   /** The variable is a target: refuses wildcards, and follows no more unless asked to. */
   #unfollow(): void {
     if (this.#asked) return;
-    checkName(this.subject, false);
+    if (this.#wildcard) checkName(this.subject, false); // which refuses it
     this.#feed.follow = false;
   }
 
@@ -337,11 +340,11 @@ export class Variable<T = any> {
   /** Changes the value and tells the watchers; `message` is one that will be decoded anyway. */
   #set(payload: Payload, message?: Message<T>): void {
     if (this.#wildcard) return; // many subjects have no one value
-    const changed = !equal(payload, this.#payload);
+    const changed = this.#watchers.size > 0 && !equal(payload, this.#payload);
     this.#payload = payload;
     this.#decoded = message !== undefined;
     if (message) this.#value = message.data;
-    if (!changed || this.#watchers.size === 0) return;
+    if (!changed) return;
     for (const watcher of [...this.#watchers]) watcher(this.#current());
   }
 }

@@ -410,3 +410,31 @@ test("nothing is left in the module after dispose", async () => {
   assert.deepEqual(left, { goroutines: idle.goroutines, hubs: 0, sockets: 0, subscriptions: 0, requests: 0, answers: 0, batches: 0, unacked: 0, pending: 0, webSockets: 0 });
   assert.equal(await server.tell("clients"), '{"clients":0}');
 });
+
+test("what waits for a slow callback is bounded, and what is dropped is reported once", () =>
+  withHub({}, async (hub) => {
+    const errors = collector();
+    hub.onError(errors.push);
+    let release;
+    const held = new Promise((resolve) => (release = resolve));
+    const slow = [];
+    const subscription = await hub.slow.v.sub(async (data) => {
+      slow.push(data[0]);
+      await held;
+    });
+    const fast = collector();
+    await hub.slow.v.sub((data) => fast.push(data[0]));
+    const count = 90;
+    for (let i = 0; i < count; i++) await hub.slow.v.pub(new Uint8Array(900_000).fill(0x80 + i));
+    await fast.take(count);
+    const [error] = await errors.take(1);
+    assert.equal(error.code, "SLOW_CONSUMER");
+    assert.match(error.message, /slow\.v: 74 messages \(66600000 bytes\)/);
+    release();
+    await until(() => slow.length === 75);
+    await hub.slow.v.pub(new Uint8Array([0xff]));
+    await until(() => slow.at(-1) === 0xff);
+    assert.deepEqual(slow.slice(0, 75), Array.from({ length: 75 }, (_, i) => 0x80 + i));
+    assert.equal(slow.length, 76);
+    subscription.unsubscribe();
+  }));
