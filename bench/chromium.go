@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"time"
@@ -18,6 +19,7 @@ import (
 type tab struct {
 	ctx  context.Context
 	stop []func()
+	hot  io.Writer // where to say where the time goes; nil: nowhere
 }
 
 // openTab starts a Chromium with a profile of its own.
@@ -107,7 +109,12 @@ func (t *tab) measure(ctx context.Context, side, work string, options map[string
 	if err != nil {
 		return nil, 0, err
 	}
+	stop, err := t.profile(fmt.Sprintf("%s %s %s", side, work, with))
+	if err != nil {
+		return nil, 0, err
+	}
 	values, err := eval[[]float64](ctx, t, fmt.Sprintf("measure(%q, %q, %s)", side, work, with))
+	err = errors.Join(err, stop())
 	if err != nil {
 		return nil, 0, err
 	}

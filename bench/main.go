@@ -23,6 +23,7 @@ type options struct {
 	only   string  // suites, by comma
 	work   string  // part of the name of a work
 	out    string
+	hot    bool // print where the time goes
 }
 
 // A suite measures one platform. It adds what it could measure to the report even when it fails.
@@ -80,6 +81,7 @@ func run(ctx context.Context) (err error) {
 	flag.StringVar(&o.work, "work", "", "only works whose name has this in it")
 	profile := flag.String("cpuprofile", "", "where to write a CPU profile of this process, for the native suite")
 	flag.StringVar(&o.out, "out", "bench/results.json", "where to write the results; empty: nowhere")
+	flag.BoolVar(&o.hot, "hot", false, "print where each round of the browser suite spends its time; functions of the module have names when it was built with make RELEASE=")
 	flag.Parse()
 	o.scale = 1
 	if *short {

@@ -125,7 +125,8 @@ func serve(in io.Reader, out io.Writer) error {
 			}
 		}
 	})
-	echoes, err := nats.Connect("", nats.InProcessServer(ns))
+	// Over TCP: a pipe would hand over one answer at a time.
+	echoes, err := nats.Connect(ns.ClientURL())
 	if err != nil {
 		return err
 	}

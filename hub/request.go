@@ -24,6 +24,7 @@ type requests struct {
 	serial  uint64
 	due     dueHeap
 	timer   *time.Timer
+	armed   time.Time // when it fires; zero: it does not
 	closed  bool
 }
 
@@ -93,7 +94,7 @@ func (r *requests) add(timeout time.Duration, q *request) bool {
 	q.token, q.deadline = r.serial, time.Now().Add(timeout)
 	r.pending[q.token] = q
 	heap.Push(&r.due, q)
-	if q.place == 0 {
+	if q.place == 0 && (r.armed.IsZero() || q.deadline.Before(r.armed)) {
 		r.arm()
 	}
 	return true
@@ -153,11 +154,7 @@ func (r *requests) finish(q *request, m *Message, err error) {
 		return
 	}
 	delete(r.pending, q.token)
-	first := q.place == 0
-	heap.Remove(&r.due, q.place)
-	if first {
-		r.arm()
-	}
+	heap.Remove(&r.due, q.place) // the timer stays: moving it with each answer would cost more
 	l := q.link
 	r.mu.Unlock()
 	q.mu.Lock()
@@ -198,17 +195,22 @@ func (r *requests) close() {
 	r.closed = true
 	r.mu.Unlock()
 	r.fail(ErrDisposed, func(*request) bool { return true })
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.arm()
 }
 
 // arm sets the timer to the first deadline, with r.mu held.
 func (r *requests) arm() {
 	if len(r.due) == 0 {
+		r.armed = time.Time{}
 		if r.timer != nil {
 			r.timer.Stop()
 		}
 		return
 	}
-	wait := time.Until(r.due[0].deadline)
+	r.armed = r.due[0].deadline
+	wait := time.Until(r.armed)
 	if r.timer == nil {
 		r.timer = time.AfterFunc(wait, r.expire)
 	} else {
