@@ -425,7 +425,10 @@ test("what waits for a slow callback is bounded, and what is dropped is reported
     const fast = collector();
     await hub.slow.v.sub((data) => fast.push(data[0]));
     const count = 90;
-    for (let i = 0; i < count; i++) await hub.slow.v.pub(new Uint8Array(900_000).fill(0x80 + i));
+    for (let i = 0; i < count; i++) {
+      await hub.slow.v.pub(new Uint8Array(900_000).fill(0x80 + i));
+      await hub.flush(); // so that what comes back is read, too
+    }
     await fast.take(count);
     const [error] = await errors.take(1);
     assert.equal(error.code, "SLOW_CONSUMER");
