@@ -29,8 +29,8 @@ func runBrowser(ctx context.Context, e *env) error {
 	defer stop()
 	return errors.Join(
 		runPage(ctx, e, site),
-		runStart(ctx, e, site, "navigation to connected", nil, 2.8, 1.25),
 		// A phone's connection. The WebSocket is not slowed down: Chromium leaves it alone.
+		runStart(ctx, e, site, "navigation to connected", nil, 2.8, 1.25),
 		runStart(ctx, e, site, "navigation to connected, 10 Mbit/s and 50 ms", &network.Conditions{Latency: 50, DownloadThroughput: 10e6 / 8, UploadThroughput: 10e6 / 8}, 0, 0),
 		runMemory(ctx, e, site),
 	)

@@ -137,7 +137,28 @@ func number(v float64, unit string) string {
 	}
 }
 
+// write keeps what was measured before of the same commit, of suites that did not run now.
 func (rep *report) write(path string) error {
+	before := report{}
+	if text, err := os.ReadFile(path); err == nil && !rep.Modified {
+		if err := json.Unmarshal(text, &before); err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+	}
+	if before.Commit == rep.Commit && before.Rounds == rep.Rounds && before.Scale == rep.Scale && !before.Modified {
+		now := map[string]bool{}
+		for _, r := range rep.Results {
+			now[r.Suite] = true
+		}
+		for _, r := range slices.Backward(before.Results) {
+			if !now[r.Suite] {
+				rep.Results = slices.Insert(rep.Results, 0, r)
+			}
+		}
+		for name, version := range before.Versions {
+			rep.Versions[name] = version
+		}
+	}
 	text, err := json.MarshalIndent(rep, "", "  ")
 	if err != nil {
 		return err

@@ -5,8 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"mime"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/kinopio-hub/kinopio-hub/transport"
@@ -67,6 +67,12 @@ func (h *Hub) fetchManifest(ctx context.Context, web fetcher) (target, error) {
 	return leaf, err
 }
 
+// mediaType is what a Content-Type says, without its parameters.
+func mediaType(contentType string) string {
+	media, _, _ := strings.Cut(contentType, ";")
+	return strings.ToLower(strings.TrimSpace(media))
+}
+
 // readManifest finds the leaf to connect to in a manifest, at the time now of who served it.
 func readManifest(body []byte, contentType string, now time.Time, require Backbone) (target, error) {
 	fail := func(format string, args ...any) (target, error) { return target{}, fmt.Errorf(format, args...) }
@@ -75,7 +81,7 @@ func readManifest(body []byte, contentType string, now time.Time, require Backbo
 	}
 	var m manifest
 	if err := json.Unmarshal(body, &m); err != nil {
-		if media, _, _ := mime.ParseMediaType(contentType); media != "" && media != "application/json" {
+		if media := mediaType(contentType); media != "" && media != "application/json" {
 			return fail("is %s, want application/json", media)
 		}
 		return fail("is no JSON object: %w", err)

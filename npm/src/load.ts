@@ -7,7 +7,7 @@ import { defaultWasmUrl } from "./wasm-location.js";
 /** Where the module comes from. Only the first hub of a page loads it; the others share it. */
 export interface WasmSource {
   wasmUrl?: string | URL;
-  wasmModule?: WebAssembly.Module | BufferSource;
+  wasmModule?: WebAssembly.Module | BufferSource | Promise<WebAssembly.Module | BufferSource>;
 }
 
 let shared: Promise<Runtime> | undefined;
@@ -36,8 +36,17 @@ export function currentRuntime(): Runtime | undefined {
 
 async function compile({ wasmModule, wasmUrl }: WasmSource): Promise<WebAssembly.Module> {
   if (typeof WebAssembly !== "object") throw new KinopioError("WASM_LOAD_FAILED", "there is no WebAssembly here");
-  if (wasmModule instanceof WebAssembly.Module) return wasmModule;
-  if (wasmModule) return compileBytes(wasmModule, "option wasmModule");
+  if (wasmModule) {
+    let given: unknown;
+    try {
+      given = await wasmModule;
+    } catch (cause) {
+      throw new KinopioError("WASM_LOAD_FAILED", `option wasmModule: ${messageOf(cause)}`, { cause });
+    }
+    if (given instanceof WebAssembly.Module) return given;
+    if (given instanceof ArrayBuffer || ArrayBuffer.isView(given)) return compileBytes(given as BufferSource, "option wasmModule");
+    throw new KinopioError("WASM_LOAD_FAILED", "option wasmModule: its promise brought neither a WebAssembly.Module nor bytes");
+  }
   const url = wasmUrl ?? defaultWasmUrl();
   if (!url) throw new KinopioError("WASM_LOAD_FAILED", "cannot tell where kinopio-hub.wasm is: set the option wasmUrl");
   const text = String(url);

@@ -102,8 +102,12 @@ export interface KinopioOptions extends Credentials {
   name?: string;
   /** Where kinopio-hub.wasm is. Default: beside the script. */
   wasmUrl?: string | URL;
-  /** The compiled module, or its bytes, instead of a URL. */
-  wasmModule?: WebAssembly.Module | BufferSource;
+  /**
+   * The compiled module, or its bytes, or the promise of either, instead of a URL. A page that
+   * begins to fetch and compile before its scripts are there connects sooner:
+   * `WebAssembly.compileStreaming(fetch("kinopio-hub.wasm"))`.
+   */
+  wasmModule?: WebAssembly.Module | BufferSource | Promise<WebAssembly.Module | BufferSource>;
   /** The WebSocket class. Default: the platform's, in Node without one that of the package `ws`. */
   WebSocket?: WebSocketClass;
 }
@@ -166,8 +170,8 @@ const rules: Record<keyof KinopioOptions, Rule> = {
   name: text,
   wasmUrl: { want: "a URL", ok: (v) => (typeof v === "string" && v !== "") || v instanceof URL },
   wasmModule: {
-    want: "a WebAssembly.Module or its bytes",
-    ok: (v) => v instanceof WebAssembly.Module || v instanceof ArrayBuffer || ArrayBuffer.isView(v),
+    want: "a WebAssembly.Module or its bytes, or the promise of either",
+    ok: (v) => v instanceof Promise || v instanceof WebAssembly.Module || v instanceof ArrayBuffer || ArrayBuffer.isView(v),
   },
   WebSocket: { want: "a WebSocket class", ok: (v) => typeof v === "function" },
 };

@@ -57,6 +57,7 @@ test("the module loads from disk, from a URL with either type, from bytes and co
     `wasmUrl: "./dist/kinopio-hub.wasm"`,
     `wasmModule: readFileSync("dist/kinopio-hub.wasm")`,
     `wasmModule: await WebAssembly.compile(readFileSync("dist/kinopio-hub.wasm"))`,
+    `wasmModule: WebAssembly.compileStreaming(fetch("${origin}/good.wasm"))`,
   ]) {
     assert.equal((await inProcess(connect(options))).stdout, "connected", options);
   }

@@ -1,5 +1,0 @@
-package main
-
-import "context"
-
-func runSize(context.Context, *env) error { return nil }

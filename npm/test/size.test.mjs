@@ -1,0 +1,29 @@
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+import { brotliCompressSync, constants, gzipSync } from "node:zlib";
+
+// What a page downloads may not grow unnoticed. Who must add to it writes the new bound, and why, into
+// size-budget.json; docs/size.md says what the bytes are.
+const { files } = JSON.parse(readFileSync(new URL("../size-budget.json", import.meta.url), "utf8"));
+
+for (const [name, budget] of Object.entries(files)) {
+  test(`${name} is no larger than its budget`, () => {
+    const bytes = readFileSync(new URL(`../dist/${name}`, import.meta.url));
+    const sizes = {
+      raw: bytes.length,
+      gzip: gzipSync(bytes, { level: 9 }).length,
+      brotli: brotliCompressSync(bytes, {
+        params: {
+          [constants.BROTLI_PARAM_QUALITY]: 11,
+          [constants.BROTLI_PARAM_LGWIN]: 24,
+          [constants.BROTLI_PARAM_SIZE_HINT]: bytes.length,
+        },
+      }).length,
+    };
+    for (const [kind, most] of Object.entries(budget)) {
+      assert.ok(sizes[kind] <= most, `${kind}: ${sizes[kind]} bytes, the budget is ${most}`);
+      assert.ok(sizes[kind] > most * 0.8, `${kind}: ${sizes[kind]} bytes: write the gain into size-budget.json, which says ${most}`);
+    }
+  });
+}
