@@ -1,5 +1,6 @@
 import { loadGo, type Go } from "virtual:wasm-exec";
 import { KinopioError } from "./errors.js";
+import { answerQuickly } from "./go-events.js";
 import { makeFileSystem, makeScope } from "./go-scope.js";
 import { Row, Rows } from "./rows.js";
 import { Sockets, type WebSocketClass } from "./sockets.js";
@@ -75,6 +76,7 @@ export class Runtime {
     });
     this.#go = new (loadGo(makeScope(fs), fs))();
     this.#timers = new GoTimers(this.#go);
+    answerQuickly(this.#go);
     this.#sockets = new Sockets(this, (hub) => this.#clients.get(hub)?.WebSocket);
     this.#go.importObject["kinopio"] = this.#sockets.imports();
     const resume = this.#go._resume.bind(this.#go);

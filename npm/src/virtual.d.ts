@@ -5,6 +5,7 @@ declare module "virtual:wasm-exec" {
     exit: (code: number) => void;
     exited?: boolean;
     mem: DataView;
+    _pendingEvent: object | null;
     run(instance: WebAssembly.Instance): Promise<void>;
     _resume(): void;
   }
