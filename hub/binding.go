@@ -22,6 +22,8 @@ type leg struct {
 	sub   wireSub
 	queue bool
 	alone atomic.Bool // no other leg, on any link, gets copies: all its messages count
+	// either: a queue leg beside which a plain one was added, whose first copies may not come.
+	either atomic.Bool
 }
 
 // begin subscribes e, which is new: plainly or, guarded, as a queue group of one. alone says
@@ -49,6 +51,7 @@ func (b *binding) addPlain(e *entry, alone bool) {
 		return
 	}
 	if l.queue != nil {
+		l.queue.either.Store(true)
 		l.queue.alone.Store(false)
 	}
 	l.plain = &leg{entry: e}

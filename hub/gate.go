@@ -16,7 +16,7 @@ type gate struct {
 	rule   rule
 	credit map[uint64]int // plain copies whose queue copy has not come, by fingerprint
 	owed   int            // their number
-	strays int            // queue copies that came without their plain one
+	strays int            // queue copies that counted because their plain one had not come
 	seed   maphash.Seed   // the same for all gates of a hub
 
 	remembers    bool // for recall
@@ -67,7 +67,8 @@ type rule int
 const (
 	// ruleSteady: each leg is the only one of its entry.
 	ruleSteady rule = iota
-	// rulePlain: plain copies count, queue copies are compared with them and dropped.
+	// rulePlain: plain copies count, queue copies are compared with them and dropped. Where the
+	// plain leg is the younger one, whichever copy comes first counts.
 	rulePlain
 	// ruleNone: another link has taken over.
 	ruleNone
@@ -97,11 +98,11 @@ func (g *gate) counts(m *inbound) bool {
 		g.owed++
 		return true
 	}
-	if g.spend(print) {
+	if g.spend(print) || g.rule == rulePlain && !m.route.either.Load() {
 		return false
 	}
 	g.strays++
-	return g.rule != rulePlain
+	return true
 }
 
 // spend uses up one credit, if there is one.
@@ -184,14 +185,18 @@ func (g *gate) recount() {
 	g.credit, g.owed, g.strays = map[uint64]int{}, 0, 0
 }
 
-// uneven is how many copies had no counterpart since the last count began: plain ones under
-// rulePlain, queue ones otherwise.
-func (g *gate) uneven() int {
+// owes is how many plain copies had no queue copy since the last count began.
+func (g *gate) owes() int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.rule == rulePlain {
-		return g.owed
-	}
+	return g.owed
+}
+
+// strayed is how many queue copies counted for want of a plain one since the last such count
+// began.
+func (g *gate) strayed() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	return g.strays
 }
 

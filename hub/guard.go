@@ -8,9 +8,7 @@ import (
 )
 
 const (
-	// dwell is how long a change of subscriptions is given to spread to servers that are
-	// neither the old nor the new one: it should exceed the worst round trip between servers.
-	dwell = 200 * time.Millisecond
+	leastDwell, mostDwell = 200 * time.Millisecond, 5 * time.Second
 	// look is how long copies are counted to see whether they come in pairs.
 	look = 20 * time.Millisecond
 	// looks bounds how often that is tried.
@@ -28,13 +26,13 @@ func (s *session) guard(old, next *link) error {
 	if h.registry.guard(old) == 0 {
 		return nil
 	}
-	if err := h.barrier(ctx, next, old); err != nil {
+	if err := s.barrier(ctx, next, old); err != nil {
 		return err
 	}
-	if err := s.pause(dwell, old, next); err != nil {
+	if err := s.pause(s.dwell(), old, next); err != nil {
 		return err
 	}
-	if err := s.even(old, next, old.gate.recount); err != nil {
+	if err := s.even(old, next, old.gate.recount, old.gate.owes); err != nil {
 		return err
 	}
 	return old.refusal()
@@ -42,34 +40,22 @@ func (s *session) guard(old, next *link) error {
 
 // settle brings l, the current link, back to plain subscriptions. other is the link that the
 // hub has moved away from, or nil when it has stayed on l. However far l lags behind, a rule
-// ends only when the copies that it is for have come: so each wait lasts as long as l lives.
+// ends only when the copies that it is for have come.
 func (s *session) settle(l, other *link) {
 	h := s.h
-	ctx, cancel := h.whileAlive(l)
-	defer cancel()
-	if s.way() == wayCopies {
-		// The copies of what counted on the other link come, if they do, before this ends.
-		err := l.wire.flush(ctx)
-		if err == nil && other != nil && !ended(other.wire) {
-			err = errors.Join(h.barrier(ctx, other, l), s.pause(dwell, l), l.wire.flush(ctx))
-		}
-		if err != nil {
+	report := func(err error) {
+		if err != nil && h.ctx.Err() == nil {
 			h.cfg.Logger.Debug("subscriptions settle without proof", "server", l.target.String(), "err", err)
 		}
+	}
+	if s.way() == wayCopies {
+		// The copies of what counted on the other link come, if they do, before this ends.
+		report(s.spread(l, other))
 		l.gate.follow(ruleSteady)
 		return
 	}
-	if other == nil {
-		l.gate.follow(ruleEither)
-	}
 	h.registry.plain(l)
-	err := l.wire.flush(ctx)
-	if err == nil && other != nil && !ended(other.wire) {
-		err = h.barrier(ctx, other, l)
-	}
-	if !ended(l.wire) {
-		err = errors.Join(err, s.pause(dwell, l), l.wire.flush(ctx))
-	}
+	report(s.spread(l, other))
 	if other != nil {
 		// Only now can what had counted on the other link not come any more: it would come
 		// plain, too, which under the next rule counts.
@@ -77,20 +63,47 @@ func (s *session) settle(l, other *link) {
 		l.gate.follow(ruleEither)
 	}
 	if !ended(l.wire) {
-		err = errors.Join(err, s.even(l, nil, l.gate.restray))
-	}
-	if err != nil {
-		h.cfg.Logger.Debug("subscriptions settle without proof", "server", l.target.String(), "err", err)
+		report(s.even(l, nil, l.gate.restray, l.gate.strayed))
 	}
 	h.registry.unguard(l)
-	if err := l.wire.flush(ctx); err != nil {
-		h.cfg.Logger.Debug("subscriptions settle without an answer", "server", l.target.String(), "err", err)
-	}
+	report(s.insist(l, nil, func(ctx context.Context) error { return l.wire.flush(ctx) }))
 	l.gate.follow(ruleSteady)
 }
 
-// even returns when twice in a row all copies that came within a look had their counterparts.
-func (s *session) even(l, other *link, begin func()) error {
+// spread returns when what l has just subscribed to is known wherever it matters, and what
+// was under way before that has come.
+func (s *session) spread(l, other *link) error {
+	flush := func(ctx context.Context) error { return l.wire.flush(ctx) }
+	err := s.insist(l, nil, flush)
+	if err == nil && other != nil && !ended(other.wire) {
+		err = s.insist(l, other, func(ctx context.Context) error { return s.barrier(ctx, other, l) })
+	}
+	if ended(l.wire) {
+		return err
+	}
+	return errors.Join(err, s.pause(s.dwell(), l), s.insist(l, nil, flush))
+}
+
+// insists bounds how often insist tries.
+const insists = 5
+
+// insist does what needs an answer, again if that takes longer than a link may be silent, as
+// long as the links live and stay: a slow system is no reason to go on without.
+func (s *session) insist(l, other *link, do func(context.Context) error) (err error) {
+	for range insists {
+		ctx, cancel := s.h.whileAlive(l)
+		err = do(ctx)
+		cancel()
+		if err == nil || s.h.ctx.Err() != nil || ended(l.wire) || l.isLeaving() || other != nil && ended(other.wire) {
+			return err
+		}
+	}
+	return err
+}
+
+// even returns when twice in a row all copies that came within a look had their
+// counterparts: begin begins to count, and odd is how many had none.
+func (s *session) even(l, other *link, begin func(), odd func() int) error {
 	for good, n := 0, 0; good < 2; n++ {
 		if n == looks {
 			return errUneven
@@ -101,7 +114,7 @@ func (s *session) even(l, other *link, begin func()) error {
 		}
 		good++
 		// Between the two copies of a message another one may come, or a read may end.
-		for tries := 0; l.gate.uneven() > 0; tries++ {
+		for tries := 0; odd() > 0; tries++ {
 			if tries == 5 {
 				good = 0
 				break
@@ -113,6 +126,19 @@ func (s *session) even(l, other *link, begin func()) error {
 	}
 	return nil
 }
+
+// barrier is the hub's; the session remembers how long the longest of a move took.
+func (s *session) barrier(ctx context.Context, old, next *link) error {
+	start := time.Now()
+	err := s.h.barrier(ctx, old, next)
+	s.trip = max(s.trip, time.Since(start))
+	return err
+}
+
+// dwell is how long a change of subscriptions is given to spread to servers that are neither
+// the old nor the new one: it should exceed the worst round trip between servers, and the
+// time that a busy server takes between two steps with one message. Barriers tell of both.
+func (s *session) dwell() time.Duration { return min(max(leastDwell, 2*s.trip), mostDwell) }
 
 // pause waits, unless the hub or one of the links ends before.
 func (s *session) pause(d time.Duration, l *link, others ...*link) error {

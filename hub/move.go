@@ -39,6 +39,7 @@ import (
 func (s *session) move(targets []target, reason string, timeout time.Duration) error {
 	h, start := s.h, time.Now()
 	old := s.link
+	s.trip = 0
 	m := Move{From: old.target.String(), Reason: reason, Planned: true}
 	m.insists = reason == "requested"
 	if len(targets) > 0 {
@@ -111,7 +112,7 @@ func (s *session) carry(old, next *link, m *Move) error {
 		// What comes by the old link before the new one has its subscriptions may come there
 		// later than that, over a longer way.
 		h.registry.count(old)
-		if err := s.pause(dwell, old, next); err != nil {
+		if err := s.pause(s.dwell(), old, next); err != nil {
 			return fail(err)
 		}
 	}
@@ -135,7 +136,7 @@ func (s *session) carry(old, next *link, m *Move) error {
 		} else {
 			h.registry.copy(old, next)
 		}
-		if err := h.barrier(ctx, old, next); err != nil {
+		if err := s.barrier(ctx, old, next); err != nil {
 			return fail(err)
 		}
 		if err := next.refusal(); err != nil {
@@ -147,7 +148,7 @@ func (s *session) carry(old, next *link, m *Move) error {
 				return fail(err)
 			}
 		}
-		if err := s.pause(dwell, old, next); err != nil {
+		if err := s.pause(s.dwell(), old, next); err != nil {
 			return fail(err)
 		}
 		if !h.cfg.NoEcho {
@@ -156,7 +157,7 @@ func (s *session) carry(old, next *link, m *Move) error {
 	}
 	for left := 1; left > 0; {
 		h.registry.bind(next)
-		if err := h.barrier(ctx, old, next); err != nil && s.link == old {
+		if err := s.barrier(ctx, old, next); err != nil && s.link == old {
 			return fail(err)
 		}
 		// Who subscribes from now on does so on the new link, and must hear what the hub

@@ -3,6 +3,7 @@ package hub_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"reflect"
 	"runtime"
@@ -116,7 +117,7 @@ func TestPlannedMovesAreExact(t *testing.T) {
 			t.Parallel()
 
 			sys := c.start(t, c.delay)
-			listener := openHub(t, hub.Config{Servers: []string{sys.backbone.ClientURL()}, NoEcho: c.noEcho, Moves: c.moves})
+			listener := openHub(t, hub.Config{Servers: []string{sys.backbone.ClientURL()}, NoEcho: c.noEcho, Moves: c.moves, Logger: logTo(t)})
 			fixed := openHub(t, hub.Config{Servers: []string{sys.backbone.ClientURL()}})
 			book := &ledger{publisher: map[string]*stream{}}
 			listen := func(h *hub.Hub, who, subject string) {
@@ -235,6 +236,11 @@ func TestPlannedMovesAreExact(t *testing.T) {
 			}
 		})
 	}
+}
+
+// logTo shows what a hub says when the test fails.
+func logTo(t *testing.T) *slog.Logger {
+	return slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
 // publisher is a plain client of the server at url, or a hub, where messages need numbers.

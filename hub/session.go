@@ -16,6 +16,7 @@ type session struct {
 	lost  *link     // what broke last
 	// refused: a server did not take the queue groups that make moves exact.
 	refused bool
+	trip    time.Duration // the longest barrier of the current move
 }
 
 // spread is the time within which the clients of a server that will stop begin to leave it.
