@@ -62,8 +62,8 @@ func (b *standby) server() string {
 
 // takeOver goes on with l, which was the standby, when another link has just broken. That is so
 // quick that what both servers have is still on its way: what has come by the broken link is
-// not taken again, and what is published waits for one round trip, so as not to overtake what
-// was published last.
+// not taken again, and what is published waits for half a round trip, and then takes another
+// half, so as not to overtake what was published last.
 func (s *session) takeOver(l *link, reason string, start time.Time) {
 	h := s.h
 	trip := l.wire.distance()
@@ -73,11 +73,17 @@ func (s *session) takeOver(l *link, reason string, start time.Time) {
 	h.registry.attach(l, false)
 	s.arrived(l, reason, start)
 	// It has been quiet, so it may be dead without knowing.
-	if !h.answers(l, min(checkTimeout, h.cfg.PingInterval*time.Duration(h.cfg.MaxPingOut))) {
+	alive := make(chan bool, 1)
+	h.spawn(func() {
+		alive <- h.answers(l, min(checkTimeout, h.cfg.PingInterval*time.Duration(h.cfg.MaxPingOut)))
+	})
+	if err := s.pause(trip/2, l); err == nil {
+		h.outbox.open(l)
+	}
+	if !<-alive {
 		l.wire.close()
 		return
 	}
-	h.outbox.open(l)
 	if err := s.pause(trip, l); err == nil {
 		l.gate.follow(ruleSteady)
 	}
