@@ -101,7 +101,7 @@ moving = $(addprefix ./,$(call existing,hub continuity))
 race   = env CGO_ENABLED=1 $(GO) test -race -count=1 -timeout 20m -json
 
 test-go: bin/testreport
-	$(report) -name go -- $(race) $$($(GO) list ./... | grep -v -e '/e2e$$' -e '/hub/hub$$' -e '/continuity$$')
+	$(report) -name go -- $(race) $$($(GO) list ./... | grep -v -e '/e2e$$' -e '/kinopio-hub/hub$$' -e '/continuity$$')
 	$(report) -name moves -- $(race) -p 1 $(moving)
 
 test-wasm: bin/testreport bin/wasmtest
