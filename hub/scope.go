@@ -212,25 +212,18 @@ func (v *Variable) Serve(ctx context.Context, fn func(context.Context, *Message)
 		opt.Concurrency = 64
 	}
 	v.written()
-	slots := make(chan struct{}, opt.Concurrency)
-	s, err := v.hub.Subscribe(v.subject, SubOptions{Queue: opt.Queue}, func(m *Message) {
-		if m.Reply == "" {
-			return
+	service := newService(v.hub, opt.Concurrency, fn)
+	stop := context.AfterFunc(v.hub.ctx, service.close)
+	s, err := v.hub.subscribe(v.subject, SubOptions{Queue: opt.Queue}, func(m *Message) {
+		if m.Reply != "" {
+			service.put(m)
 		}
-		select {
-		case slots <- struct{}{}:
-		case <-v.hub.ctx.Done():
-			return
-		}
-		started := v.hub.spawn(func() {
-			defer func() { <-slots }()
-			v.hub.serveOne(m, fn)
-		})
-		if !started {
-			<-slots
-		}
+	}, func() {
+		stop()
+		service.end()
 	})
 	if err != nil {
+		stop()
 		return nil, fmt.Errorf("serve %s: %w", v.subject, err)
 	}
 	return v.hub.ready(ctx, s)

@@ -161,14 +161,14 @@ func (v *Variable) heard(data []byte) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if len(v.unechoed) > 0 {
-		losses, now := v.hub.losses.Load(), time.Now()
+		losses := v.hub.losses.Load()
 		for i, own := range v.unechoed {
 			if own.losses == losses && bytes.Equal(own.data, data) {
 				v.unechoed = v.unechoed[i+1:]
 				return
 			}
 		}
-		if last := v.unechoed[len(v.unechoed)-1]; last.losses == losses && now.Sub(last.at) < v.hub.cfg.Timeout {
+		if last := v.unechoed[len(v.unechoed)-1]; last.losses == losses && time.Since(last.at) < v.hub.cfg.Timeout {
 			return
 		}
 		v.unechoed = nil
