@@ -5,6 +5,7 @@
 # make continuity   move hubs while every message is counted, print the table; 30 minutes
 # make pack    npm tarballs in npm/pack: the package, and the native program for each platform
 # make sim     simulate the election in a million LANs
+# make lan     leaf auto on several hosts (network namespaces), and how long each change takes
 # make lint    gofmt, vet, staticcheck and tsc
 # make clean   remove what was built
 
@@ -32,7 +33,7 @@ npm_files   := $(call files,npm/src) $(wildcard npm/*.json npm/*.mjs)
 js_packages  = $(addprefix ./,$(addsuffix /...,$(call existing,hub transport wasm examples))) ./conformance
 wasm_tests  ?= ./transport/... ./conformance
 
-.PHONY: build demo test bench continuity sim pack lint clean setup test-all test-go test-wasm test-npm test-e2e
+.PHONY: build demo test bench continuity sim lan pack lint clean setup test-all test-go test-wasm test-npm test-e2e
 
 build: bin/kinopio-hub npm/dist/index.mjs
 
@@ -80,6 +81,10 @@ pack: build
 # The election in n simulated LANs; KINOPIO_SIM=n is another number of them.
 sim:
 	KINOPIO_SIM=$${KINOPIO_SIM:-1000000} $(GO) test -count=1 -timeout 2h -run TestSimulatedLANs -v ./election
+
+# leaf auto on hosts of their own: what happens to a LAN, five times each, and a table of times.
+lan:
+	KINOPIO_LAN=$${KINOPIO_LAN:-5} $(GO) test -count=1 -timeout 1h -run 'TestLAN$$' -v ./cmd/kinopio-hub
 
 clean:
 	rm -rf bin npm/dist npm/pack e2e/out

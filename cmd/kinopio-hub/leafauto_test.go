@@ -73,11 +73,18 @@ func TestLeafAutoTakesOverFromAKilledLeader(t *testing.T) {
 	second.Stop()
 }
 
+// manifestOn waits for a manifest at url: there is none before enough is known of the leader.
 func manifestOn(t *testing.T, h *lab.Host, url string) map[string]any {
 	t.Helper()
-	out, err := h.Command(t.Context(), "curl", "-sf", "--max-time", "10", url).Output()
-	if err != nil {
-		t.Fatalf("read %s: %v", url, err)
+	var out []byte
+	for deadline := time.Now().Add(lab.AwaitTimeout); len(out) == 0; time.Sleep(20 * time.Millisecond) {
+		var err error
+		if out, err = h.Command(t.Context(), "curl", "-sf", "--max-time", "10", url).Output(); err != nil {
+			t.Fatalf("read %s: %v", url, err)
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("no manifest at %s within %v", url, lab.AwaitTimeout)
+		}
 	}
 	var m map[string]any
 	if err := json.Unmarshal(out, &m); err != nil {

@@ -63,9 +63,11 @@ func (l *electedLeaf) Manifest() *election.Manifest {
 	}
 }
 
-// leafManifest is a leader's manifest as it is served; nil when there is no leader.
+// leafManifest is a leader's manifest as it is served; nil when there is no leader, or when
+// only multicast DNS has told of it so far, which does not say whether it has a backbone: a hub
+// would take it for one without.
 func leafManifest(m *election.Manifest) *leaf.Manifest {
-	if m == nil {
+	if m == nil || m.BridgeState == "" {
 		return nil
 	}
 	return &leaf.Manifest{

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/kinopio-hub/kinopio-hub/election/lab"
 )
 
 // The test binary is the program, too: scripts and tests call it as kinopio-hub.
@@ -23,6 +25,7 @@ func TestMain(m *testing.M) {
 	if _, given := os.LookupEnv("KINOPIO_SKIP_CA_TRUST_INSTALL"); !given {
 		os.Setenv("KINOPIO_SKIP_CA_TRUST_INSTALL", "1")
 	}
+	lab.Main(map[string]lab.Role{"backbone": playBackbone, "hub": playHub}) // does not return in a host's process
 	testscript.Main(m, map[string]func(){"kinopio-hub": main})
 }
 
