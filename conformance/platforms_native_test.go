@@ -3,9 +3,12 @@
 package conformance
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"testing"
 
 	"github.com/kinopio-hub/kinopio-hub/conformance/lab"
+	"github.com/kinopio-hub/kinopio-hub/hub"
 )
 
 func TestConformanceOfGoOverTCP(t *testing.T) { native(t, "nats", suite) }
@@ -23,4 +26,11 @@ func native(t *testing.T, scheme string, part func(*testing.T, platform)) {
 	}
 	t.Cleanup(stop)
 	part(t, platform{"native Go over " + scheme, scheme, url})
+}
+
+// trusting trusts a root beside none of the system's.
+func trusting(root string) *hub.TLSConfig {
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM([]byte(root))
+	return &tls.Config{RootCAs: roots}
 }

@@ -2,8 +2,6 @@ package conformance
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -31,7 +29,7 @@ type run struct {
 	servers  map[string]*testServer
 	hubs     map[string]*testHub
 	handles  map[string]*handle
-	tls      *tls.Config
+	tls      *hub.TLSConfig
 	wg       sync.WaitGroup // what was done later
 }
 
@@ -102,9 +100,7 @@ func (r *run) all(s scenario) error {
 		}
 		r.servers[name] = &testServer{opened.Server, opened.URL}
 		if opened.CA != "" {
-			roots := x509.NewCertPool()
-			roots.AppendCertsFromPEM([]byte(opened.CA))
-			r.tls = &tls.Config{RootCAs: roots}
+			r.tls = trusting(opened.CA)
 		}
 	}
 	if s.Hubs == nil {

@@ -22,7 +22,6 @@ type lan struct {
 	flags   []string
 	hosts   []*lab.Host
 	agents  []*lab.Process // nil where none runs
-	dirs    []string
 }
 
 func newLAN(t *testing.T, hosts int, flags ...string) *lan {
