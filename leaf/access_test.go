@@ -145,3 +145,15 @@ func TestConnectionsAndPayloadsAreLimited(t *testing.T) {
 		t.Errorf("max payload %d", a.MaxPayload())
 	}
 }
+
+func FuzzAccessFilesNeverPanic(f *testing.F) {
+	f.Add("eyJ0eXAiOiJKV1QiLCJhbGciOiJlZDI1NTE5LW5rZXkifQ.e30.x", "a.b.c", "UAx")
+	f.Add("", "", "SUAx")
+	f.Fuzz(func(t *testing.T, operator, account, nkey string) {
+		for _, a := range []Access{{OperatorJWT: operator, AccountJWTs: []string{account}}, {NKeys: []string{nkey}}} {
+			if got, err := a.normalize(); err == nil && got.mode == "" {
+				t.Errorf("%+v is taken without a mode", a)
+			}
+		}
+	})
+}

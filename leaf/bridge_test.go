@@ -139,6 +139,7 @@ func TestBridgeOverEveryKindOfURL(t *testing.T) {
 			var opts *server.Options
 			hub, port := startHub(t, func(o *server.Options) {
 				opts = o
+				o.LeafNode.Username, o.LeafNode.Password = "leaf", "r1ght-s3cret"
 				if change != nil {
 					change(o)
 				}
@@ -149,9 +150,17 @@ func TestBridgeOverEveryKindOfURL(t *testing.T) {
 			c := config(t)
 			c.BackboneServers = []string{scheme + "://" + at(port)}
 			c.BackboneTLS = &tls.Config{RootCAs: pool}
+			c.Backbone = BackboneOptions{User: "leaf", Password: "r1ght-s3cret"}
 			l, seen := startLeaf(t, c)
 			seen.awaitBridge(t, BridgeConnected)
 			cross(t, connect(t, l.Status().ClientURL), connect(t, hub.ClientURL()))
+
+			wrong := c
+			wrong.Backbone.Password, wrong.RuntimeDir = "wr0ng-s3cret", t.TempDir()
+			_, seen = startLeaf(t, wrong)
+			if s := seen.awaitBridge(t, BridgeError); !strings.Contains(s.LastBridgeError, "Authorization") {
+				t.Errorf("wrong credentials: %q", s.LastBridgeError)
+			}
 
 			if scheme == "tls" || scheme == "wss" {
 				c.BackboneTLS, c.RuntimeDir = nil, t.TempDir()
