@@ -102,11 +102,11 @@ test: setup build lint
 test-all: test-go test-wasm test-npm test-e2e
 
 # What moves hubs while thousands of messages a second pass has the machine to itself.
-moving = $(addprefix ./,$(call existing,hub continuity))
+moving = $(addprefix ./,$(call existing,hub continuity cmd/kinopio-hub))
 race   = env CGO_ENABLED=1 $(GO) test -race -count=1 -timeout 20m -json
 
 test-go: bin/testreport
-	$(report) -name go -- $(race) $$($(GO) list ./... | grep -v -e '/e2e$$' -e '/kinopio-hub/hub$$' -e '/continuity$$')
+	$(report) -name go -- $(race) $$($(GO) list ./... | grep -v -e '/e2e$$' -e '/kinopio-hub/hub$$' -e '/continuity$$' -e '/cmd/kinopio-hub$$')
 	$(report) -name moves -- $(race) -p 1 $(moving)
 
 test-wasm: bin/testreport bin/wasmtest

@@ -35,17 +35,7 @@ func openBrowser(t *testing.T, caFile string, more ...chromedp.ExecAllocatorOpti
 	if caFile != "" {
 		trust(t, home, caFile)
 	}
-	options := append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.NoSandbox,
-		chromedp.DisableGPU,
-		chromedp.Flag("disable-quic", true),
-		chromedp.Flag("disable-component-update", true),
-		chromedp.UserDataDir(filepath.Join(home, "profile")),
-		chromedp.Env("HOME="+home, "XDG_CONFIG_HOME="+home+"/.config", "XDG_CACHE_HOME="+home+"/.cache", "XDG_DATA_HOME="+home+"/.local/share"),
-		chromedp.WindowSize(1280, 800),
-	)
-	options = append(options, more...)
-	allocator, stopAllocator := chromedp.NewExecAllocator(context.Background(), options...)
+	allocator, stopAllocator := chromedp.NewExecAllocator(context.Background(), append(chromiumOptions(home), more...)...)
 	ctx, stop := chromedp.NewContext(allocator)
 	b := &browser{t: t, ctx: ctx}
 	t.Cleanup(func() {
@@ -66,6 +56,19 @@ func openBrowser(t *testing.T, caFile string, more ...chromedp.ExecAllocatorOpti
 		t.Fatalf("start Chromium (Debian: apt-get install chromium): %v", err)
 	}
 	return b
+}
+
+// chromiumOptions are those of a Chromium with a profile and a home of its own.
+func chromiumOptions(home string) []chromedp.ExecAllocatorOption {
+	return append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.NoSandbox,
+		chromedp.DisableGPU,
+		chromedp.Flag("disable-quic", true),
+		chromedp.Flag("disable-component-update", true),
+		chromedp.UserDataDir(filepath.Join(home, "profile")),
+		chromedp.Env("HOME="+home, "XDG_CONFIG_HOME="+home+"/.config", "XDG_CACHE_HOME="+home+"/.cache", "XDG_DATA_HOME="+home+"/.local/share"),
+		chromedp.WindowSize(1280, 800),
+	)
 }
 
 // trust makes the NSS database that Chromium reads on Linux, with one trusted root.

@@ -137,8 +137,14 @@ func (s *session) barrier(ctx context.Context, old, next *link) error {
 
 // dwell is how long a change of subscriptions is given to spread to servers that are neither
 // the old nor the new one: it should exceed the worst round trip between servers, and the
-// time that a busy server takes between two steps with one message. Barriers tell of both.
-func (s *session) dwell() time.Duration { return min(max(leastDwell, 2*s.trip), mostDwell) }
+// time that a busy server takes between two steps with one message. Barriers tell of both. A
+// server that will stop does not wait for that long.
+func (s *session) dwell() time.Duration {
+	if s.link.isLeaving() {
+		return leastDwell
+	}
+	return min(max(leastDwell, 2*s.trip), mostDwell)
+}
 
 // pause waits, unless the hub or one of the links ends before.
 func (s *session) pause(d time.Duration, l *link, others ...*link) error {

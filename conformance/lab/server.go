@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	natsserver "github.com/nats-io/nats-server/v2/server"
@@ -21,6 +22,7 @@ type server struct {
 	settings Settings
 	scheme   string
 	tls      *tls.Config // of the WebSocket listener; nil is none
+	turn     sync.Mutex  // held while running is used or changed: who gave up waiting may ask for the next thing
 	running  *natsserver.Server
 	tcp, ws  int
 	conn     *nats.Conn // the plain client
@@ -66,6 +68,8 @@ func (s *server) credentials() []nats.Option {
 }
 
 func (s *server) start() error {
+	s.turn.Lock()
+	defer s.turn.Unlock()
 	if s.running != nil {
 		return errors.New("the server runs already")
 	}
@@ -101,6 +105,8 @@ func (s *server) start() error {
 }
 
 func (s *server) stop() {
+	s.turn.Lock()
+	defer s.turn.Unlock()
 	if s.running == nil {
 		return
 	}
@@ -152,6 +158,8 @@ func (s *server) clients() (names []string, err error) {
 }
 
 func (s *server) each(do func(*natsserver.ConnInfo) error) error {
+	s.turn.Lock()
+	defer s.turn.Unlock()
 	if s.running == nil {
 		return errors.New("the server is stopped")
 	}
