@@ -9,6 +9,7 @@ import (
 
 const (
 	leastDwell, mostDwell = 200 * time.Millisecond, 5 * time.Second
+	leastStep             = 50 * time.Millisecond
 	// look is how long copies are counted to see whether they come in pairs.
 	look = 20 * time.Millisecond
 	// looks bounds how often that is tried.
@@ -136,14 +137,18 @@ func (s *session) barrier(ctx context.Context, old, next *link) error {
 }
 
 // dwell is how long a change of subscriptions is given to spread to servers that are neither
-// the old nor the new one: it should exceed the worst round trip between servers, and the
-// time that a busy server takes between two steps with one message. Barriers tell of both. A
-// server that will stop does not wait for that long.
-func (s *session) dwell() time.Duration {
+// the old nor the new one: it should exceed the worst round trip between servers. Barriers
+// tell of it, and of how busy the servers are. A server that will stop does not wait for long.
+func (s *session) dwell() time.Duration { return s.patience(leastDwell) }
+
+// step is how long a server may take between two steps with one message.
+func (s *session) step() time.Duration { return s.patience(leastStep) }
+
+func (s *session) patience(least time.Duration) time.Duration {
 	if s.link.isLeaving() {
-		return leastDwell
+		return least
 	}
-	return min(max(leastDwell, 2*s.trip), mostDwell)
+	return min(max(least, 2*s.trip), mostDwell)
 }
 
 // pause waits, unless the hub or one of the links ends before.

@@ -143,6 +143,11 @@ func (s *session) carry(old, next *link, m *Move) error {
 			return fail(err)
 		}
 		if way == wayGroups {
+			// What a server had already given to the group here must have come: it may have
+			// chosen before the new link joined, and been busy with something else since.
+			if err := s.pause(s.step(), old, next); err != nil {
+				return fail(err)
+			}
 			h.registry.leave(old)
 			if err := old.wire.flush(ctx); err != nil {
 				return fail(err)
