@@ -54,7 +54,8 @@ func TestLeafAutoTakesTurnsWithAgentsOf210(t *testing.T) {
 }
 
 // playFlood sends packets to the group as fast as said: garbage, what is too large, and
-// heartbeats of leaders that do not exist. Its arguments are packets a second and how long.
+// heartbeats of leaders and candidates that do not exist. Its arguments are packets a second,
+// how long, and whose goodbyes it forges, if any.
 func playFlood(ctx context.Context, args []string, _ <-chan string, out io.Writer) error {
 	rate, err := strconv.Atoi(args[0])
 	if err != nil {
@@ -81,11 +82,14 @@ func playFlood(ctx context.Context, args []string, _ <-chan string, out io.Write
 	sent, refused := 0, 0
 	for began := time.Now(); time.Since(began) < lasts && ctx.Err() == nil; time.Sleep(time.Millisecond) {
 		for due := int(time.Since(began).Seconds() * float64(rate)); sent < due; sent++ {
-			now := time.Now().UTC()
+			now, node, role := time.Now().UTC(), fmt.Sprintf("evil-%d", sent), []string{"leader", "candidate"}[sent/4%2]
+			if sent%4 == 3 && len(args) > 2 {
+				node, role = args[2], "stopped"
+			}
 			packet := fmt.Appendf(nil, `{"kind":"kinopio-auto-leaf-heartbeat","protocolVersion":1,"sentAt":%q,"version":"1","expiresAt":%q,"leaderEpoch":%d,`+
 				`"advertisedHostname":"x","websocketUrl":"wss://10.77.0.%d:1","wssUrl":"wss://10.77.0.%d:1","discoveryUrl":"https://10.77.0.%d:1/","fallbackServers":[],`+
-				`"bridgeState":"connected","backboneRttMs":0,"leaseExpiresAt":%q,"nodeId":"evil-%d","discoveryNamespace":"test","isLeader":true,"candidateRole":"leader"}`,
-				now.Format(time.RFC3339Nano), now.Add(time.Hour).Format(time.RFC3339Nano), sent%2000, sent%200+1, sent%200+1, sent%200+1, now.Add(time.Hour).Format(time.RFC3339Nano), sent)
+				`"bridgeState":"connected","backboneRttMs":0,"leaseExpiresAt":%q,"nodeId":%q,"discoveryNamespace":"test","isLeader":%v,"candidateRole":%q}`,
+				now.Format(time.RFC3339Nano), now.Add(time.Hour).Format(time.RFC3339Nano), sent%2000, sent%200+1, sent%200+1, sent%200+1, now.Add(time.Hour).Format(time.RFC3339Nano), node, role == "leader", role)
 			switch sent % 4 {
 			case 0:
 				packet = packet[:len(packet)*(sent%97)/97] // malformed
@@ -103,8 +107,15 @@ func playFlood(ctx context.Context, args []string, _ <-chan string, out io.Write
 
 // Whatever is shouted on the LAN, the leader stays, its follower stays with it, and neither
 // grows.
-func TestLeafAutoWithstandsForgedLeaders(t *testing.T) {
-	l := newLAN(t, 2, "--leader-missing-grace-ms", "1000")
+func TestLeafAutoWithstandsForgeries(t *testing.T) {
+	t.Run("without a secret", func(t *testing.T) { withstand(t, newLAN(t, 2, "--leader-missing-grace-ms", "1000")) })
+	// With one, not even the leader's goodbye can be forged.
+	t.Run("with a secret", func(t *testing.T) {
+		withstand(t, newLAN(t, 2, "--leader-missing-grace-ms", "1000", "--namespace-secret", "a secret of this test"), "node-a")
+	})
+}
+
+func withstand(t *testing.T, l *lan, goodbyesOf ...string) {
 	l.start(0)
 	l.agents[0].Await(leading)
 	l.start(1)
@@ -113,10 +124,10 @@ func TestLeafAutoWithstandsForgedLeaders(t *testing.T) {
 	const lasts = 5 * time.Second
 	before := []time.Duration{cpuOf(t, l.agents[0]), cpuOf(t, l.agents[1])}
 	began := time.Now()
-	flood := attacker.Play("flood", "8000", lasts.String())
+	flood := attacker.Play("flood", append([]string{"8000", lasts.String()}, goodbyesOf...)...)
 	flood.Await("sent")
 	sent, err := strconv.Atoi(strings.Fields(flood.Said())[1])
-	if err != nil || sent < 8000 {
+	if err != nil || sent < 4*8000 { // in 5 s, by a machine that has more to do
 		t.Fatalf("the flood is none: %s", flood.Said())
 	}
 	took := time.Since(began)
