@@ -44,7 +44,12 @@ test("one node leads, another follows and takes over", { timeout: 60_000 }, asyn
     const second = await enableAutoLeaf(options("second"));
     await wait(second, "following-leader");
     seen.push({ state: second.state(), role: second.role(), leader: second.currentLeader().nodeId, url: second.currentLeader().websocketUrl, status: second.status() });
-    seen.push(await (await fetch(second.status().manifestUrl)).json());
+    let manifest = ""; // until enough is known of the leader
+    while (!manifest) {
+      manifest = await (await fetch(second.status().manifestUrl)).text();
+      if (!manifest) await new Promise((next) => setTimeout(next, 20));
+    }
+    seen.push(JSON.parse(manifest));
     await first.stop();
     seen.push({ state: first.state(), role: first.role(), leader: first.currentLeader() });
     await wait(second, "leader");
