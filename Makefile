@@ -53,6 +53,11 @@ npm/node_modules/.package-lock.json: npm/package.json npm/package-lock.json
 	cd npm && npm ci --no-audit --no-fund
 	touch $@
 
+# Bundlers and checkers of packages, for tests only.
+npm/tools/node_modules/.package-lock.json: npm/tools/package.json npm/tools/package-lock.json
+	cd npm/tools && npm ci --ignore-scripts --no-audit --no-fund
+	touch $@
+
 npm/dist/index.mjs: npm/dist/kinopio-hub.wasm npm/node_modules/.package-lock.json $(npm_files)
 	cd npm && npm run build
 	touch $@
@@ -112,10 +117,10 @@ test-go: bin/testreport
 test-wasm: bin/testreport bin/wasmtest
 	$(report) -name wasm -- env $(JS) $(GO) test -count=1 -p 1 -exec $(CURDIR)/bin/wasmtest -json $(wasm_tests)
 
-test-npm: bin/testreport build
+test-npm: bin/testreport build npm/tools/node_modules/.package-lock.json
 	$(report) -name npm -format node -- npm --prefix npm test
 
-test-e2e: bin/testreport build
+test-e2e: bin/testreport build npm/tools/node_modules/.package-lock.json
 	$(report) -name e2e -- $(GO) test -count=1 -timeout 30m -json ./e2e
 	$(report) -name continuity -- $(GO) test -count=1 -timeout 10m -json -tags chromium -run Page ./continuity
 
