@@ -8,6 +8,7 @@ import (
 )
 
 const (
+	// See dwell and step, which last longer where servers are slow; mostDwell bounds both.
 	leastDwell, mostDwell = 200 * time.Millisecond, 5 * time.Second
 	leastStep             = 50 * time.Millisecond
 	// look is how long copies are counted to see whether they come in pairs.
