@@ -4,6 +4,7 @@
 # make bench   run the benchmarks, print the table, write bench/results.json
 # make continuity   move hubs while every message is counted, print the table; 30 minutes
 # make pack    npm tarballs in npm/pack: the package, and the native program for each platform
+# make pack-test   what make test does with the packages, with all package managers, bundlers, runtimes; 15 minutes
 # make sim     simulate the election in a million LANs
 # make lan     leaf auto on several hosts (network namespaces), and how long each change takes
 # make lint    gofmt, vet, staticcheck and tsc
@@ -82,6 +83,17 @@ continuity: build
 # PLATFORMS=linux-x64 packs for that one only; npm/platforms.json has them all.
 pack: build
 	node scripts/pack.mjs $(if $(PLATFORMS),--platforms $(PLATFORMS))
+
+# On linux-x64 alone: the other runtimes are its. qemu-user-static is Debian's.
+long = npm/tools/long/node_modules
+pack-test: build npm/tools/node_modules/.package-lock.json
+	cd npm/tools/long && npm install --no-package-lock --ignore-scripts --no-audit --no-fund
+	cd npm && KINOPIO_PACK_TEST=long node --test test/package.test.mjs
+	PATH=$(CURDIR)/$(long)/@oven/bun-linux-x64/bin:$$PATH npm --prefix npm run test:bun
+	KINOPIO_ALL_BUNDLERS=1 $(GO) test -count=1 -run TestBundledPage ./e2e
+	node scripts/pack.mjs
+	qemu-arm-static npm/pack/stage/linux-arm/bin/kinopio-hub version
+	qemu-aarch64-static npm/pack/stage/linux-arm64/bin/kinopio-hub version
 
 # The election in n simulated LANs; KINOPIO_SIM=n is another number of them.
 sim:

@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
+import { execFile, execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { brotliDecompressSync, gunzipSync } from "node:zlib";
-import { root } from "./helpers.mjs";
+import { root, startServer } from "./helpers.mjs";
+import { startRegistry } from "./registry.mjs";
 
 // What npm would publish, made as it is made for publishing, for this platform.
 
@@ -63,6 +64,10 @@ test("publint and arethetypeswrong have nothing to say", () => {
   check("@arethetypeswrong/cli/dist/index.js", join(out, main.file), "--profile", "esm-only", "--exclude-entrypoints", "kinopio-hub.wasm", "--format", "ascii");
 });
 
+test("the types are what types/use.ts says, in a project that checks the declarations, too", () => {
+  execFileSync(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), "-p", join(root, "test/types")], { encoding: "utf8" });
+});
+
 test("importing it starts nothing and touches nothing of a page or of Node: a server may render with it", () => {
   const code = `
     const before = Object.getOwnPropertyNames(globalThis).join();
@@ -75,4 +80,86 @@ test("importing it starts nothing and touches nothing of a page or of Node: a se
   assert.deepEqual(JSON.parse(said), []);
   const sources = JSON.parse(packed("dist/index.mjs.map")).sources.join();
   assert.doesNotMatch(sources, /src\/(leaf|cli)/, "no process control in the root");
+});
+
+// Installs into empty projects. KINOPIO_PACK_TEST=long has more package managers and runtimes
+// (make pack-test, which installs them).
+
+const tools = join(root, "tools/long/node_modules");
+const managers = { npm: ["npm", ["install", "--no-audit", "--no-fund"]] };
+const runtimes = { [`node ${process.versions.node}`]: [process.execPath, []] };
+if (process.env.KINOPIO_PACK_TEST === "long") {
+  managers.pnpm = [join(tools, ".bin/pnpm"), ["install", "--no-frozen-lockfile"]];
+  managers.yarn = [join(tools, ".bin/yarn"), ["install", "--no-lockfile", "--non-interactive"]];
+  runtimes["node 22"] = [join(tools, "node22/bin/node"), []];
+  runtimes["node 24"] = [join(tools, "node24/bin/node"), []];
+  runtimes.bun = [join(tools, "@oven/bun-linux-x64/bin/bun"), ["run"]];
+  runtimes.deno = [join(tools, "@deno/linux-x64-glibc/deno"), ["run", "--allow-all", "--no-lock"]];
+}
+
+/** Runs a program to its end, while this one serves it. */
+function run(program, args, cwd, env = {}) {
+  return new Promise((resolve, reject) => {
+    execFile(program, args, { cwd, env: { ...process.env, KINOPIO_SKIP_CA_TRUST_INSTALL: "1", ...env }, timeout: 150_000 }, (error, stdout, stderr) =>
+      error ? reject(new Error(`${error.message}\n${stdout}${stderr}`)) : resolve(stdout));
+  });
+}
+
+/** An empty project with the packed package installed. */
+async function project(manager, registry, ...more) {
+  const folder = join(out, `project-${manager}${more.join("")}`);
+  mkdirSync(folder);
+  const dependencies = { "kinopio-hub": `file:${join(out, main.file)}` };
+  writeFileSync(join(folder, "package.json"), JSON.stringify({ name: "project", version: "1.0.0", private: true, type: "module", dependencies }));
+  writeFileSync(join(folder, ".npmrc"), `@kinopio-hub:registry=${registry.url}\n`);
+  writeFileSync(join(folder, ".yarnrc"), `"@kinopio-hub:registry" "${registry.url}"\n`);
+  const [program, args] = managers[manager];
+  await run(program, [...args, ...more], folder, { npm_config_cache: join(out, "cache"), npm_config_prefer_offline: "true", YARN_CACHE_FOLDER: join(out, "yarn-cache"), npm_config_store_dir: join(out, "pnpm-store") });
+  return folder;
+}
+
+const program = (servers) => `
+  import KinopioHub from "kinopio-hub";
+  import { startLeafNode } from "kinopio-hub/leaf";
+  const hub = new KinopioHub({ servers: [${JSON.stringify(servers)}] });
+  await hub.math.double.serve((n) => n * 2);
+  console.log("answer", await hub.math.double.req(21));
+  await hub.dispose();
+  const leaf = await startLeafNode({ discoveryNamespace: "project", lanBindAddress: "127.0.0.1", advertisedHostname: "127.0.0.1", webSocketTls: false });
+  console.log(leaf.status().phase);
+  await leaf.stop();`;
+
+for (const manager of Object.keys(managers)) {
+  test(`installed by ${manager}, it works, with the program of this platform alone`, { timeout: 400_000 }, async () => {
+    const registry = await startRegistry(out, [native], main.manifest);
+    const server = await startServer();
+    try {
+      const folder = await project(manager, registry);
+      assert.deepEqual(registry.asked, [native.name]);
+      assert.match(await run(join(folder, "node_modules/.bin/kinopio-hub"), ["version"], folder), /^kinopio-hub .*nats-server/);
+      writeFileSync(join(folder, "main.mjs"), program(server.ws));
+      for (const [name, [path, args]] of Object.entries(runtimes)) {
+        assert.equal(await run(path, [...args, "main.mjs"], folder), "answer 42\nrunning\n", name);
+      }
+    } finally {
+      await server.stop();
+      await registry.stop();
+    }
+  });
+}
+
+test("installed without optional packages, hubs work, and the leaf says what to install", { timeout: 200_000 }, async () => {
+  const registry = await startRegistry(out, [native], main.manifest);
+  const server = await startServer();
+  try {
+    const folder = await project("npm", registry, "--omit=optional");
+    assert.deepEqual(registry.asked, []);
+    assert.ok(!existsSync(join(folder, "node_modules/@kinopio-hub")));
+    writeFileSync(join(folder, "main.mjs"), program(server.ws).replace(/const leaf[^]*$/, "await startLeafNode({ discoveryNamespace: \"project\" }).catch((error) => console.log(error.code, error.message));"));
+    const said = await run(process.execPath, ["main.mjs"], folder);
+    assert.match(said, /^answer 42\nLEAF_FAILED .*npm install @kinopio-hub\//);
+  } finally {
+    await server.stop();
+    await registry.stop();
+  }
 });
