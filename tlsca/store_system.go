@@ -107,7 +107,8 @@ func (s *systemStore) edit(ctx context.Context, change ...string) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	lock := flock.New(filepath.Join(os.TempDir(), "kinopio-system-trust.lock"), flock.SetPermissions(0o600))
+	// The directory itself is locked: a file of this user's would keep out all others.
+	lock := flock.New(s.m.root+s.way.anchors, flock.SetFlag(os.O_RDONLY))
 	if _, err := lock.TryLockContext(ctx, lockRetry); err != nil {
 		return fmt.Errorf("another process edits the system's store: %w", err)
 	}

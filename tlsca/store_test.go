@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -88,6 +90,44 @@ func lastStore(t *testing.T, m Machine) Store {
 		t.Fatal("no store")
 	}
 	return stores[len(stores)-1]
+}
+
+// It leaves no lock behind in which another user would be caught.
+func TestSystemStoreIsEditedByOneAtATime(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("directories are not locked there")
+	}
+	ca := open(t, t.TempDir())
+	yes := true
+	root, nowhere := t.TempDir(), filepath.Join(t.TempDir(), "none")
+	t.Setenv("TMPDIR", nowhere)
+	os.MkdirAll(root+"/usr/local/share/ca-certificates", 0o755)
+	var inside, most atomic.Int32
+	runner := &fakeRunner{has: []string{"update-ca-certificates", "install"}, answer: func(line string) (string, error) {
+		if strings.HasPrefix(line, "install") {
+			most.Store(max(most.Load(), inside.Add(1)))
+		} else {
+			defer inside.Add(-1)
+		}
+		runtime.Gosched()
+		return "", nil
+	}}
+	store := lastStore(t, Machine{OS: "linux", admin: &yes, root: root, Runner: runner})
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			if err := store.Install(t.Context(), ca.Anchor()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if most.Load() != 1 || strings.Count(runner.lines(), "update-ca-certificates") != 8 {
+		t.Errorf("%d at a time; ran:\n%s", most.Load(), runner.lines())
+	}
+	if left, err := os.ReadDir(root + "/usr/local/share/ca-certificates"); err != nil || len(left) > 0 {
+		t.Errorf("left by the lock: %v %v", left, err)
+	}
 }
 
 func TestWithoutATerminalNobodyIsAsked(t *testing.T) {
