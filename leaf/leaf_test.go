@@ -179,18 +179,32 @@ func TestPlainLeafServesWithoutTLS(t *testing.T) {
 	}
 	connect(t, s.WSSURL)
 
-	req, _ := http.NewRequest("GET", "http://"+at(s.Ports.WebSocket), nil)
-	for k, v := range map[string]string{"Origin": "https://evil.example", "Connection": "Upgrade", "Upgrade": "websocket",
-		"Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="} {
-		req.Header.Set(k, v)
+	for origin, allowed := range map[string]bool{"https://app.example.com": true, "http://" + at(s.Ports.Discovery): true, "https://evil.example": false, "null": false} {
+		req, _ := http.NewRequest("GET", "http://"+at(s.Ports.WebSocket), nil)
+		for k, v := range map[string]string{"Origin": origin, "Connection": "Upgrade", "Upgrade": "websocket",
+			"Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="} {
+			req.Header.Set(k, v)
+		}
+		res, err := httpClient(t, l).Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if (res.StatusCode == http.StatusSwitchingProtocols) != allowed {
+			t.Errorf("WebSocket from %s: %s, allowed: %v", origin, res.Status, allowed)
+		}
 	}
-	res, err := httpClient(t, l).Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	res.Body.Close()
-	if res.StatusCode == http.StatusSwitchingProtocols {
-		t.Error("an origin that is not allowed may open a WebSocket")
+}
+
+// Whatever the LAN listeners are bound to.
+func TestClientsAndMonitorAreOnLoopbackAlone(t *testing.T) {
+	c := config(t)
+	c.LANBindAddress = "0.0.0.0"
+	l, _ := startLeaf(t, c)
+	for role, addr := range map[string]net.Addr{"client": l.server().Addr(), "monitor": l.server().MonitorAddr()} {
+		if tcp, ok := addr.(*net.TCPAddr); !ok || !tcp.IP.IsLoopback() {
+			t.Errorf("%s listens on %v", role, addr)
+		}
 	}
 }
 

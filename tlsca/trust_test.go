@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -107,6 +108,24 @@ func TestSlowStoreIsBounded(t *testing.T) {
 			t.Errorf("%+v", got)
 		}
 	})
+}
+
+// A program of the system that does not end is ended, and what it has begun is not waited for.
+func TestProgramThatHangsIsEnded(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("the test speaks to a shell")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	begin := time.Now()
+	_, err := system{}.Run(ctx, Command{Path: "/bin/sh", Args: []string{"-c", "trap '' TERM; sleep 9 & wait"}})
+	var failed *CommandError
+	if !errors.As(err, &failed) || !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "took too long") {
+		t.Errorf("got %v", err)
+	}
+	if took := time.Since(begin); took > 8*time.Second {
+		t.Errorf("its child was waited for: %v", took)
+	}
 }
 
 func TestStartLeavesStoresOfTheWholeMachineAlone(t *testing.T) {
