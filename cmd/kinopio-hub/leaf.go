@@ -40,9 +40,7 @@ whether or not the backbone answers.`,
 				return err
 			}
 			out.w = cmd.OutOrStdout()
-			if flags.config.CacheDir != "" {
-				out.caFlags = " --cache-dir " + flags.config.CacheDir
-			}
+			out.caFlags = caFlagsFor(flags.config.CacheDir)
 			var parent io.Reader
 			if parentPipe {
 				parent = cmd.InOrStdin()

@@ -66,6 +66,17 @@ func (o *leafOutput) overview(s leaf.Status) {
 	fmt.Fprintln(o.w, "\nCtrl-C ends it.")
 }
 
+// caFlagsFor is what a command about the CA in a folder needs, to be pasted into a shell.
+func caFlagsFor(cacheDir string) string {
+	switch {
+	case cacheDir == "":
+		return ""
+	case strings.ContainsAny(cacheDir, " \t'()&;|<>*?"):
+		return ` --cache-dir "` + cacheDir + `"`
+	}
+	return " --cache-dir " + cacheDir
+}
+
 func bridgeText(s leaf.Status) string {
 	if len(s.BackboneServers) == 0 {
 		return "none: this leaf stands alone"
