@@ -174,6 +174,7 @@ func TestLeafFollowsTheMachineToAnotherAddress(t *testing.T) {
 	}
 	var gone atomic.Int32
 	conns := crowd(t, l, func() { gone.Add(1) })
+	begin := time.Now()
 	change(addrs[1])
 	after := seen.await(t, "the new address", func(s Status) bool { return s.Phase == PhaseRunning && s.LANBindAddress == addrs[1] })
 	for deadline := time.Now().Add(patience); int(gone.Load()) < len(conns); time.Sleep(time.Millisecond) {
@@ -181,6 +182,7 @@ func TestLeafFollowsTheMachineToAnotherAddress(t *testing.T) {
 			t.Fatalf("%d of %d clients at the old address have ended", gone.Load(), len(conns))
 		}
 	}
+	t.Logf("%d clients were sent away, and the leaf was at the new address, after %v", len(conns), time.Since(begin).Round(time.Millisecond))
 	if after.Ports != before.Ports || after.AdvertisedHostname != addrs[1] || after.Manifest == nil || after.Manifest.WSSURL != after.WSSURL {
 		t.Errorf("after: %+v", after)
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -279,6 +280,25 @@ func TestStopCutsClientsThatStay(t *testing.T) {
 		t.Errorf("Stop took %v, want %v to 2s", took, leaveTime)
 	}
 	within(t, closed, "the end of the client")
+}
+
+// However many they are: a leaf is gone within two seconds.
+func TestStopCutsACrowdThatStays(t *testing.T) {
+	l, _ := startLeaf(t, config(t))
+	var gone atomic.Int32
+	conns := crowd(t, l, func() { gone.Add(1) })
+	begin := time.Now()
+	l.Stop(t.Context())
+	took := time.Since(begin)
+	if took > 2*time.Second {
+		t.Errorf("Stop took %v", took)
+	}
+	for deadline := time.Now().Add(patience); int(gone.Load()) < len(conns); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d of %d clients know", gone.Load(), len(conns))
+		}
+	}
+	t.Logf("%d clients were cut after %v", len(conns), took.Round(time.Millisecond))
 }
 
 func TestConnectionsAreCounted(t *testing.T) {
