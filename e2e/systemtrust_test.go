@@ -25,15 +25,33 @@ if [ "$(ls /usr/local/share/ca-certificates | wc -l)" != 1 ]; then echo "no anch
 leaf=$!
 until [ -s "$WORK/status" ]; do sleep 0.02; done
 bundle=/etc/ssl/certs/ca-certificates.crt
-url="https://127.0.0.1:$PORT/.well-known/kinopio-leader.json"
+# accepts WHAT HOST PORT PATH OPTION, where the option makes s_client check the host.
 accepts() {
-	curl --silent --show-error --fail --cacert $bundle "$url" > "$WORK/curl" 2>&1 && c=yes || c=no
-	openssl s_client -connect "127.0.0.1:$PORT" -verify_ip 127.0.0.1 -verify_return_error -CAfile $bundle -no-CApath < /dev/null > "$WORK/openssl" 2>&1 && o=yes || o=no
+	curl --silent --show-error --fail --cacert $bundle --resolve "$2:$3:127.0.0.1" "https://$2:$3$4" > "$WORK/curl" 2>&1 && c=yes || c=no
+	openssl s_client -connect "127.0.0.1:$3" "$5" "$2" -verify_return_error -CAfile $bundle -no-CApath < /dev/null > "$WORK/openssl" 2>&1 && o=yes || o=no
 	echo "$1: curl $c, openssl $o"
 }
-accepts installed
+leafIs() { accepts "$1" 127.0.0.1 "$PORT" /.well-known/kinopio-leader.json -verify_ip; }
+
+# Somebody has stolen the root's key, and serves HOST with it.
+thief() {
+	root="$KINOPIO_LEAF_CACHE_DIR/kinopio-hub/leaf-ca/root-ca-key.pem"
+	printf 'subjectAltName=DNS:%s\nextendedKeyUsage=serverAuth\n' "$1" > "$WORK/ext"
+	openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj "/CN=a thief" -keyout "$WORK/key" -out "$WORK/csr" 2> "$WORK/said"
+	openssl x509 -req -in "$WORK/csr" -CA "$root" -CAkey "$root" -set_serial 7 -days 1 -extfile "$WORK/ext" -out "$WORK/crt" 2> "$WORK/said"
+	openssl s_server -accept "127.0.0.1:$STOLEN" -cert "$WORK/crt" -key "$WORK/key" -www -quiet > "$WORK/said" 2>&1 &
+	server=$!
+	until openssl s_client -connect "127.0.0.1:$STOLEN" < /dev/null > "$WORK/said" 2>&1; do kill -0 $server; sleep 0.02; done
+	accepts "stolen, $1" "$1" "$STOLEN" / -verify_hostname
+	kill $server
+	wait $server || true
+}
+
+leafIs installed
+thief www.example.com
+thief studio.local
 "$PROGRAM" ca uninstall --store system
-accepts uninstalled
+leafIs uninstalled
 kill -INT $leaf
 wait $leaf
 `
@@ -66,12 +84,16 @@ func TestCurlAndOpenSSLFollowTheSystemStore(t *testing.T) {
 	}
 	cmd := exec.Command("unshare", flags, "bash", "-c", inNamespace)
 	cmd.Env = append(os.Environ(), append(homeOf(filepath.Join(work, "home")),
-		"WORK="+work, "PROGRAM="+artefacts(t).program, "PORT="+freePort(t))...)
+		"WORK="+work, "PROGRAM="+artefacts(t).program, "PORT="+freePort(t), "STOLEN="+freePort(t))...)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Errorf("%v", err)
 	}
-	for _, want := range []string{"installed: curl yes, openssl yes", "uninstalled: curl no, openssl no"} {
+	for _, want := range []string{
+		"\ninstalled: curl yes, openssl yes", "\nuninstalled: curl no, openssl no",
+		// The root may sign for the second of them, so that the first proves something.
+		"\nstolen, www.example.com: curl no, openssl no", "\nstolen, studio.local: curl yes, openssl yes",
+	} {
 		if !strings.Contains(string(out), want) {
 			t.Errorf("not said: %s", want)
 		}
