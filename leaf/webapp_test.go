@@ -1,8 +1,11 @@
 package leaf
 
 import (
+	"bufio"
+	"bytes"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -102,4 +105,47 @@ func TestOnlyAllowedOriginsMayReadTheManifest(t *testing.T) {
 			t.Errorf("%q: Vary %q", origin, res.Header.Get("Vary"))
 		}
 	}
+}
+
+// The bytes are a raw request, as they come from a socket.
+func FuzzWebAppServesItsFolderAlone(f *testing.F) {
+	const secret = "n0t-t0-be-served"
+	dir := f.TempDir()
+	for name, text := range map[string]string{"secret.txt": secret, "app/index.html": "<h1>app", "app/.env": secret, "app/sub/.git/config": secret, "app/sub/file.js": "1"} {
+		path := filepath.Join(dir, filepath.FromSlash(name))
+		os.MkdirAll(filepath.Dir(path), 0o755)
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			f.Fatal(err)
+		}
+	}
+	if runtime.GOOS != "windows" { // Where making a link needs a right.
+		if err := os.Symlink(filepath.Join(dir, "secret.txt"), filepath.Join(dir, "app", "link")); err != nil {
+			f.Fatal(err)
+		}
+	}
+	h, err := newWebHandler(&settings{Config: Config{ServeDir: filepath.Join(dir, "app")}},
+		func() *Manifest { return &Manifest{Version: "1"} }, func() []string { return []string{"https://app.example.com"} })
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(h.close)
+	for _, target := range []string{"//", "/", "*", "/..%2fsecret.txt", "/../secret.txt", "/.env", "/sub/../.env", "/sub/%2egit/config", "/link", "/link/", `/..\secret.txt`,
+		"/index.html", "/sub", "http://x/../secret.txt", "/%00", ManifestPath, "/./.env", "/sub//.git/config", "/.well-known/../.env"} {
+		f.Add([]byte("GET " + target + " HTTP/1.1\r\nHost: x\r\n\r\n"))
+	}
+	f.Add([]byte("GET /.env HTTP/1.1\r\nHost: x\r\nRange: bytes=0-\r\nIf-None-Match: *\r\nOrigin: null\r\n\r\n"))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		req, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(raw)))
+		if err != nil {
+			return
+		}
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, req)
+		if strings.Contains(w.Body.String(), secret) {
+			t.Errorf("%q is answered with %q", raw, w.Body)
+		}
+		if to := w.Header().Get("Location"); strings.HasPrefix(to, "//") || strings.Contains(to, ":") {
+			t.Errorf("%q is sent on to %q", raw, to)
+		}
+	})
 }

@@ -22,6 +22,10 @@
 // own program, bounded by a context, and asked afterwards. [Store] and [Runner] are the
 // seams for another store and for tests.
 //
+// github.com/smallstep/truststore does not serve here (v0.13.0): it knows no context, calls
+// sudo whether or not somebody can answer, and finds neither the profiles of snap and flatpak
+// nor a home without a database.
+//
 // Nothing here prints, and the environment is read only as os.UserHomeDir and the
 // search for programs do.
 package tlsca
