@@ -41,7 +41,7 @@ async function compile({ wasmModule, wasmUrl }: WasmSource): Promise<WebAssembly
     try {
       given = await wasmModule;
     } catch (cause) {
-      throw new KinopioError("WASM_LOAD_FAILED", `option wasmModule: ${messageOf(cause)}`, { cause });
+      throw new KinopioError("WASM_LOAD_FAILED", `option wasmModule: ${whyNot(cause)}`, { cause });
     }
     if (given instanceof WebAssembly.Module) return given;
     if (given instanceof ArrayBuffer || ArrayBuffer.isView(given)) return compileBytes(given as BufferSource, "option wasmModule");
@@ -79,7 +79,7 @@ async function fetchModule(url: string): Promise<WebAssembly.Module> {
     return await compileBytes(new Uint8Array(await response.arrayBuffer()), `${url}: status ${response.status}, ${type}`);
   } catch (cause) {
     if (cause instanceof KinopioError) throw cause;
-    throw failed(`status ${response.status}, ${type}: ${messageOf(cause)}`, cause);
+    throw failed(`status ${response.status}, ${type}: ${whyNot(cause)}`, cause);
   }
 }
 
@@ -94,8 +94,15 @@ async function compileBytes(source: BufferSource, origin: string): Promise<WebAs
   try {
     return await WebAssembly.compile(source);
   } catch (cause) {
-    throw new KinopioError("WASM_LOAD_FAILED", `load ${origin}: ${messageOf(cause)}`, { cause });
+    throw new KinopioError("WASM_LOAD_FAILED", `load ${origin}: ${whyNot(cause)}`, { cause });
   }
+}
+
+/** Why a module was not compiled. Browsers name another source in a policy than the one that is enough. */
+function whyNot(cause: unknown): string {
+  const why = messageOf(cause);
+  if (!/unsafe-eval|\bCSP\b|content.security.policy/i.test(why)) return why;
+  return `the page's Content-Security-Policy forbids WebAssembly, add 'wasm-unsafe-eval' to its script-src (${why})`;
 }
 
 /** The WebSocket class of this platform: the global one, else the `ws` package's. */
