@@ -102,9 +102,15 @@ type nodeLine struct {
 
 func newNodePeer(t *testing.T, url string) peer {
 	t.Helper()
+	return startNode(t, "peer.mjs", url)
+}
+
+// startNode runs one of the scripts in the folder node, and returns when it is connected.
+func startNode(t *testing.T, script, url string) *nodePeer {
+	t.Helper()
 	node := tool(t, "node", "nodejs")
 	p := &nodePeer{
-		process: run(t, nil, node, filepath.Join("node", "peer.mjs"), artefacts(t).npm, url),
+		process: run(t, nil, node, filepath.Join("node", script), artefacts(t).npm, url),
 		in:      make(chan rawMsg, 64),
 		done:    make(chan nodeLine, 64),
 	}
