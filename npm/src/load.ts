@@ -68,7 +68,10 @@ async function fetchModule(url: string): Promise<WebAssembly.Module> {
   try {
     response = await fetch(url, { credentials: "same-origin" });
   } catch (cause) {
-    throw failed(`${messageOf(cause)} (not reachable, or refused by CORS or by the page's Content-Security-Policy)`, cause);
+    // Node keeps the reason in the error's own cause; browsers give none.
+    const reason = cause instanceof Error && cause.cause ? `: ${messageOf(cause.cause)}` : "";
+    const guess = isNode ? "" : " (not reachable, or refused by CORS or by the page's Content-Security-Policy)";
+    throw failed(messageOf(cause) + reason + guess, cause);
   }
   const type = response.headers.get("content-type") ?? "no content type";
   if (!response.ok) throw failed(`status ${response.status}, ${type}`);
