@@ -36,7 +36,7 @@ npm_files   := $(call files,npm/src) $(wildcard npm/*.json npm/*.mjs)
 js_packages  = $(addprefix ./,$(addsuffix /...,$(call existing,hub transport wasm examples))) ./conformance
 wasm_tests  ?= ./transport/... ./conformance
 
-.PHONY: build demo test bench continuity sim lan fuzz leaf-test pack lint clean setup test-all test-go test-wasm test-npm test-e2e
+.PHONY: build demo test bench continuity sim lan fuzz leaf-test pack pack-test pack-test-setup pack-test-installs pack-test-runtimes pack-test-pages pack-test-programs lint clean setup test-all test-go test-wasm test-npm test-e2e
 
 build: bin/kinopio-hub npm/dist/index.mjs
 
@@ -86,16 +86,31 @@ continuity: build
 pack: build
 	node scripts/pack.mjs $(if $(PLATFORMS),--platforms $(PLATFORMS))
 
-# On linux-x64 alone: the other runtimes are its. qemu-user-static is Debian's.
+# On linux-x64 alone: the other runtimes are its. Each part can be run by itself.
 long = npm/tools/long/node_modules
-pack-test: build npm/tools/node_modules/.package-lock.json
-	cd npm/tools/long && npm install --no-package-lock --ignore-scripts --no-audit --no-fund
+pack-test: pack-test-installs pack-test-runtimes pack-test-pages pack-test-programs
+
+pack-test-setup: setup build npm/tools/node_modules/.package-lock.json
+	@case "$$(uname -sm)" in "Linux x86_64") ;; *) echo "error: make pack-test runs on Linux x86_64, this is $$(uname -sm)" >&2; exit 1;; esac
+	scripts/setup pack-test
+	cd npm/tools/long && npm install --no-package-lock --ignore-scripts --no-audit --no-fund --prefer-offline
+
+# npm, pnpm, yarn; Node 20, 22, 24, Bun and Deno.
+pack-test-installs: pack-test-setup
 	cd npm && KINOPIO_PACK_TEST=long node --test test/package.test.mjs
+
+# The tests of the package in Bun and in the other versions of Node.
+pack-test-runtimes: pack-test-setup
+	for version in 22 24; do npm/tools/long/node_modules/node$$version/bin/node --test npm/test/{hub,interop,vectors,options,sockets,conformance,load,secure,leaf}.test.mjs || exit 1; done
 	PATH=$(CURDIR)/$(long)/@oven/bun-linux-x64/bin:$$PATH npm --prefix npm run test:bun
-	KINOPIO_ALL_BUNDLERS=1 $(GO) test -count=1 -run TestBundledPage ./e2e
-	node scripts/pack.mjs
-	qemu-arm-static npm/pack/stage/linux-arm/bin/kinopio-hub version
-	qemu-aarch64-static npm/pack/stage/linux-arm64/bin/kinopio-hub version
+
+# A plain page, esbuild, Vite, webpack, Rollup and Next.
+pack-test-pages: pack-test-setup
+	KINOPIO_ALL_BUNDLERS=1 $(GO) test -count=1 -run TestInstalledPackage -v ./e2e
+
+# The native programs of all platforms; those of Linux are run.
+pack-test-programs: pack-test-setup
+	node --test npm/tools/long/programs.test.mjs
 
 # The election in n simulated LANs; KINOPIO_SIM=n is another number of them.
 sim:

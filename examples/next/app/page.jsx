@@ -1,0 +1,5 @@
+import { Clicks } from "./clicks.jsx";
+
+export default function Page() {
+  return <Clicks />;
+}
