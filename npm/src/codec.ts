@@ -18,7 +18,7 @@ export interface Coding {
 /** An encoded value: bytes, or a text that travels as UTF-8. */
 export type Payload = Uint8Array | string;
 
-const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+const strict = /* @__PURE__ */ new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /**
  * Encodes a value: null and undefined are the empty payload, bytes and strings are

@@ -6,8 +6,8 @@ export type HeadersInput = Record<string, string | readonly string[]>;
 /** Headers that arrived. */
 export type MessageHeaders = Readonly<Record<string, readonly string[]>>;
 
-const encoder = new TextEncoder();
-const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+const encoder = /* @__PURE__ */ new TextEncoder();
+const decoder = /* @__PURE__ */ new TextDecoder("utf-8", { ignoreBOM: true });
 
 /**
  * Headers as the module takes them (wasm/ops.go).

@@ -36,7 +36,7 @@ interface Inner {
 /** What hubs have by themselves; every other property is a scope. */
 export class HubBase {
   /** @internal */
-  readonly [inner]!: Inner;
+  declare readonly [inner]: Inner;
 
   /**
    * A hub that can be used at once: what needs the module or a connection waits for it.

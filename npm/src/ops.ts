@@ -20,8 +20,8 @@ export const SubscribeFlag = { subject: 1, ready: 2, serve: 4 } as const;
 
 export const Command = { connect: 1, connected: 2, reconnect: 3, flush: 4, localNetwork: 5, health: 6 } as const;
 
-const encoder = new TextEncoder();
-const littleEndian = new Uint8Array(new Uint32Array([1]).buffer)[0] === 1;
+const encoder = /* @__PURE__ */ new TextEncoder();
+const littleEndian = /* @__PURE__ */ (() => new Uint8Array(new Uint32Array([1]).buffer)[0] === 1)();
 const shortText = 200; // characters up to which a loop beats TextEncoder
 
 /** Packs ops into one buffer, in words of 32 bits. */

@@ -187,7 +187,7 @@ const discoveryRules: Record<keyof DiscoveryOptions, Rule> = {
 };
 
 /** The names of all options, for the documentation's test. */
-export const optionNames: readonly string[] = Object.keys(rules);
+export const optionNames: readonly string[] = /* @__PURE__ */ Object.keys(rules);
 
 /** What `open` in wasm/open.go reads: options under hub.Config's names, unset ones left out. */
 export type HubConfig = Record<string, unknown>;

@@ -23,8 +23,8 @@ export const Row = {
 } as const;
 
 const rowWords = 8;
-const empty = new Uint8Array(0);
-const noHeaders: MessageHeaders = Object.freeze(Object.create(null));
+const empty = /* @__PURE__ */ new Uint8Array(0);
+const noHeaders: MessageHeaders = /* @__PURE__ */ Object.freeze(/* @__PURE__ */ Object.create(null));
 
 /**
  * What one run of Go had for one hub: a table of rows, the payloads one after the other, and

@@ -29,7 +29,7 @@ const highWater = 16 << 20;
 const lowWater = 4 << 20;
 const pollMs = 5; // no event says that a WebSocket has sent what it had
 
-const encoder = new TextEncoder();
+const encoder = /* @__PURE__ */ new TextEncoder();
 
 const closeMs = 1000; // how long the peer may take to answer a close
 

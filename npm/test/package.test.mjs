@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { brotliDecompressSync, gunzipSync } from "node:zlib";
+import { build } from "esbuild";
 import { root, startServer } from "./helpers.mjs";
 import { startRegistry } from "./registry.mjs";
 
@@ -80,6 +81,16 @@ test("importing it starts nothing and touches nothing of a page or of Node: a se
   assert.deepEqual(JSON.parse(said), []);
   const sources = JSON.parse(packed("dist/index.mjs.map")).sources.join();
   assert.doesNotMatch(sources, /src\/(leaf|cli)/, "no process control in the root");
+});
+
+test("what a program does not use of it is not in its bundle", async () => {
+  const bundle = async (contents) => {
+    const { outputFiles } = await build({ stdin: { contents, resolveDir: out }, nodePaths: [join(out, "stage")], bundle: true, format: "esm", minify: true, write: false });
+    return outputFiles[0].text.length;
+  };
+  assert.ok((await bundle('import KinopioHub from "kinopio-hub"; console.log(1)')) < 50, "nothing");
+  assert.ok((await bundle('import { KinopioError, KINOPIO_STATE_EVENT } from "kinopio-hub"; console.log(KinopioError, KINOPIO_STATE_EVENT)')) < 1000, "two names");
+  assert.ok((await bundle('import KinopioHub from "kinopio-hub"; console.log(KinopioHub)')) > 20_000, "all of it");
 });
 
 // Installs into empty projects. KINOPIO_PACK_TEST=long has more package managers and runtimes
