@@ -58,8 +58,9 @@ test("lines that are not ours, and changes, are taken as they come", async () =>
   const binary = program("chatty", `
     console.log("hello");
     console.log(JSON.stringify({ phase: "starting", websocketUrl: "" }));
-    console.log(JSON.stringify({ phase: "running", websocketUrl: "ws://x", args: process.argv.slice(2) }));
-    setTimeout(() => console.log(JSON.stringify({ phase: "running", websocketUrl: "ws://x", bridgeState: "connected" })), 50);
+    const running = { phase: "running", websocketUrl: "ws://x", args: process.argv.slice(2) };
+    console.log(JSON.stringify(running));
+    setTimeout(() => console.log(JSON.stringify({ ...running, bridgeState: "connected" })), 50);
     process.stdin.resume().on("end", () => process.exit());`);
   const leaf = await startLeafNode({ ...options, binary });
   assert.deepEqual(leaf.status().args.slice(0, 2), ["leaf", "start"]);
