@@ -32,6 +32,10 @@ type natsEngine struct {
 // of the socket (TLS may hold back as much again), and no message is shorter than 13 bytes.
 const chanSize = 8192
 
+// writeBuffer is above what a page hands over at once, which so becomes one frame, not one and a
+// rest; each costs the browser the same.
+const writeBuffer = 64 << 10
+
 func newNatsEngine(cfg *Config) *natsEngine {
 	e := &natsEngine{cfg: cfg, dialers: map[string]transport.Dialer{}}
 	for _, d := range cfg.Dialers {
@@ -99,6 +103,7 @@ func (e *natsEngine) dial(ctx context.Context, server string, r receiver) (wire,
 	opts.SkipHostLookup = true
 	opts.SkipSubjectValidation = true // checkName is stricter
 	opts.IgnoreDiscoveredServers = true
+	opts.WriteBufferSize = writeBuffer
 	if !websocket && e.cfg.TLS != nil {
 		applyTLS(&opts, e.cfg.TLS)
 	}

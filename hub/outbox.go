@@ -86,8 +86,15 @@ func (r *Receipt) Err() error {
 // at most Config.Timeout and then fails with ErrDisconnected. It may wait while the
 // connection is congested. The caller may reuse the data when Publish has returned.
 func (h *Hub) Publish(msgs ...OutMsg) *Receipt {
+	checked := ""
 	for i := range msgs {
-		if err := errors.Join(checkName(msgs[i].Subject, false), msgs[i].check()); err != nil {
+		if subject := msgs[i].Subject; subject != checked || subject == "" {
+			if err := checkName(subject, false); err != nil {
+				return failedReceipt(err)
+			}
+			checked = subject
+		}
+		if err := msgs[i].check(); err != nil {
 			return failedReceipt(err)
 		}
 	}
@@ -129,16 +136,24 @@ func (o *outbox) sendRequest(msg OutMsg, prepare func(*link, *OutMsg) bool, fail
 		failed(ErrDisposed)
 		return
 	}
-	r := &Receipt{msgs: []OutMsg{msg}, failed: failed}
-	r.sending = func(l *link) bool { return prepare(l, &r.msgs[0]) }
-	if o.link == nil {
-		if r = o.wait(r, r.msgs); r.err != nil {
-			failed(r.err)
+	if o.link != nil {
+		if !prepare(o.link, &msg) {
+			return
+		}
+		err := tooLarge(o.link, []OutMsg{msg})
+		if err == nil {
+			err = o.publish(&msg)
+		}
+		if err != nil {
+			failed(err)
 		}
 		return
 	}
-	r.done = make(chan struct{})
-	o.transmit(r)
+	r := &Receipt{msgs: []OutMsg{msg}, failed: failed}
+	r.sending = func(l *link) bool { return prepare(l, &r.msgs[0]) }
+	if r = o.wait(r, r.msgs); r.err != nil {
+		failed(r.err)
+	}
 }
 
 // wait queues r with a copy of msgs. o.mu is held.

@@ -94,7 +94,8 @@ func find(hub uint32) *session {
 }
 
 // kinopio_take returns 0, or the address of hub, row count, address of the rows, of the
-// payloads and their length, of the names and their length. They hold until the next export.
+// payloads and their length, of the names and their length, and how many hubs have more. They
+// hold until the next export.
 //
 //go:wasmexport kinopio_take
 func kinopioTake() unsafe.Pointer {
@@ -109,7 +110,8 @@ func kinopioTake() unsafe.Pointer {
 	}
 	s := page.pending[0]
 	page.pending = page.pending[1:]
-	if len(page.pending) == 0 {
+	more := uint32(len(page.pending))
+	if more == 0 {
 		page.pending = nil
 	}
 	page.mu.Unlock()
@@ -126,6 +128,7 @@ func kinopioTake() unsafe.Pointer {
 		uint32(uintptr(unsafe.Pointer(unsafe.SliceData(page.rows)))),
 		pointer(page.data), uint32(len(page.data)),
 		pointer(page.meta), uint32(len(page.meta)),
+		more,
 	}
 	return unsafe.Pointer(&out)
 }

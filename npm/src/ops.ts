@@ -68,10 +68,13 @@ export class OpWriter {
     this.#pad(end);
   }
 
-  /** A message; returns the length of its data and headers in bytes. */
-  message(subject: number, headers: Uint8Array | undefined, reply: string, data: Payload): number {
+  /**
+   * A message; returns the length of its data and headers in bytes. With `apart` its bytes are
+   * not copied: the caller puts them behind what was written, and resets.
+   */
+  message(subject: number, headers: Uint8Array | undefined, reply: string, data: Payload, apart = false): number {
     const isText = typeof data === "string";
-    this.#room(20 + (headers?.length ?? 0) + reply.length * 3 + (isText ? data.length * 3 : data.length));
+    this.#room(20 + (headers?.length ?? 0) + reply.length * 3 + (isText ? data.length * 3 : apart ? 0 : data.length));
     const at = this.length >> 2;
     const words = this.#words;
     let end = this.length + 16;
@@ -87,6 +90,10 @@ export class OpWriter {
     start = end;
     if (isText) {
       end = this.#put(end, data);
+    } else if (apart) {
+      words[at + 3] = data.length;
+      this.length = end;
+      return data.length + (headers ? headers.length : 0);
     } else {
       this.#bytes.set(data, end);
       end += data.length;

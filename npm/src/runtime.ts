@@ -1,5 +1,6 @@
 import { loadGo, type Go } from "virtual:wasm-exec";
 import { KinopioError } from "./errors.js";
+import { GoClock } from "./clock.js";
 import { answerQuickly } from "./go-events.js";
 import { makeFileSystem, makeScope } from "./go-scope.js";
 import { Row, Rows } from "./rows.js";
@@ -48,6 +49,8 @@ export interface Alive {
   webSockets: number;
 }
 
+const none = new Uint8Array(0);
+
 /**
  * One instance of the Go module, shared by all hubs of a page.
  *
@@ -63,6 +66,7 @@ export class Runtime {
   #inbox: { hub: number; rows: Rows }[] = [];
   #clients = new Map<number, Client>();
   #serial = 0;
+  #clock: GoClock;
   #timers: GoTimers;
   #sockets: Sockets;
   #crash: KinopioError | undefined;
@@ -75,6 +79,7 @@ export class Runtime {
       this.#lines.push(line);
     });
     this.#go = new (loadGo(makeScope(fs), fs))();
+    this.#clock = new GoClock(this.#go);
     this.#timers = new GoTimers(this.#go);
     answerQuickly(this.#go);
     this.#sockets = new Sockets(this, (hub) => this.#clients.get(hub)?.WebSocket);
@@ -114,12 +119,15 @@ export class Runtime {
     return hub;
   }
 
-  /** Hands a batch of ops to a hub. */
-  call(hub: number, batch: Uint8Array): void {
+  /** Hands a batch of ops to a hub; `tail` are its last bytes, if they are not in it. */
+  call(hub: number, batch: Uint8Array, tail: Uint8Array = none): void {
     this.enter((go) => {
-      const at = go.kinopio_buffer(batch.length) >>> 0; // first: it may replace this.memory
-      new Uint8Array(this.memory, at, batch.length).set(batch);
-      go.kinopio_call(hub, batch.length);
+      const length = (batch.length + tail.length + 3) & ~3;
+      const at = go.kinopio_buffer(length) >>> 0; // first: it may replace this.memory
+      const memory = new Uint8Array(this.memory, at, length);
+      memory.set(batch);
+      if (tail.length > 0) memory.set(tail, batch.length);
+      go.kinopio_call(hub, length);
     });
   }
 
@@ -162,6 +170,7 @@ export class Runtime {
       return;
     }
     this.#depth++;
+    this.#clock.entered();
     try {
       use(this.#exports);
     } finally {
@@ -173,6 +182,7 @@ export class Runtime {
   #run(resume: () => void): void {
     if (this.#crash) return;
     this.#depth++;
+    this.#clock.entered();
     try {
       resume();
     } catch (cause) {
@@ -191,16 +201,19 @@ export class Runtime {
       const at = this.#exports.kinopio_take() >>> 0;
       if (at === 0) return;
       const memory = this.memory;
-      const [hub, count, rows, data, dataLength, meta, metaLength] = new Uint32Array(memory, at, 7) as unknown as number[];
-      if (count === 0) continue;
-      this.#inbox.push({
-        hub: hub!,
-        rows: new Rows(
-          new Uint32Array(memory, rows!, count! * 8).slice(),
-          new Uint8Array(memory, data!, dataLength!).slice(),
-          new Uint8Array(memory, meta!, metaLength!).slice(),
-        ),
-      });
+      const taken = new Uint32Array(memory, at, 8);
+      const count = taken[1]!;
+      if (count > 0) {
+        this.#inbox.push({
+          hub: taken[0]!,
+          rows: new Rows(
+            new Uint32Array(memory, taken[2]!, count * 8).slice(),
+            copyOf(memory, taken[3]!, taken[4]!),
+            copyOf(memory, taken[5]!, taken[6]!),
+          ),
+        });
+      }
+      if (taken[7] === 0) return;
     }
   }
 
@@ -234,4 +247,8 @@ export class Runtime {
     this.#clients.clear();
     queueMicrotask(() => clients.forEach((client) => client.crashed(this.#crash!)));
   }
+}
+
+function copyOf(memory: ArrayBuffer, address: number, length: number): Uint8Array {
+  return length === 0 ? none : new Uint8Array(memory, address, length).slice();
 }

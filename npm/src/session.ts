@@ -138,7 +138,7 @@ export interface Setup extends Coding {
 }
 
 const flushAt = 32 << 10; // bytes of ops that are handed over without waiting for the microtask
-const large = 64 << 10; // characters or bytes from which a message travels in a batch of its own
+const large = 32 << 10; // characters or bytes from which a message travels in a batch of its own
 
 /** Messages that are sent together, all or none. */
 interface Batch extends Deferred<void> {
@@ -219,11 +219,12 @@ export class Session implements Client {
   publish(subject: string, data: Payload, headers?: Uint8Array, reply = ""): Promise<void> {
     if (this.#dead) throw this.#dead;
     const ref = this.#subject(subject);
-    const alone = data.length > large;
+    const alone = data.length >= large;
+    const apart = alone && typeof data !== "string" && this.#runtime !== undefined;
     if (alone) this.#closeBatch();
     const batch = (this.#batch ??= this.#openBatch());
     const before = this.#ops.length;
-    const size = this.#ops.message(ref, headers, reply, data);
+    const size = this.#ops.message(ref, headers, reply, data, apart);
     const refused = this.#refuse(subject, size);
     if (refused) {
       this.#ops.length = before;
@@ -233,7 +234,8 @@ export class Session implements Client {
     batch.bytes += size;
     this.#unsettled += size;
     if (alone) this.#closeBatch();
-    this.#schedule(alone);
+    if (apart) this.#flush(data);
+    else this.#schedule(alone);
     return batch.promise;
   }
 
@@ -254,7 +256,7 @@ export class Session implements Client {
       return Promise.reject(refused);
     }
     this.#unsettled += batch.bytes;
-    this.#schedule(data.length > large);
+    this.#schedule(data.length >= large);
     return batch.promise;
   }
 
@@ -311,7 +313,7 @@ export class Session implements Client {
       return Promise.reject(refused);
     }
     this.#requests.set(id, waiting);
-    this.#schedule(data.length > large);
+    this.#schedule(data.length >= large);
     if (signal) {
       const abort = () => {
         if (!this.#requests.delete(id)) return;
@@ -347,7 +349,7 @@ export class Session implements Client {
       return Promise.reject(refused);
     }
     this.#sinks.set(id, sink);
-    return this.#done(id, data.length > large).finally(() => this.#sinks.delete(id));
+    return this.#done(id, data.length >= large).finally(() => this.#sinks.delete(id));
   }
 
   /** Ends a subscription when its sink has got all that the server had sent to it. */
@@ -504,12 +506,13 @@ export class Session implements Client {
     }
   }
 
-  #flush(): void {
+  /** Hands over what was written; `tail` are the bytes of its last message, if they were left apart. */
+  #flush(tail?: Uint8Array): void {
     if (!this.#runtime || this.#dead) return;
     this.#closeBatch();
     if (this.#ops.length === 0) return;
     const ops = this.#ops;
-    this.#runtime.call(this.#hub, ops.written);
+    this.#runtime.call(this.#hub, ops.written, tail);
     ops.reset();
   }
 

@@ -58,6 +58,7 @@ export class Variable<T = any> {
   #payload: Payload | undefined; // the last one seen, remote or own
   #value: any = null; // what it decodes to, once #decoded
   #decoded = true;
+  #copied: Uint8Array | undefined; // a payload that only this variable has
   #echoes = new Echoes();
   #watchers = new Set<(value: any) => void>();
   #subscriptions = new Set<Subscription<any>>();
@@ -325,9 +326,19 @@ export class Variable<T = any> {
 
   /** An own message, which is the value at once. */
   #published(data: Payload): void {
-    const own = typeof data === "string" ? data : data.slice();
-    if (this.#feed.active && !this.#core.noEcho) this.#echoes.expect(own, this.#core.session.losses);
+    const echoes = this.#feed.active && !this.#core.noEcho;
+    const own = typeof data === "string" ? data : this.#copy(data, echoes);
+    if (echoes) this.#echoes.expect(own, this.#core.session.losses);
     this.#set(own);
+  }
+
+  /** A copy of own bytes, in the place of the last one if nothing else has that. */
+  #copy(data: Uint8Array, kept: boolean): Uint8Array {
+    let own = this.#copied;
+    if (!kept && own && own === this.#payload && own.length === data.length && this.#watchers.size === 0) own.set(data);
+    else own = data.slice();
+    this.#copied = kept ? undefined : own;
+    return own;
   }
 
   #arrived(message: Message<T>, payload: () => Payload): void {

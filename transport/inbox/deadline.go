@@ -56,6 +56,16 @@ func (d *Deadline) Done() <-chan struct{} {
 	return d.done
 }
 
+// pending is Done while a deadline is set, else nil.
+func (d *Deadline) pending() <-chan struct{} {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.timer == nil && !d.expired() {
+		return nil
+	}
+	return d.done
+}
+
 // Expired tells whether it has.
 func (d *Deadline) Expired() bool {
 	d.mu.Lock()

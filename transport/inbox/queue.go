@@ -51,9 +51,14 @@ func (q *Queue) Read(p []byte) (int, error) {
 		if ready {
 			return n, err
 		}
+		expired := q.deadline.pending()
+		if expired == nil { // the usual case, and a wait for one thing costs less than for two
+			<-q.readable
+			continue
+		}
 		select {
 		case <-q.readable:
-		case <-q.deadline.Done():
+		case <-expired:
 		}
 	}
 }
@@ -65,6 +70,7 @@ func (q *Queue) take(p []byte) (n int, err error, ready bool) {
 	case q.closed:
 		err = net.ErrClosed
 	case q.deadline.Expired():
+		signal(q.readable) // for another reader, who waits without having seen the deadline
 		return 0, os.ErrDeadlineExceeded, true
 	case len(p) == 0:
 		return 0, nil, true
@@ -88,7 +94,10 @@ func (q *Queue) take(p []byte) (n int, err error, ready bool) {
 }
 
 // SetReadDeadline bounds the present and later calls of Read; zero means no bound.
-func (q *Queue) SetReadDeadline(t time.Time) { q.deadline.Set(t) }
+func (q *Queue) SetReadDeadline(t time.Time) {
+	q.deadline.Set(t)
+	signal(q.readable)
+}
 
 // Buffered is the number of bytes that wait to be read.
 func (q *Queue) Buffered() int {
