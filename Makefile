@@ -43,14 +43,8 @@ build: bin/kinopio-hub npm/dist/index.mjs
 bin/kinopio-hub: $(bin_files)
 	CGO_ENABLED=0 $(GO) build $(RELEASE) -o $@ ./cmd/kinopio-hub
 
-# The module is built with a copy of nats.go without what a browser does itself, see
-# docs/size.md; SLIM= builds with nats.go as it is.
-SLIM ?= -modfile bin/slim/go.mod
-bin/slim/go.mod: go.mod go.sum $(call files,scripts/slim)
-	$(GO) run ./scripts/slim -out bin/slim
-
-npm/dist/kinopio-hub.wasm: $(wasm_files) bin/slim/go.mod
-	$(JS) $(GO) build $(SLIM) $(RELEASE) -o $@ ./wasm
+npm/dist/kinopio-hub.wasm: $(wasm_files)
+	$(JS) $(GO) build $(RELEASE) -o $@ ./wasm
 
 npm/node_modules/.package-lock.json: npm/package.json npm/package-lock.json
 	cd npm && npm ci --no-audit --no-fund

@@ -3,8 +3,6 @@ package hub
 import (
 	"syscall/js"
 
-	"github.com/nats-io/nats.go"
-
 	"github.com/kinopio-hub/kinopio-hub/transport"
 	"github.com/kinopio-hub/kinopio-hub/transport/wsjs"
 )
@@ -25,5 +23,4 @@ func defaultManifestURL() string {
 	return location.Get("origin").String() + manifestPath
 }
 
-// applyTLS has nothing to apply.
-func applyTLS(*nats.Options, *TLSConfig) {}
+func newEngine(cfg *Config) engine { return newProtoEngine(cfg) }

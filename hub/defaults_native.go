@@ -5,8 +5,6 @@ package hub
 import (
 	"crypto/tls"
 
-	"github.com/nats-io/nats.go"
-
 	"github.com/kinopio-hub/kinopio-hub/transport"
 	"github.com/kinopio-hub/kinopio-hub/transport/native"
 )
@@ -21,5 +19,5 @@ func defaultDialers(config *TLSConfig) []transport.Dialer {
 // defaultManifestURL is empty: a native program has no origin.
 func defaultManifestURL() string { return "" }
 
-// applyTLS gives nats.go what it needs for tls servers.
-func applyTLS(opts *nats.Options, config *TLSConfig) { opts.TLSConfig = config }
+// newEngine is a variable for tests.
+var newEngine = func(cfg *Config) engine { return newNatsEngine(cfg) }

@@ -3,10 +3,12 @@ package hub
 import (
 	"context"
 	"time"
+
+	"github.com/kinopio-hub/kinopio-hub/transport"
 )
 
-// An engine opens connections to servers. natsEngine is the one that products use; tests
-// have an in-memory one beside it.
+// An engine opens connections to servers. Natively that is natsEngine, in pages protoEngine;
+// tests have an in-memory one beside them.
 type engine interface {
 	// dial connects to one server, for good: a wire never reconnects by itself. ctx bounds
 	// the dial only. Messages go to r from before dial returns.
@@ -64,4 +66,18 @@ func roundTrip(ctx context.Context, w wire) (time.Duration, error) {
 	start := time.Now()
 	err := w.flush(ctx)
 	return time.Since(start), err
+}
+
+// closing is how long a connection may take to say its last words.
+const closing = 250 * time.Millisecond
+
+// dialersOf are the dialers by scheme.
+func dialersOf(cfg *Config) map[string]transport.Dialer {
+	dialers := map[string]transport.Dialer{}
+	for _, d := range cfg.Dialers {
+		for _, scheme := range d.Schemes() {
+			dialers[scheme] = d
+		}
+	}
+	return dialers
 }

@@ -1,3 +1,5 @@
+//go:build !js
+
 package hub
 
 import (
@@ -32,18 +34,8 @@ type natsEngine struct {
 // of the socket (TLS may hold back as much again), and no message is shorter than 13 bytes.
 const chanSize = 8192
 
-// writeBuffer is above what a page hands over at once, which so becomes one frame, not one and a
-// rest; each costs the browser the same.
-const writeBuffer = 64 << 10
-
 func newNatsEngine(cfg *Config) *natsEngine {
-	e := &natsEngine{cfg: cfg, dialers: map[string]transport.Dialer{}}
-	for _, d := range cfg.Dialers {
-		for _, scheme := range d.Schemes() {
-			e.dialers[scheme] = d
-		}
-	}
-	return e
+	return &natsEngine{cfg: cfg, dialers: dialersOf(cfg)}
 }
 
 type natsWire struct {
@@ -105,7 +97,7 @@ func (e *natsEngine) dial(ctx context.Context, server string, r receiver) (wire,
 	opts.IgnoreDiscoveredServers = true
 	opts.WriteBufferSize = writeBuffer
 	if !websocket && e.cfg.TLS != nil {
-		applyTLS(&opts, e.cfg.TLS)
+		opts.TLSConfig = e.cfg.TLS
 	}
 	opts.LameDuckModeHandler = func(*nats.Conn) { r.leaving() }
 	opts.AsyncErrorCB = func(_ *nats.Conn, sub *nats.Subscription, err error) {
@@ -361,9 +353,6 @@ func (w *natsWire) takeGone() (gone []*nats.Subscription) {
 func (w *natsWire) distance() time.Duration { return time.Duration(w.stream.stream.distance.Load()) }
 
 func (w *natsWire) maxPayload() int { return int(w.conn.MaxPayload()) }
-
-// closing is how long a connection may take to say its last words.
-const closing = 250 * time.Millisecond
 
 // close gives what nats.go still has to write a moment: without that bound, a peer that has
 // stopped reading would make Close wait for nats.go's lock.

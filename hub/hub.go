@@ -71,7 +71,7 @@ func Open(ctx context.Context, cfg Config) (*Hub, error) {
 	if err != nil {
 		return nil, err
 	}
-	return open(ctx, cfg, newNatsEngine(&cfg)), nil
+	return open(ctx, cfg, newEngine(&cfg)), nil
 }
 
 func open(ctx context.Context, cfg Config, e engine) *Hub {

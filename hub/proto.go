@@ -1,0 +1,217 @@
+package hub
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// The client's side of the NATS protocol: what a server says, taken apart, and what a client
+// says, put together.
+// https://docs.nats.io/reference/reference-protocols/nats-protocol
+
+const (
+	// protoLine bounds a line of the server's. The longest is INFO, with the addresses of a cluster.
+	protoLine = 1 << 20
+	// protoPayload bounds a message, headers included. Servers take 64 MiB at most.
+	protoPayload = 1 << 27
+)
+
+// errProto: this is not a NATS server, or bytes were lost on the way.
+var errProto = errors.New("malformed NATS protocol")
+
+// protoKind says what a server has said.
+type protoKind int
+
+const (
+	protoMore protoKind = iota // the rest has not come yet
+	protoMsg
+	protoPing
+	protoPong
+	protoOK
+	protoErr  // text
+	protoInfo // text, JSON
+)
+
+// A protoOp is one thing that a server has said. It points into the bytes it was read from.
+type protoOp struct {
+	kind                         protoKind
+	text                         []byte
+	subject, reply, header, data []byte
+	sid                          uint64
+}
+
+// parseOp takes the first thing off b; size is how many bytes that were. Of one that has not
+// come as a whole, need is how many bytes it will have, if that is known.
+func parseOp(b []byte, op *protoOp) (size, need int, err error) {
+	op.kind = protoMore
+	end := bytes.IndexByte(b, '\n')
+	if end < 0 {
+		if len(b) > protoLine {
+			return 0, 0, fmt.Errorf("%w: a line of more than %d bytes", errProto, protoLine)
+		}
+		return 0, 0, nil
+	}
+	size = end + 1
+	line := bytes.TrimSuffix(b[:end], []byte("\r"))
+	word, rest, _ := bytes.Cut(line, []byte(" "))
+	switch string(word) {
+	case "MSG", "HMSG":
+		return parseMsg(b, size, len(word) == len("HMSG"), rest, op)
+	case "PING":
+		op.kind = protoPing
+	case "PONG":
+		op.kind = protoPong
+	case "+OK":
+		op.kind = protoOK
+	case "-ERR":
+		op.kind, op.text = protoErr, bytes.Trim(rest, " '")
+	case "INFO":
+		op.kind, op.text = protoInfo, rest
+	default:
+		return 0, 0, fmt.Errorf("%w: the server says %.40q", errProto, line)
+	}
+	return size, 0, nil
+}
+
+// parseMsg reads "subject sid [reply] [header size] size" and what follows the line, which is
+// the first at bytes of b.
+func parseMsg(b []byte, at int, headers bool, args []byte, op *protoOp) (size, need int, err error) {
+	bad := func() (int, int, error) {
+		return 0, 0, fmt.Errorf("%w: the server says %.200q", errProto, b[:at])
+	}
+	var field [5][]byte
+	n := 0
+	for len(args) > 0 {
+		var f []byte
+		f, args, _ = bytes.Cut(args, []byte(" "))
+		if len(f) == 0 {
+			continue
+		}
+		if n == len(field) {
+			return bad()
+		}
+		field[n] = f
+		n++
+	}
+	sizes := 1
+	if headers {
+		sizes = 2
+	}
+	op.reply = nil
+	switch n {
+	case 2 + sizes:
+	case 3 + sizes:
+		op.reply = field[2]
+	default:
+		return bad()
+	}
+	sid, ok := number(field[1])
+	total, ok2 := number(field[n-1])
+	header := uint64(0)
+	if headers {
+		var ok3 bool
+		header, ok3 = number(field[n-2])
+		ok2 = ok2 && ok3
+	}
+	if !ok || !ok2 || total > protoPayload || header > total {
+		return bad()
+	}
+	size = at + int(total) + len("\r\n")
+	if len(b) < size {
+		return 0, size, nil
+	}
+	if b[size-2] != '\r' || b[size-1] != '\n' {
+		return bad()
+	}
+	op.kind, op.subject, op.sid = protoMsg, field[0], sid
+	op.header, op.data = b[at:at+int(header)], b[at+int(header):size-2]
+	return size, 0, nil
+}
+
+// number reads a decimal number without sign.
+func number(b []byte) (n uint64, ok bool) {
+	if len(b) == 0 || len(b) > 18 {
+		return 0, false
+	}
+	for _, c := range b {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		n = n*10 + uint64(c-'0')
+	}
+	return n, true
+}
+
+const headerLine = "NATS/1.0"
+
+// parseHeader reads the headers of a message. A status in the first line, such as "503", becomes
+// the header Status, and what follows it Description, as in nats.go.
+func parseHeader(b []byte) (Header, error) {
+	text := string(b)
+	line, text, ok := strings.Cut(text, "\r\n")
+	status, found := strings.CutPrefix(line, headerLine)
+	if !ok || !found {
+		return nil, fmt.Errorf("%w: a header that begins with %.40q", errProto, line)
+	}
+	h := Header{}
+	for {
+		line, text, ok = strings.Cut(text, "\r\n")
+		if !ok {
+			return nil, fmt.Errorf("%w: a header without an end", errProto)
+		}
+		if line == "" {
+			break
+		}
+		name, value, ok := strings.Cut(line, ":")
+		if !ok {
+			return nil, fmt.Errorf("%w: the header line %.40q has no colon", errProto, line)
+		}
+		if name != "" {
+			h[name] = append(h[name], strings.TrimLeft(value, " \t"))
+		}
+	}
+	if status = strings.TrimSpace(status); len(status) >= 3 {
+		h[headerStatus] = append(h[headerStatus], status[:3])
+		if description := strings.TrimSpace(status[3:]); description != "" {
+			h["Description"] = append(h["Description"], description)
+		}
+	}
+	return h, nil
+}
+
+// appendPub adds a message as a client says it. Names and headers have been checked.
+func appendPub(b []byte, m *OutMsg) []byte {
+	header := 0
+	if len(m.Header) > 0 {
+		header = m.size() - len(m.Data)
+		b = append(b, 'H')
+	}
+	b = append(b, "PUB "...)
+	b = append(b, m.Subject...)
+	b = append(b, ' ')
+	if m.Reply != "" {
+		b = append(b, m.Reply...)
+		b = append(b, ' ')
+	}
+	if header > 0 {
+		b = strconv.AppendInt(b, int64(header), 10)
+		b = append(b, ' ')
+	}
+	b = strconv.AppendInt(b, int64(header+len(m.Data)), 10)
+	b = append(b, "\r\n"...)
+	if header > 0 {
+		b = append(b, headerLine+"\r\n"...)
+		for name, values := range m.Header {
+			for _, value := range values {
+				b = append(append(b, name...), ": "...)
+				b = append(append(b, value...), "\r\n"...)
+			}
+		}
+		b = append(b, "\r\n"...)
+	}
+	b = append(b, m.Data...)
+	return append(b, "\r\n"...)
+}

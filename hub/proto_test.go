@@ -1,0 +1,184 @@
+//go:build !js
+
+package hub
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/kinopio-hub/kinopio-hub/transport"
+)
+
+// KINOPIO_TEST_ENGINE=proto plays all tests of this package with the engine that pages have.
+func init() {
+	if os.Getenv("KINOPIO_TEST_ENGINE") == "proto" {
+		newEngine = func(cfg *Config) engine { return newProtoEngine(cfg) }
+	}
+}
+
+// chunked is a connection on which text arrives, at most so many bytes a read.
+type chunked struct {
+	net.Conn
+	text []byte
+	size int
+}
+
+func (c *chunked) Read(p []byte) (int, error) {
+	if len(c.text) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(p[:min(len(p), c.size)], c.text)
+	c.text = c.text[n:]
+	return n, nil
+}
+
+// heard collects what a wire hands on.
+type heard struct{ said []string }
+
+func (h *heard) receive(batch []inbound) {
+	for _, m := range batch {
+		h.said = append(h.said, fmt.Sprintf("%s|%s|%v|%s", m.subject, m.reply, m.header, m.data))
+	}
+}
+func (h *heard) leaving()          { h.said = append(h.said, "leaving") }
+func (h *heard) trouble(err error) { h.said = append(h.said, "trouble: "+err.Error()) }
+
+// hear plays what a server says, in pieces of size bytes, to a wire with the subscriptions 1, to
+// a.b, and 2, to a wildcard; the last thing said is the error that ended it.
+func hear(text []byte, size int) []string {
+	h := &heard{}
+	w := newProtoWire(&chunked{text: text, size: size}, h)
+	for i, subject := range []string{"a.b", "a.*"} {
+		w.subs[uint64(i+1)] = &protoSub{uint64(i + 1), subject, &leg{}}
+	}
+	var op protoOp
+	for {
+		err := w.next(&op)
+		if err == nil {
+			err = w.heed(&op)
+		}
+		if err != nil {
+			w.deliver()
+			return append(h.said, err.Error())
+		}
+	}
+}
+
+func TestProtoIsTakenApartHoweverItArrives(t *testing.T) {
+	large := strings.Repeat("x", 100_000)
+	text := "PING\r\nMSG a.b 1 5\r\nhello\r\n+OK\r\nMSG a.c 2 _INBOX.x.1 0\r\n\r\n" +
+		"HMSG a.b 1 36 38\r\nNATS/1.0\r\nName: one\r\nName:\t two \r\n\r\nhi\r\n" +
+		"HMSG a.b 1 r 30 30\r\nNATS/1.0 503 No Responders\r\n\r\n\r\nMSG gone 7 1\r\nx\r\n" +
+		"MSG a.b  1   " + fmt.Sprint(len(large)) + "\r\n" + large + "\r\n" +
+		"INFO {\"max_payload\":7,\"ldm\":true}\r\n-ERR 'Permissions Violation for Subscription to \"x\"'\r\nPONG\r\nMSG a.b 1 4\r\n\r\n\r\n\r\n-ERR 'Stale Connection'\r\n"
+	want := []string{
+		"a.b||map[]|hello", "a.c|_INBOX.x.1|map[]|", "a.b||map[Name:[one two ]]|hi",
+		"a.b|r|map[Description:[No Responders] Status:[503]]|", "a.b||map[]|" + large,
+		"leaving", "trouble: not permitted: Permissions Violation for Subscription to \"x\"",
+		"a.b||map[]|\r\n\r\n", "nats: stale connection",
+	}
+	for _, size := range []int{1, 2, 3, 7, 64, 4096, 1 << 20} {
+		if got := hear([]byte(text), size); !reflect.DeepEqual(got, want) {
+			t.Fatalf("in pieces of %d: got %.500q, want %.500q", size, got, want)
+		}
+	}
+}
+
+func TestProtoRefusesWhatNoServerSays(t *testing.T) {
+	for _, text := range []string{
+		"HTTP/1.1 400 Bad Request\r\n", "\r\n", "MSG\r\n", "MSG a.b 1\r\n", "MSG a.b 1 r x 5\r\nhello\r\n", "MSG a.b x 5\r\nhello\r\n",
+		"MSG a.b 1 -5\r\n", "MSG a.b 1 99999999999\r\n", "MSG a.b 1 99999999999999999999999\r\n", "MSG a.b 1 5\r\nhello!\r\n",
+		"HMSG a.b 1 5\r\nhello\r\n", "HMSG a.b 1 9 5\r\nhello\r\n", "HMSG a.b 1 5 5\r\nhello\r\n",
+		"HMSG a.b 1 15 15\r\nNATS/1.0\r\nx\r\n\r\n\r\n", "HMSG a.b 1 10 10\r\nNATS/1.0\r\n\r\n", "INFO {\r\n", strings.Repeat("x", protoLine+2),
+	} {
+		if got := hear([]byte(text), 1<<20); len(got) != 1 || !strings.Contains(got[0], errProto.Error()) {
+			t.Errorf("%.60q: got %q, want %v", text, got, errProto)
+		}
+	}
+}
+
+func FuzzProto(f *testing.F) {
+	f.Add([]byte("MSG a.b 1 5\r\nhello\r\nHMSG a.c 2 r 12 14\r\nNATS/1.0\r\n\r\nhi\r\nPING\r\n"), 3)
+	f.Add([]byte("INFO {\"ldm\":true}\r\n-ERR 'x'\r\n"), 1)
+	f.Add([]byte("HMSG a.b 1 30 30\r\nNATS/1.0 503 No Responders\r\n\r\n\r\n"), 5)
+	f.Fuzz(func(t *testing.T, text []byte, size int) {
+		whole := hear(bytes.Clone(text), 1<<20)
+		if pieces := hear(text, max(1, size%4096)); !reflect.DeepEqual(whole, pieces) {
+			t.Errorf("at once %q, in pieces %q", whole, pieces)
+		}
+	})
+}
+
+// scripted is a dialer to a server that says what it is told to, and then nothing.
+type scripted string
+
+func (scripted) Schemes() []string { return []string{"nats"} }
+func (s scripted) Dial(ctx context.Context, _ string) (net.Conn, error) {
+	ours, theirs := net.Pipe()
+	go func() {
+		defer theirs.Close()
+		for _, line := range strings.SplitAfter(string(s), "\n") {
+			switch line {
+			case "CONNECT\n":
+				from := bufio.NewReader(theirs)
+				from.ReadString('\n')
+				from.ReadString('\n')
+			case "silence\n":
+				io.Copy(io.Discard, theirs)
+			default:
+				io.WriteString(theirs, line)
+			}
+		}
+	}()
+	return ours, nil
+}
+
+func TestProtoSaysWhyAServerWillNotDo(t *testing.T) {
+	const info = "INFO {\"max_payload\":1000,\"headers\":true}\r\n"
+	for script, want := range map[string]string{
+		"":                                "EOF",
+		"SSH-2.0-OpenSSH_9.9\r\n":         "malformed NATS protocol",
+		"+OK\r\n":                         "want INFO first",
+		"INFO {]\r\n":                     "malformed NATS protocol: INFO",
+		"INFO {\"max_payload\":1000}\r\n": "want nats-server 2.2 or later",
+		"-ERR 'maximum connections exceeded'\r\n":            "maximum connections exceeded",
+		info + "CONNECT\n-ERR 'Authorization Violation'\r\n": "Authorization Violation",
+		info + "silence\n": "deadline exceeded",
+		"silence\n":        "deadline exceeded",
+	} {
+		cfg, err := Config{Servers: []string{"nats://x:1"}, ReconnectTimeout: 100 * time.Millisecond, Dialers: []transport.Dialer{scripted(script)}}.normalize()
+		if err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		_, err = newProtoEngine(&cfg).dial(context.Background(), "nats://user:secret@x:1", &heard{})
+		if !errors.Is(err, ErrConnect) || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%q: got %v, want %q", script, err, want)
+		}
+		if took := time.Since(start); took > 10*time.Second {
+			t.Errorf("%q: took %v", script, took)
+		}
+	}
+}
+
+func TestProtoAnnouncesMessagesAsTheyAre(t *testing.T) {
+	for want, m := range map[string]OutMsg{
+		"PUB a.b 2\r\nhi\r\n":   {Subject: "a.b", Data: []byte("hi")},
+		"PUB a.b r.1 0\r\n\r\n": {Subject: "a.b", Reply: "r.1"},
+		"HPUB a.b r 25 27\r\nNATS/1.0\r\nA: one\r\nA: \r\n\r\nhi\r\n": {Subject: "a.b", Reply: "r", Header: Header{"A": {"one", ""}}, Data: []byte("hi")},
+	} {
+		if got := string(appendPub(nil, &m)); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}

@@ -1,0 +1,396 @@
+package hub
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/kinopio-hub/kinopio-hub/transport"
+)
+
+const (
+	readBuffer  = 32 << 10
+	keptBuffer  = 256 << 10 // a larger one, which a large message needed, is let go
+	writeBuffer = 64 << 10  // bytes that wait to be written, above which publishers wait, too
+)
+
+// A protoWire is one connection that is up. One goroutine reads and hands on, one writes.
+type protoWire struct {
+	conn     net.Conn
+	receiver receiver
+	measured time.Duration
+	max      atomic.Int64
+	ended    chan struct{}
+
+	mu      sync.Mutex
+	some    sync.Cond // out has something, or it is over
+	room    sync.Cond // out has room, or it is over
+	out     []byte    // to be written
+	writing bool
+	over    bool
+	err     error // why, if over
+	serial  uint64
+	subs    map[uint64]*protoSub
+	pongs   []func() // what the server's next answers to PING are for
+	retired int      // subscriptions that it has not answered for yet
+
+	// Of the reader alone.
+	in       []byte // from in[from:to] on not yet parsed
+	from, to int
+	batch    []inbound
+	subject  string // of the last message by a wildcard
+	last     *protoSub
+	lastID   uint64
+}
+
+type protoSub struct {
+	id      uint64
+	subject string
+	route   *leg
+}
+
+func newProtoWire(conn net.Conn, r receiver) *protoWire {
+	w := &protoWire{conn: conn, receiver: r, ended: make(chan struct{}), subs: map[uint64]*protoSub{}, in: make([]byte, readBuffer)}
+	w.some.L, w.room.L = &w.mu, &w.mu
+	return w
+}
+
+// next reads the next thing that the server says, which holds until the next call. Before it
+// waits for more bytes it hands on the messages that are complete.
+func (w *protoWire) next(op *protoOp) error {
+	for {
+		size, need, err := parseOp(w.in[w.from:w.to], op)
+		if err != nil {
+			return err
+		}
+		if op.kind != protoMore {
+			w.from += size
+			return nil
+		}
+		w.deliver()
+		w.makeRoom(need)
+		n, err := w.conn.Read(w.in[w.to:])
+		w.to += n
+		if n == 0 && err != nil {
+			return err
+		}
+	}
+}
+
+// makeRoom makes room to read more, and for need bytes from the first that is not parsed. What
+// was parsed before is overwritten.
+func (w *protoWire) makeRoom(need int) {
+	rest := w.in[w.from:w.to]
+	size := len(w.in)
+	if size > keptBuffer && need <= readBuffer {
+		size = readBuffer
+	}
+	for size < need || size < 2*len(rest) {
+		size *= 2
+	}
+	if size != len(w.in) {
+		w.in = make([]byte, size)
+	}
+	w.from, w.to = 0, copy(w.in, rest)
+}
+
+// read is the reader.
+func (w *protoWire) read() {
+	var op protoOp
+	for {
+		err := w.next(&op)
+		if err == nil {
+			err = w.heed(&op)
+		}
+		if err != nil {
+			w.deliver()
+			w.fail(err)
+			w.conn.Close()
+			w.mu.Lock()
+			w.subs, w.pongs = nil, nil
+			w.mu.Unlock()
+			close(w.ended)
+			return
+		}
+	}
+}
+
+// heed does what the server says; an error is the end.
+func (w *protoWire) heed(op *protoOp) error {
+	switch op.kind {
+	case protoMsg:
+		return w.add(op)
+	case protoPing:
+		w.say("PONG\r\n")
+	case protoPong:
+		w.deliver() // whoever waits for the answer relies on it
+		w.mu.Lock()
+		var done func()
+		if len(w.pongs) > 0 {
+			done, w.pongs = w.pongs[0], w.pongs[1:]
+		}
+		w.mu.Unlock()
+		if done != nil {
+			done()
+		}
+	case protoErr:
+		w.deliver()
+		return w.complaint(string(op.text))
+	case protoInfo:
+		w.deliver()
+		var info protoServer
+		if err := json.Unmarshal(op.text, &info); err != nil {
+			return fmt.Errorf("%w: INFO: %w", errProto, err)
+		}
+		w.max.Store(info.MaxPayload)
+		if info.LameDuck {
+			w.receiver.leaving()
+		}
+	}
+	return nil
+}
+
+// complaint sorts what the server complains of: an error is the end.
+func (w *protoWire) complaint(text string) error {
+	lower := strings.ToLower(text)
+	switch {
+	case strings.HasPrefix(lower, "permissions violation"):
+		w.receiver.trouble(fmt.Errorf("%w: %s", ErrPermission, text))
+	case strings.HasPrefix(lower, "maximum subscriptions exceeded"):
+		w.receiver.trouble(fmt.Errorf("nats: %s", lower))
+	default:
+		return fmt.Errorf("nats: %s", lower)
+	}
+	return nil
+}
+
+// add puts a message into the batch. Its bytes still are where they were read to.
+func (w *protoWire) add(op *protoOp) error {
+	if w.last == nil || w.lastID != op.sid {
+		w.mu.Lock()
+		w.last, w.lastID = w.subs[op.sid], op.sid
+		w.mu.Unlock()
+	}
+	sub := w.last
+	if sub == nil {
+		return nil // nobody wants it any more
+	}
+	m := inbound{route: sub.route, subject: sub.subject, data: op.data}
+	if string(op.subject) != m.subject {
+		if string(op.subject) != w.subject {
+			w.subject = string(op.subject)
+		}
+		m.subject = w.subject
+	}
+	if len(op.reply) > 0 {
+		m.reply = string(op.reply)
+	}
+	if len(op.header) > 0 {
+		h, err := parseHeader(op.header)
+		if err != nil {
+			return err
+		}
+		m.header = h
+	}
+	w.batch = append(w.batch, m)
+	return nil
+}
+
+// deliver hands on the batch, with one copy of all its bytes: whoever keeps one message of a
+// batch keeps them all, at most what one read has brought.
+func (w *protoWire) deliver() {
+	w.last = nil
+	if len(w.batch) == 0 {
+		return
+	}
+	size := 0
+	for i := range w.batch {
+		size += len(w.batch[i].data)
+	}
+	all := make([]byte, 0, size)
+	for i := range w.batch {
+		m := &w.batch[i]
+		at := len(all)
+		all = append(all, m.data...)
+		m.data = all[at:len(all):len(all)]
+	}
+	w.receiver.receive(w.batch)
+	clear(w.batch)
+	w.batch = w.batch[:0]
+}
+
+// write is the writer.
+func (w *protoWire) write() {
+	var spare []byte
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for {
+		for len(w.out) == 0 && !w.over {
+			w.some.Wait()
+		}
+		if w.over {
+			return
+		}
+		out := w.out
+		w.out, w.writing = spare[:0], true
+		w.mu.Unlock()
+		_, err := w.conn.Write(out)
+		w.mu.Lock()
+		w.writing = false
+		w.room.Broadcast()
+		if err != nil {
+			w.mu.Unlock()
+			w.fail(err)
+			w.conn.Close() // ends the reader
+			w.mu.Lock()
+			return
+		}
+		if spare = out; cap(spare) > keptBuffer {
+			spare = nil
+		}
+	}
+}
+
+// fail notes why the connection has ended; the first reason counts.
+func (w *protoWire) fail(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.over {
+		return
+	}
+	w.over, w.err, w.out = true, err, nil
+	w.some.Broadcast()
+	w.room.Broadcast()
+}
+
+// say adds a line that does not wait.
+func (w *protoWire) say(line string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.put(line)
+}
+
+// put is say with w.mu held; false if it is over.
+func (w *protoWire) put(line string) bool {
+	if w.over {
+		return false
+	}
+	w.out = append(w.out, line...)
+	w.some.Signal()
+	return true
+}
+
+func (w *protoWire) disconnected() error { return fmt.Errorf("%w: %w", ErrDisconnected, w.err) }
+
+func (w *protoWire) publish(m OutMsg) error {
+	if size := m.size(); size > w.maxPayload() {
+		return fmt.Errorf("%w: %d bytes, and the server takes %d", ErrMessageTooLarge, size, w.maxPayload())
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for len(w.out) >= writeBuffer && !w.over {
+		w.room.Wait()
+	}
+	if w.over {
+		return w.disconnected()
+	}
+	w.out = appendPub(w.out, &m)
+	w.some.Signal()
+	return nil
+}
+
+func (w *protoWire) subscribe(subject, queue string, route *leg) (wireSub, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.over {
+		return nil, w.disconnected()
+	}
+	w.serial++
+	sub := &protoSub{w.serial, subject, route}
+	w.subs[sub.id] = sub
+	line := "SUB " + subject + " "
+	if queue != "" {
+		line += queue + " "
+	}
+	w.put(line + strconv.FormatUint(sub.id, 10) + "\r\n")
+	return sub, nil
+}
+
+// retire forgets the subscription when the server has answered: nothing comes by it then.
+func (w *protoWire) retire(s wireSub) error {
+	sub := s.(*protoSub)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.put("UNSUB " + strconv.FormatUint(sub.id, 10) + "\r\nPING\r\n") {
+		return w.disconnected()
+	}
+	w.retired++
+	w.pongs = append(w.pongs, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		delete(w.subs, sub.id)
+		w.retired--
+	})
+	return nil
+}
+
+func (w *protoWire) flush(ctx context.Context) error {
+	answered := make(chan struct{})
+	w.mu.Lock()
+	if !w.put("PING\r\n") {
+		defer w.mu.Unlock()
+		return w.disconnected()
+	}
+	w.pongs = append(w.pongs, func() { close(answered) })
+	w.mu.Unlock()
+	select {
+	case <-answered:
+		return nil
+	case <-w.ended:
+		return w.disconnected()
+	case <-ctx.Done():
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			return fmt.Errorf("%w: %w", ErrTimeout, ctx.Err())
+		}
+		return ctx.Err()
+	}
+}
+
+func (w *protoWire) distance() time.Duration { return w.measured }
+func (w *protoWire) maxPayload() int         { return int(w.max.Load()) }
+func (w *protoWire) done() <-chan struct{}   { return w.ended }
+func (w *protoWire) cause() error            { return w.err }
+
+// close: see natsWire.close, of which it keeps both rules.
+func (w *protoWire) close() {
+	ctx, cancel := context.WithTimeout(context.Background(), closing)
+	defer cancel()
+	w.conn.SetWriteDeadline(time.Now().Add(closing))
+	w.mu.Lock()
+	unsubscribing := w.retired > 0
+	w.mu.Unlock()
+	if unsubscribing {
+		_ = w.flush(ctx) // whatever comes of it, the connection ends
+	}
+	stop := context.AfterFunc(ctx, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.room.Broadcast()
+	})
+	defer stop()
+	w.mu.Lock()
+	for (len(w.out) > 0 || w.writing) && !w.over && ctx.Err() == nil {
+		w.room.Wait()
+	}
+	w.mu.Unlock()
+	w.fail(transport.ErrUnclean)
+	w.conn.Close()
+	<-w.ended
+}
