@@ -87,7 +87,7 @@ func (e *natsEngine) dial(ctx context.Context, server string, r receiver) (wire,
 	opts.Name = e.cfg.Name
 	opts.AllowReconnect = false
 	opts.NoEcho = e.cfg.NoEcho
-	opts.PingInterval = enginePing(e.cfg.PingInterval)
+	opts.PingInterval = e.cfg.PingInterval
 	opts.MaxPingsOut = e.cfg.MaxPingOut
 	opts.Timeout = e.cfg.ReconnectTimeout
 	opts.FlusherTimeout = opts.PingInterval * time.Duration(e.cfg.MaxPingOut+1)

@@ -22,17 +22,14 @@ func defaultPage() Page {
 // the timers of such a page once a minute.
 const hiddenPulse = time.Minute
 
-// pulseEvery is the time between the hub's own pings.
+// pulseEvery is the time between the hub's own pings. The engine has none: the hub knows when the
+// page is hidden, and does not believe timers that are late.
 func pulseEvery(interval time.Duration, hidden bool) time.Duration {
 	if hidden {
 		return max(interval, hiddenPulse)
 	}
 	return interval
 }
-
-// enginePing leaves the pings to the hub's pulse, which knows when the page is hidden: the
-// engine's own timer would wake it up, and its verdict would rest on timers that are late.
-func enginePing(interval time.Duration) time.Duration { return max(interval, hiddenPulse) }
 
 // knocked: this page load has knocked by itself. The page is the process.
 var knocked atomic.Bool

@@ -7,7 +7,5 @@ import "time"
 // defaultPage: a native program runs in no page.
 func defaultPage() Page { return nil }
 
-// pulseEvery and enginePing: natively the engine's own pings find dead connections.
+// pulseEvery: natively the engine's own pings find dead connections.
 func pulseEvery(time.Duration, bool) time.Duration { return 0 }
-
-func enginePing(interval time.Duration) time.Duration { return interval }
