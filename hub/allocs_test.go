@@ -45,6 +45,10 @@ func openNull(t testing.TB) (*Hub, *nullWire) {
 	if err := h.Connected(context.Background()); err != nil {
 		t.Fatal(err)
 	}
+	// The outbox opens a moment later.
+	if err := h.Publish(OutMsg{Subject: "a"}).Wait(context.Background()); err != nil {
+		t.Fatal(err)
+	}
 	return h, n.wire
 }
 
