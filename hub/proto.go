@@ -110,13 +110,11 @@ func parseMsg(b []byte, at int, headers bool, args []byte, op *protoOp) (size, n
 	}
 	sid, ok := number(field[1])
 	total, ok2 := number(field[n-1])
-	header := uint64(0)
+	header, ok3 := uint64(0), true
 	if headers {
-		var ok3 bool
 		header, ok3 = number(field[n-2])
-		ok2 = ok2 && ok3
 	}
-	if !ok || !ok2 || total > protoPayload || header > total {
+	if !ok || !ok2 || !ok3 || total > protoPayload || header > total {
 		return bad()
 	}
 	size = at + int(total) + len("\r\n")

@@ -112,20 +112,19 @@ func (w *protoWire) greet(cfg *Config, auth Auth, inURL *url.Userinfo) error {
 	if err := w.next(&op); err != nil {
 		return err
 	}
-	var info protoServer
 	if op.kind == protoErr {
 		return fmt.Errorf("nats: %s", op.text)
 	}
 	if op.kind != protoInfo {
 		return fmt.Errorf("%w: want INFO first", errProto)
 	}
-	if err := json.Unmarshal(op.text, &info); err != nil {
-		return fmt.Errorf("%w: INFO: %w", errProto, err)
+	info, err := w.info(&op)
+	if err != nil {
+		return err
 	}
 	if !info.Headers {
 		return fmt.Errorf("%w: the server knows no headers: want nats-server 2.2 or later, with headers", errProto)
 	}
-	w.max.Store(info.MaxPayload)
 	me := protoClient{
 		Name: cfg.Name, Lang: "kinopio-hub", Version: "3", Protocol: 1,
 		Echo: !cfg.NoEcho, Headers: true, NoResponders: true,

@@ -61,17 +61,8 @@ func hear(text []byte, size int) []string {
 	for i, subject := range []string{"a.b", "a.*"} {
 		w.subs[uint64(i+1)] = &protoSub{uint64(i + 1), subject, &leg{}}
 	}
-	var op protoOp
-	for {
-		err := w.next(&op)
-		if err == nil {
-			err = w.heed(&op)
-		}
-		if err != nil {
-			w.deliver()
-			return append(h.said, err.Error())
-		}
-	}
+	err := w.follow()
+	return append(h.said, err.Error())
 }
 
 func TestProtoIsTakenApartHoweverItArrives(t *testing.T) {

@@ -103,23 +103,24 @@ func (w *protoWire) makeRoom(need int) {
 
 // read is the reader.
 func (w *protoWire) read() {
+	w.fail(w.follow())
+	w.conn.Close()
+	w.mu.Lock()
+	w.subs, w.pongs = nil, nil
+	w.mu.Unlock()
+	close(w.ended)
+}
+
+// follow does what the server says, and returns what ended that.
+func (w *protoWire) follow() (err error) {
 	var op protoOp
-	for {
-		err := w.next(&op)
-		if err == nil {
+	for err == nil {
+		if err = w.next(&op); err == nil {
 			err = w.heed(&op)
 		}
-		if err != nil {
-			w.deliver()
-			w.fail(err)
-			w.conn.Close()
-			w.mu.Lock()
-			w.subs, w.pongs = nil, nil
-			w.mu.Unlock()
-			close(w.ended)
-			return
-		}
 	}
+	w.deliver()
+	return err
 }
 
 // heed does what the server says; an error is the end.
@@ -145,16 +146,24 @@ func (w *protoWire) heed(op *protoOp) error {
 		return w.complaint(string(op.text))
 	case protoInfo:
 		w.deliver()
-		var info protoServer
-		if err := json.Unmarshal(op.text, &info); err != nil {
-			return fmt.Errorf("%w: INFO: %w", errProto, err)
+		info, err := w.info(op)
+		if err != nil {
+			return err
 		}
-		w.max.Store(info.MaxPayload)
 		if info.LameDuck {
 			w.receiver.leaving()
 		}
 	}
 	return nil
+}
+
+// info reads INFO.
+func (w *protoWire) info(op *protoOp) (info protoServer, err error) {
+	if err = json.Unmarshal(op.text, &info); err != nil {
+		return info, fmt.Errorf("%w: INFO: %w", errProto, err)
+	}
+	w.max.Store(info.MaxPayload)
+	return info, nil
 }
 
 // complaint sorts what the server complains of: an error is the end.
