@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/performance"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
@@ -39,6 +40,12 @@ func openTab(e *env) (*tab, error) {
 	if _, err := chromedp.Call(ctx, performance.Enable, performance.EnableParams{TimeDomain: performance.EnableTimeDomainThreadTicks}); err != nil {
 		t.close()
 		return nil, fmt.Errorf("start Chromium (Debian: apt-get install chromium): %w", err)
+	}
+	// Else each frame of a WebSocket is an event, its bytes in base64, which costs the machine
+	// more than the frame itself.
+	if _, err := chromedp.Call(ctx, network.Disable, cdpEmpty); err != nil {
+		t.close()
+		return nil, err
 	}
 	return t, nil
 }
