@@ -83,8 +83,8 @@ func (h *Hub) openLink(ctx context.Context, t target) (*link, error) {
 	return l, nil
 }
 
-// receive is the wire's: messages in the order of the stream.
-func (l *link) receive(batch []inbound) {
+// receive is the wire's: messages in the order of the stream. Around a move nothing is calm.
+func (l *link) receive(batch []inbound) (calm bool) {
 	g := &l.gate
 	size := 0
 	var now time.Time
@@ -92,13 +92,14 @@ func (l *link) receive(batch []inbound) {
 		now = time.Now()
 	}
 	g.mu.Lock()
+	calm = g.rule == ruleSteady && !g.holds
 	for i := range batch {
 		m := &batch[i]
 		size += len(m.data)
 		switch {
 		case g.shut:
 		case m.route == nil:
-			l.answer(m)
+			calm = l.answer(m) && calm
 		case g.holds && !m.route.entry.shared():
 			g.held = append(g.held, *m)
 		case g.counts(m):
@@ -112,6 +113,7 @@ func (l *link) receive(batch []inbound) {
 	l.hub.traffic.inMessages.Add(uint64(len(batch)))
 	l.hub.traffic.inBytes.Add(uint64(size))
 	l.hub.batchEnd()
+	return calm
 }
 
 // deliver hands one message to the handles of its name. The gate is locked.
@@ -195,20 +197,22 @@ func (l *link) refusal() error {
 	return nil
 }
 
-// answer takes what came to the link's inbox: a marker, or the answer to a request.
-func (l *link) answer(m *inbound) {
+// answer takes what came to the link's inbox: a marker, which somebody waits for, or the answer
+// to a request.
+func (l *link) answer(m *inbound) (calm bool) {
 	l.marks.Lock()
 	arrived := l.mark[m.subject]
 	delete(l.mark, m.subject)
 	l.marks.Unlock()
 	if arrived != nil {
 		close(arrived)
-		return
+		return false
 	}
 	if token, ok := strings.CutPrefix(m.subject, l.inbox); ok {
 		l.scratch = Message{Subject: m.subject, Reply: m.reply, Header: m.header, Data: m.data, hub: l.hub, link: l}
 		l.hub.requests.answer(token, &l.scratch)
 	}
+	return true
 }
 
 // expect returns a channel that is closed when a message on subject arrives.

@@ -19,10 +19,11 @@ import (
 type protoEngine struct {
 	cfg     *Config
 	dialers map[string]transport.Dialer
+	bursts  bursts
 }
 
 func newProtoEngine(cfg *Config) *protoEngine {
-	return &protoEngine{cfg, dialersOf(cfg)}
+	return &protoEngine{cfg: cfg, dialers: dialersOf(cfg)}
 }
 
 // protoServer is what a server says of itself in INFO.
@@ -89,7 +90,7 @@ func (e *protoEngine) open(ctx context.Context, server string, r receiver) (wire
 		return nil, err
 	}
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
-	w := newProtoWire(conn, r)
+	w := newProtoWire(conn, r, &e.bursts)
 	err = w.greet(e.cfg, auth, u.User)
 	if !stop() && err == nil {
 		err = ctx.Err()
@@ -101,8 +102,7 @@ func (e *protoEngine) open(ctx context.Context, server string, r receiver) (wire
 		}
 		return nil, err
 	}
-	go w.read()
-	go w.write()
+	w.start()
 	return w, nil
 }
 

@@ -45,10 +45,11 @@ func (c *chunked) Read(p []byte) (int, error) {
 // heard collects what a wire hands on.
 type heard struct{ said []string }
 
-func (h *heard) receive(batch []inbound) {
+func (h *heard) receive(batch []inbound) bool {
 	for _, m := range batch {
 		h.said = append(h.said, fmt.Sprintf("%s|%s|%v|%s", m.subject, m.reply, m.header, m.data))
 	}
+	return true
 }
 func (h *heard) leaving()          { h.said = append(h.said, "leaving") }
 func (h *heard) trouble(err error) { h.said = append(h.said, "trouble: "+err.Error()) }
@@ -57,7 +58,7 @@ func (h *heard) trouble(err error) { h.said = append(h.said, "trouble: "+err.Err
 // a.b, and 2, to a wildcard; the last thing said is the error that ended it.
 func hear(text []byte, size int) []string {
 	h := &heard{}
-	w := newProtoWire(&chunked{text: text, size: size}, h)
+	w := newProtoWire(&chunked{text: text, size: size}, h, &bursts{})
 	for i, subject := range []string{"a.b", "a.*"} {
 		w.subs[uint64(i+1)] = &protoSub{uint64(i + 1), subject, &leg{}}
 	}

@@ -21,19 +21,24 @@ const (
 	writeBuffer = 64 << 10  // bytes that wait to be written, above which publishers wait, too
 )
 
-// A protoWire is one connection that is up. One goroutine reads and hands on, one writes.
+// A protoWire is one connection that is up. One goroutine reads and hands on, one writes. It
+// implements [transport.Sink], for connections that need no such goroutines.
 type protoWire struct {
 	conn     net.Conn
+	direct   transport.Direct // conn, if it is one
 	receiver receiver
+	bursts   *bursts
 	measured time.Duration
 	max      atomic.Int64
 	ended    chan struct{}
+	once     sync.Once // closes ended
 
 	mu      sync.Mutex
 	some    sync.Cond // out has something, or it is over
 	room    sync.Cond // out has room, or it is over
 	out     []byte    // to be written
 	writing bool
+	noted   bool // it is among those that have something to say in a burst
 	over    bool
 	err     error // why, if over
 	serial  uint64
@@ -44,6 +49,7 @@ type protoWire struct {
 	// Of the reader alone.
 	in       []byte // from in[from:to] on not yet parsed
 	from, to int
+	need     int // as in parseOp
 	batch    []inbound
 	subject  string // of the last message by a wildcard
 	last     *protoSub
@@ -56,71 +62,134 @@ type protoSub struct {
 	route   *leg
 }
 
-func newProtoWire(conn net.Conn, r receiver) *protoWire {
-	w := &protoWire{conn: conn, receiver: r, ended: make(chan struct{}), subs: map[uint64]*protoSub{}, in: make([]byte, readBuffer)}
+func newProtoWire(conn net.Conn, r receiver, b *bursts) *protoWire {
+	w := &protoWire{conn: conn, receiver: r, bursts: b, ended: make(chan struct{}), subs: map[uint64]*protoSub{}, in: make([]byte, readBuffer)}
 	w.some.L, w.room.L = &w.mu, &w.mu
 	return w
 }
 
-// next reads the next thing that the server says, which holds until the next call. Before it
-// waits for more bytes it hands on the messages that are complete.
+// next reads the next thing that the server says, which holds until the next call.
 func (w *protoWire) next(op *protoOp) error {
 	for {
-		size, need, err := parseOp(w.in[w.from:w.to], op)
-		if err != nil {
+		need, err := w.parse(op)
+		if err != nil || op.kind != protoMore {
 			return err
 		}
-		if op.kind != protoMore {
-			w.from += size
-			return nil
-		}
-		w.deliver()
-		w.makeRoom(need)
-		n, err := w.conn.Read(w.in[w.to:])
-		w.to += n
-		if n == 0 && err != nil {
+		if err := w.readMore(need); err != nil {
 			return err
 		}
 	}
 }
 
-// makeRoom makes room to read more, and for need bytes from the first that is not parsed. What
-// was parsed before is overwritten.
+// parse takes the next thing that has been read; see parseOp.
+func (w *protoWire) parse(op *protoOp) (need int, err error) {
+	size, need, err := parseOp(w.in[w.from:w.to], op)
+	w.from += size
+	return need, err
+}
+
+func (w *protoWire) readMore(need int) error {
+	w.makeRoom(max(need, w.to-w.from+readBuffer/2))
+	n, err := w.conn.Read(w.in[w.to:])
+	w.to += n
+	if n > 0 {
+		return nil
+	}
+	return err
+}
+
+// makeRoom makes room for need bytes from the first that is not parsed. What was parsed before
+// may be overwritten.
 func (w *protoWire) makeRoom(need int) {
 	rest := w.in[w.from:w.to]
-	size := len(w.in)
-	if size > keptBuffer && need <= readBuffer {
-		size = readBuffer
-	}
-	for size < need || size < 2*len(rest) {
-		size *= 2
-	}
-	if size != len(w.in) {
-		w.in = make([]byte, size)
+	switch {
+	case len(rest) == 0 && len(w.in) > keptBuffer && need <= readBuffer:
+		w.in = make([]byte, readBuffer)
+	case len(rest) > 0 && w.from+need <= len(w.in):
+		return
+	case need > len(w.in):
+		w.in = make([]byte, max(need, 2*len(w.in)))
 	}
 	w.from, w.to = 0, copy(w.in, rest)
 }
 
+// start begins to hand on what comes, without a goroutine if the connection knows how to.
+func (w *protoWire) start() {
+	go w.write()
+	if direct, ok := w.conn.(transport.Direct); ok {
+		w.direct = direct
+		direct.Pour(w)
+	} else {
+		go w.read()
+	}
+}
+
 // read is the reader.
 func (w *protoWire) read() {
-	w.fail(w.follow())
-	w.conn.Close()
-	w.mu.Lock()
-	w.subs, w.pongs = nil, nil
-	w.mu.Unlock()
-	close(w.ended)
+	w.Ended(w.follow())
 }
 
 // follow does what the server says, and returns what ended that.
-func (w *protoWire) follow() (err error) {
-	var op protoOp
-	for err == nil {
-		if err = w.next(&op); err == nil {
-			err = w.heed(&op)
+func (w *protoWire) follow() error {
+	for {
+		need, _, err := w.digest()
+		if err == nil {
+			err = w.readMore(need)
+		}
+		if err != nil {
+			return err
 		}
 	}
-	w.deliver()
-	return err
+}
+
+// digest does all that has been read. need is as in parseOp; calm is as in receiver, and false
+// of everything but messages.
+func (w *protoWire) digest() (need int, calm bool, err error) {
+	var op protoOp
+	calm = true
+	for {
+		if need, err = w.parse(&op); err == nil {
+			if op.kind == protoMore {
+				break
+			}
+			calm = calm && op.kind == protoMsg
+			err = w.heed(&op)
+		}
+		if err != nil {
+			break
+		}
+	}
+	return need, w.deliver() && calm, err
+}
+
+// Room implements [transport.Sink].
+func (w *protoWire) Room(n int) []byte {
+	w.makeRoom(max(w.need, w.to-w.from+n))
+	return w.in[w.to : w.to+n]
+}
+
+// Filled implements [transport.Sink].
+func (w *protoWire) Filled(n int) (calm bool) {
+	w.to += n
+	need, calm, err := w.digest()
+	w.need = need
+	if err != nil {
+		w.Ended(err)
+	}
+	return calm && err == nil
+}
+
+// Ended implements [transport.Sink]: it notes why the connection has ended, of which the first
+// reason counts, and closes it.
+func (w *protoWire) Ended(err error) {
+	w.fail(err)
+	w.once.Do(func() {
+		w.conn.Close()
+		w.mu.Lock()
+		w.subs, w.pongs = nil, nil
+		w.mu.Unlock()
+		close(w.ended)
+	})
 }
 
 // heed does what the server says; an error is the end.
@@ -214,10 +283,10 @@ func (w *protoWire) add(op *protoOp) error {
 
 // deliver hands on the batch, with one copy of all its bytes: whoever keeps one message of a
 // batch keeps them all, at most what one read has brought.
-func (w *protoWire) deliver() {
+func (w *protoWire) deliver() (calm bool) {
 	w.last = nil
 	if len(w.batch) == 0 {
-		return
+		return true
 	}
 	size := 0
 	for i := range w.batch {
@@ -230,9 +299,10 @@ func (w *protoWire) deliver() {
 		all = append(all, m.data...)
 		m.data = all[at:len(all):len(all)]
 	}
-	w.receiver.receive(w.batch)
+	calm = w.receiver.receive(w.batch)
 	clear(w.batch)
 	w.batch = w.batch[:0]
+	return calm
 }
 
 // write is the writer.
@@ -267,6 +337,18 @@ func (w *protoWire) write() {
 	}
 }
 
+// tryWrite writes what waits, if that needs no waiting. w.mu is held.
+func (w *protoWire) tryWrite() bool {
+	if w.direct == nil || w.writing || w.over || !w.direct.TryWrite(w.out) {
+		return false
+	}
+	if w.out = w.out[:0]; cap(w.out) > keptBuffer {
+		w.out = nil
+	}
+	w.room.Broadcast()
+	return true
+}
+
 // fail notes why the connection has ended; the first reason counts.
 func (w *protoWire) fail(err error) {
 	w.mu.Lock()
@@ -292,7 +374,9 @@ func (w *protoWire) put(line string) bool {
 		return false
 	}
 	w.out = append(w.out, line...)
-	w.some.Signal()
+	if !w.bursts.note(w) {
+		w.some.Signal()
+	}
 	return true
 }
 
@@ -305,13 +389,19 @@ func (w *protoWire) publish(m OutMsg) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for len(w.out) >= writeBuffer && !w.over {
+		if w.bursts.on.Load() { // nobody waits in one: what cannot be written now is the writer's
+			w.tryWrite()
+			break
+		}
 		w.room.Wait()
 	}
 	if w.over {
 		return w.disconnected()
 	}
 	w.out = appendPub(w.out, &m)
-	w.some.Signal()
+	if !w.bursts.note(w) {
+		w.some.Signal()
+	}
 	return nil
 }
 

@@ -200,6 +200,13 @@ func (r *requests) close() {
 	r.arm()
 }
 
+// wakes is when the timer fires, zero if it does not.
+func (r *requests) wakes() time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.armed
+}
+
 // arm sets the timer to the first deadline, with r.mu held.
 func (r *requests) arm() {
 	if len(r.due) == 0 {

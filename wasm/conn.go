@@ -14,8 +14,8 @@ import (
 // maxFrame bounds one send, so that a large Write notices when the socket is full.
 const maxFrame = 256 << 10
 
-// A conn is one open WebSocket as a byte stream. It implements net.Conn by the contract of
-// [transport.Dialer].
+// A conn is one open WebSocket as a byte stream. It implements [transport.Direct] by the
+// contract of [transport.Dialer].
 type conn struct {
 	sockets *sockets
 	id      uint32
@@ -28,12 +28,16 @@ type conn struct {
 
 	writing sync.Mutex // one Write at a time
 
+	pouring sync.Mutex
+	poured  bool // the room that was given last is the sink's
+
 	mu       sync.Mutex
 	over     bool  // gone is closed
 	closed   bool  // by Close
 	err      error // why it ended, if not by Close
 	full     bool
-	deadline time.Time // of Write
+	deadline time.Time      // of Write
+	sink     transport.Sink // nil: who reads, Reads
 }
 
 func (c *conn) Read(p []byte) (int, error) { return c.in.Read(p) }
@@ -58,6 +62,86 @@ func (c *conn) Write(p []byte) (int, error) {
 			return n, nil
 		}
 	}
+}
+
+// TryWrite implements [transport.Direct].
+func (c *conn) TryWrite(p []byte) bool {
+	if !c.writing.TryLock() {
+		return false
+	}
+	defer c.writing.Unlock()
+	c.mu.Lock()
+	free := !c.full && c.writeError() == nil
+	c.mu.Unlock()
+	if !free {
+		return false
+	}
+	if c.sockets.port.send(c.id, p) {
+		c.setFull(true)
+	}
+	return true
+}
+
+// Pour implements [transport.Direct].
+func (c *conn) Pour(s transport.Sink) {
+	c.pouring.Lock()
+	defer c.pouring.Unlock()
+	c.mu.Lock()
+	c.sink = s
+	c.mu.Unlock()
+	c.pourQueued(s)
+}
+
+// pourQueued hands over what waits to be read, and the end, if it has come.
+func (c *conn) pourQueued(s transport.Sink) {
+	for n := c.in.Buffered(); n > 0; n = c.in.Buffered() {
+		n, err := c.in.Read(s.Room(n))
+		if err != nil {
+			break
+		}
+		s.Filled(n)
+	}
+	c.mu.Lock()
+	closed, over, err := c.closed, c.over, c.readError()
+	c.mu.Unlock()
+	if closed {
+		s.Ended(net.ErrClosed)
+	} else if over {
+		s.Ended(err)
+	}
+}
+
+// sinkNow is where what arrives belongs, nil if it is to be read.
+func (c *conn) sinkNow() transport.Sink {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.sink
+}
+
+// room returns where the n bytes of a frame belong, in one piece or two; commit follows.
+func (c *conn) room(n int) (first, second []byte) {
+	c.pouring.Lock()
+	defer c.pouring.Unlock()
+	s := c.sinkNow()
+	if c.poured = s != nil; c.poured {
+		return s.Room(n), nil
+	}
+	return c.in.Reserve(n)
+}
+
+// commit says that the bytes are there. calm is as in [transport.Sink].
+func (c *conn) commit(n int) (calm bool) {
+	c.pouring.Lock()
+	defer c.pouring.Unlock()
+	s := c.sinkNow()
+	if c.poured {
+		return s.Filled(n)
+	}
+	c.in.Commit(n)
+	if s != nil { // since room
+		c.pourQueued(s)
+	}
+	return false
 }
 
 // await waits until the socket takes more.
@@ -120,11 +204,18 @@ func (c *conn) end(how uint32, text string) {
 	}
 	c.over, c.err = true, endCause(how, text)
 	close(c.gone)
-	err := c.err
-	if err != io.EOF {
-		err = &transport.Error{Op: "read", URL: c.url, Err: err}
+	c.in.End(c.readError())
+	if c.sink != nil {
+		go c.sink.Ended(c.readError())
 	}
-	c.in.End(err)
+}
+
+// readError is what Read says of the end, with c.mu held.
+func (c *conn) readError() error {
+	if c.err == nil || c.err == io.EOF {
+		return c.err
+	}
+	return &transport.Error{Op: "read", URL: c.url, Err: c.err}
 }
 
 // cause is why it ended, nil if it did not or by Close.
@@ -145,8 +236,12 @@ func (c *conn) Close() error {
 		c.over = true
 		close(c.gone)
 	}
+	s := c.sink
 	c.mu.Unlock()
 	c.in.Close()
+	if s != nil {
+		go s.Ended(net.ErrClosed)
+	}
 	c.sockets.mu.Lock()
 	delete(c.sockets.conns, c.id)
 	c.sockets.mu.Unlock()

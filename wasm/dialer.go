@@ -68,15 +68,17 @@ func (s *sockets) opened(id uint32) {
 // room returns where the n bytes of a frame belong, in one piece or two; commit follows.
 func (s *sockets) room(id uint32, n int) (first, second []byte) {
 	if c := s.find(id); c != nil {
-		return c.in.Reserve(n)
+		return c.room(n)
 	}
 	return nil, nil
 }
 
-func (s *sockets) commit(id uint32, n int) {
+// commit says that they are there; calm is as in [transport.Sink].
+func (s *sockets) commit(id uint32, n int) (calm bool) {
 	if c := s.find(id); c != nil {
-		c.in.Commit(n)
+		return c.commit(n)
 	}
+	return true
 }
 
 // drained says that socket id takes more.

@@ -45,9 +45,10 @@ func kinopioBuffer(n uint32) unsafe.Pointer {
 }
 
 // kinopio_call hands a batch of ops, n bytes in the buffer, to a hub. The first one makes the hub.
+// It returns whether all is done, and no goroutine has anything to do because of it.
 //
 //go:wasmexport kinopio_call
-func kinopioCall(hub, n uint32) {
+func kinopioCall(hub, n uint32) bool {
 	batch := page.staged[:n]
 	page.staged = nil
 	page.mu.Lock()
@@ -62,7 +63,7 @@ func kinopioCall(hub, n uint32) {
 		page.sessions[hub] = s
 	}
 	page.mu.Unlock()
-	s.enqueue(batch)
+	return s.take(batch)
 }
 
 // kinopio_dispose ends a hub, also while its commander waits. Its last row is rowClosed.
@@ -188,10 +189,11 @@ func kinopioWsRoom(id, n uint32) unsafe.Pointer {
 	return unsafe.Pointer(&out)
 }
 
-// kinopio_ws_commit says that the n bytes are there.
+// kinopio_ws_commit says that the n bytes are there. It returns whether all is done, and no goroutine
+// has anything to do because of them.
 //
 //go:wasmexport kinopio_ws_commit
-func kinopioWsCommit(id, n uint32) { page.sockets.commit(id, int(n)) }
+func kinopioWsCommit(id, n uint32) bool { return page.sockets.commit(id, int(n)) }
 
 // kinopio_ws_drained says that a socket that was full takes more.
 //

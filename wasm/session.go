@@ -10,9 +10,9 @@ import (
 	"github.com/kinopio-hub/kinopio-hub/transport"
 )
 
-// A session is one hub of the page. One goroutine, its commander, does what the batches say,
-// in their order; it may wait, for backpressure, without holding up JavaScript. Only dispose
-// goes past it.
+// A session is one hub of the page. What the batches say is done in their order: at once, by the
+// call that brings them, where nothing has to wait, and else by a goroutine, the commander, which
+// may wait, for backpressure, without holding up JavaScript. Only dispose goes past it.
 type session struct {
 	id     uint32
 	out    outbox
@@ -24,6 +24,7 @@ type session struct {
 	mu       sync.Mutex
 	some     sync.Cond // queue or disposed changed
 	queue    [][]byte
+	busy     bool // the commander executes
 	disposed bool
 	hub      *hub.Hub // nil before a successful open
 	requests map[uint32]func()
@@ -31,7 +32,8 @@ type session struct {
 	asks     uint32
 	unacked  []receipt // published, not settled, in order
 
-	// Of the commander alone.
+	// Of who executes.
+	calm     bool // nothing was started that has still to run
 	subjects []string
 	subs     map[uint32]*hub.Subscription
 	msgs     []hub.OutMsg
@@ -62,7 +64,29 @@ func newSession(id uint32, dialer transport.Dialer, notify func()) *session {
 	return s
 }
 
-// enqueue hands a batch to the commander, who then owns it. It does not wait.
+// take does what a batch says, or lets the commander do it; the batch is then the session's. It
+// does not wait, and is not called side by side. calm says that no goroutine has anything to do
+// because of it.
+func (s *session) take(batch []byte) (calm bool) {
+	if s.mayExecute() {
+		s.calm = true
+		done, quiet := s.hub.Burst(func() { s.do(batch) })
+		if done {
+			return quiet && s.calm
+		}
+	}
+	s.enqueue(batch)
+	return false
+}
+
+// mayExecute says that nothing is before a batch that comes now.
+func (s *session) mayExecute() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.hub != nil && len(s.queue) == 0 && !s.busy && !s.disposed
+}
+
+// enqueue hands a batch to the commander.
 func (s *session) enqueue(batch []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -113,13 +137,20 @@ func (s *session) command() {
 			return
 		}
 		batch := s.queue[0]
-		s.queue = s.queue[1:]
+		s.queue, s.busy = s.queue[1:], true
 		s.mu.Unlock()
-		if err := s.execute(batch); err != nil {
-			s.out.fail(rowError, 0, err)
-		}
-		inputs.put(batch)
+		s.do(batch)
+		s.mu.Lock()
+		s.busy = false
+		s.mu.Unlock()
 	}
+}
+
+func (s *session) do(batch []byte) {
+	if err := s.execute(batch); err != nil {
+		s.out.fail(rowError, 0, err)
+	}
+	inputs.put(batch)
 }
 
 // errNotOpen: the configuration was refused, and JavaScript already knows why.
@@ -128,7 +159,9 @@ var errNotOpen = errors.New("the hub is not open")
 func (s *session) execute(batch []byte) error {
 	r := reader{b: batch}
 	for len(r.b) > 0 && s.ctx.Err() == nil {
-		switch op := r.word(); op {
+		op := r.word()
+		s.calm = s.calm && (op == opPublish || op == opRequest || op == opRespond || op == opSubject)
+		switch op {
 		case opOpen:
 			s.open(r.bytes(r.word()))
 		case opSubject:
@@ -229,6 +262,7 @@ func (s *session) settle(id uint32, r *hub.Receipt) {
 		s.ack(id, r.Err())
 		return
 	}
+	s.calm = false
 	s.unacked = append(s.unacked, receipt{id, r})
 	if len(s.unacked) == 1 && !s.disposed {
 		s.wg.Go(s.awaitReceipts)

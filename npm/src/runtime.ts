@@ -7,18 +7,18 @@ import { Row, Rows } from "./rows.js";
 import { Sockets, type WebSocketClass } from "./sockets.js";
 import { GoTimers } from "./timers.js";
 
-/** The exports of wasm/exports.go. Addresses are numbers; none of them waits. */
+/** The exports of wasm/exports.go. Addresses and booleans are numbers; none of them waits. */
 export interface Exports {
   mem: WebAssembly.Memory;
   kinopio_buffer(n: number): number;
-  kinopio_call(hub: number, n: number): void;
+  kinopio_call(hub: number, n: number): number;
   kinopio_dispose(hub: number): void;
   kinopio_refresh(hub: number): void;
   kinopio_take(): number;
   kinopio_debug(): number;
   kinopio_ws_opened(id: number): void;
   kinopio_ws_room(id: number, n: number): number;
-  kinopio_ws_commit(id: number, n: number): void;
+  kinopio_ws_commit(id: number, n: number): number;
   kinopio_ws_drained(id: number): void;
   kinopio_ws_ended(id: number, how: number, n: number): void;
 }
@@ -51,11 +51,15 @@ export interface Alive {
 
 const none = new Uint8Array(0);
 
+// How long, and how many times it is entered, Go may go without being resumed when nothing is urgent.
+const restMs = 20;
+const restMost = 32;
+
 /**
  * One instance of the Go module, shared by all hubs of a page.
  *
  * Go runs only inside {@link enter} (and when a timer or a promise of its own wakes it), each
- * time until every goroutine waits. Then what it has for the hubs is copied, and when no Go
+ * time until every goroutine waits, or no goroutine has anything to do because of it. Then what it has for the hubs is copied, and when no Go
  * frame is left on the stack the hubs get it: user code never runs inside Go.
  */
 export class Runtime {
@@ -69,6 +73,8 @@ export class Runtime {
   #clock: GoClock;
   #timers: GoTimers;
   #sockets: Sockets;
+  #rested = 0; // times that Go was entered without being resumed
+  #resting: ReturnType<typeof setTimeout> | undefined;
   #crash: KinopioError | undefined;
   #lines: string[] = [];
 
@@ -127,7 +133,7 @@ export class Runtime {
       const memory = new Uint8Array(this.memory, at, length);
       memory.set(batch);
       if (tail.length > 0) memory.set(tail, batch.length);
-      go.kinopio_call(hub, length);
+      return go.kinopio_call(hub, length);
     });
   }
 
@@ -161,26 +167,47 @@ export class Runtime {
     return { ...JSON.parse(text), webSockets: this.#sockets.open };
   }
 
-  /** Calls exports, lets Go run until it rests, and hands over what it had to say. */
-  enter(use: (go: Exports) => void): void {
+  /**
+   * Calls exports, lets Go run until it rests, and hands over what it had to say. When `use`
+   * returns a true number, Go has nothing to do but what can wait for a while.
+   */
+  enter(use: (go: Exports) => number | undefined | void): void {
     if (this.#crash) return;
     if (this.#depth > 0) {
       // Called from an import, below which Go frames wait: afterwards, then.
       queueMicrotask(() => this.enter(use));
       return;
     }
+    let calm: number | undefined | void;
     this.#depth++;
     this.#clock.entered();
     try {
-      use(this.#exports);
+      calm = use(this.#exports);
+    } catch (cause) {
+      this.#exited(2, cause);
     } finally {
       this.#depth--;
     }
-    this.#go._resume();
+    if (calm && this.#rest()) this.#handOver();
+    else this.#go._resume();
+  }
+
+  /**
+   * Whether Go, to which nothing is urgent, may go without being resumed: it has timers to set and
+   * garbage to collect, which it then does soon.
+   */
+  #rest(): boolean {
+    if (++this.#rested > restMost) return false;
+    this.#resting ??= setTimeout(() => {
+      this.#resting = undefined;
+      if (this.#rested > 0) this.#go._resume();
+    }, restMs);
+    return true;
   }
 
   #run(resume: () => void): void {
     if (this.#crash) return;
+    this.#rested = 0;
     this.#depth++;
     this.#clock.entered();
     try {
@@ -190,7 +217,10 @@ export class Runtime {
     } finally {
       this.#depth--;
     }
-    if (this.#depth > 0) return;
+    if (this.#depth === 0) this.#handOver();
+  }
+
+  #handOver(): void {
     if (!this.#crash) this.#take();
     this.#drain();
   }
@@ -242,6 +272,7 @@ export class Runtime {
     const lines = this.#lines.join("\n");
     this.#crash = new KinopioError("WASM_CRASHED", `the module has ended with code ${code}${lines && `:\n${lines}`}`, { cause });
     this.#timers.stop();
+    clearTimeout(this.#resting);
     this.#sockets.closeAll();
     const clients = [...this.#clients.values()];
     this.#clients.clear();

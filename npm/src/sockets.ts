@@ -127,14 +127,14 @@ export class Sockets {
       const room = new Uint32Array(memory, at, 4);
       const first = room[1]!;
       const second = room[3]!;
-      if (first + second !== frame.length) return; // closed meanwhile
+      if (first + second !== frame.length) return 1; // closed meanwhile
       if (first === frame.length) {
         new Uint8Array(memory, room[0], first).set(frame);
       } else {
         new Uint8Array(memory, room[0], first).set(frame.subarray(0, first));
         new Uint8Array(memory, room[2], second).set(frame.subarray(first));
       }
-      go.kinopio_ws_commit(id, frame.length);
+      return go.kinopio_ws_commit(id, frame.length);
     });
   }
 

@@ -1,0 +1,92 @@
+package hub
+
+import (
+	"sync"
+	"sync/atomic"
+)
+
+// Burst calls do, which may publish, request, respond and subscribe, and sends what comes of it
+// before it returns, without any goroutine: it is for bridges whose calls must not wait. quiet
+// says that no goroutine has been left anything to do, either, unless do has started one.
+//
+// It returns without calling do, and done is false, where something would have to wait: when
+// there is no connection, or it is congested, or not of a kind (transport.Direct) that can be
+// written to without waiting. do is not to be called from several goroutines.
+func (h *Hub) Burst(do func()) (done, quiet bool) {
+	e, ok := h.engine.(*protoEngine)
+	if !ok || !h.outbox.isFree() {
+		return false, false
+	}
+	e.bursts.begin()
+	armed := h.requests.wakes()
+	do()
+	quiet = h.requests.wakes().Equal(armed) // a timer is set by a scheduler that runs
+	return true, e.bursts.end() && quiet
+}
+
+// isFree says that what is sent now leaves at once.
+func (o *outbox) isFree() bool {
+	if !o.mu.TryLock() {
+		return false
+	}
+	defer o.mu.Unlock()
+	if o.link == nil {
+		return false
+	}
+	w, ok := o.link.wire.(*protoWire)
+	return ok && w.isFree()
+}
+
+// bursts are those of all wires of a hub.
+type bursts struct {
+	on atomic.Bool
+
+	mu    sync.Mutex
+	wires []*protoWire // that have something to say
+}
+
+func (b *bursts) begin() { b.on.Store(true) }
+
+// note puts w, which has something to say, off until the end of the burst; false if there is none.
+// w.mu is held.
+func (b *bursts) note(w *protoWire) bool {
+	if !b.on.Load() {
+		return false
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.on.Load() {
+		return false
+	}
+	if !w.noted {
+		w.noted = true
+		b.wires = append(b.wires, w)
+	}
+	return true
+}
+
+// end lets the wires say it.
+func (b *bursts) end() (quiet bool) {
+	b.mu.Lock()
+	b.on.Store(false)
+	wires := b.wires
+	b.wires = nil
+	b.mu.Unlock()
+	quiet = true
+	for _, w := range wires {
+		w.mu.Lock()
+		w.noted = false
+		if len(w.out) > 0 && !w.tryWrite() {
+			w.some.Signal()
+			quiet = false
+		}
+		w.mu.Unlock()
+	}
+	return quiet
+}
+
+func (w *protoWire) isFree() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.direct != nil && len(w.out) == 0 && !w.writing && !w.over
+}
