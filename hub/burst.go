@@ -5,23 +5,28 @@ import (
 	"sync/atomic"
 )
 
+// burstBytes is from how many bytes on a burst sends before its end: browsers take long for each
+// frame, and little longer for a large one.
+const burstBytes = 1024 << 10
+
 // Burst calls do, which may publish, request, respond and subscribe, and sends what comes of it
-// before it returns, without any goroutine: it is for bridges whose calls must not wait. quiet
-// says that no goroutine has been left anything to do, either, unless do has started one.
+// before it returns, without any goroutine: it is for bridges whose calls must not wait. With more
+// it may keep that for the next Burst, which must follow soon. quiet says that no goroutine has been
+// left anything to do, either, unless do has started one.
 //
 // It returns without calling do, and done is false, where something would have to wait: when
 // there is no connection, or it is congested, or not of a kind (transport.Direct) that can be
 // written to without waiting. do is not to be called from several goroutines.
-func (h *Hub) Burst(do func()) (done, quiet bool) {
+func (h *Hub) Burst(more bool, do func()) (done, quiet bool) {
 	e, ok := h.engine.(*protoEngine)
 	if !ok || !h.outbox.isFree() {
 		return false, false
 	}
 	e.bursts.begin()
-	armed := h.requests.wakes()
+	armings := h.requests.armings()
 	do()
-	quiet = h.requests.wakes().Equal(armed) // a timer is set by a scheduler that runs
-	return true, e.bursts.end() && quiet
+	quiet = e.bursts.end(more)
+	return true, quiet && h.requests.armings() == armings // a timer is set by a scheduler that runs
 }
 
 // isFree says that what is sent now leaves at once.
@@ -65,8 +70,8 @@ func (b *bursts) note(w *protoWire) bool {
 	return true
 }
 
-// end lets the wires say it.
-func (b *bursts) end() (quiet bool) {
+// end lets the wires say it, those that have less than burstBytes only if no more follows.
+func (b *bursts) end(more bool) (quiet bool) {
 	b.mu.Lock()
 	b.on.Store(false)
 	wires := b.wires
@@ -75,18 +80,26 @@ func (b *bursts) end() (quiet bool) {
 	quiet = true
 	for _, w := range wires {
 		w.mu.Lock()
-		w.noted = false
-		if len(w.out) > 0 && !w.tryWrite() {
+		switch {
+		case more && len(w.out) < burstBytes:
+			b.mu.Lock()
+			b.wires = append(b.wires, w)
+			b.mu.Unlock()
+		case len(w.out) > 0 && !w.tryWrite():
 			w.some.Signal()
 			quiet = false
+			fallthrough
+		default:
+			w.noted = false
 		}
 		w.mu.Unlock()
 	}
 	return quiet
 }
 
+// isFree says that in a burst nothing would have to wait. What a burst has left is no hindrance.
 func (w *protoWire) isFree() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.direct != nil && len(w.out) == 0 && !w.writing && !w.over
+	return w.direct != nil && (len(w.out) == 0 || w.noted) && !w.writing && !w.over
 }

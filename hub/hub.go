@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // A Hub is a set of scopes and variables, connected to one server at a time. It is safe for
@@ -104,7 +105,7 @@ func open(ctx context.Context, cfg Config, e engine) *Hub {
 	if cfg.Standby {
 		h.standby = &standby{h: h, turn: make(chan struct{}, 1)}
 	}
-	h.requests.pending = map[uint64]*request{}
+	h.requests.pending, h.requests.start = map[uint64]*request{}, time.Now()
 	h.status.State = StateDisconnected
 	if !cfg.ManualConnect {
 		h.status.State = StateConnecting // from the beginning, so no observer is told

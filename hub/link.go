@@ -200,9 +200,12 @@ func (l *link) refusal() error {
 // answer takes what came to the link's inbox: a marker, which somebody waits for, or the answer
 // to a request.
 func (l *link) answer(m *inbound) (calm bool) {
+	var arrived chan struct{}
 	l.marks.Lock()
-	arrived := l.mark[m.subject]
-	delete(l.mark, m.subject)
+	if len(l.mark) > 0 {
+		arrived = l.mark[m.subject]
+		delete(l.mark, m.subject)
+	}
 	l.marks.Unlock()
 	if arrived != nil {
 		close(arrived)

@@ -127,17 +127,17 @@ func (o *outbox) send(msgs []OutMsg) *Receipt {
 	return handedOver
 }
 
-// sendRequest sends msg after prepare has filled in what depends on the link; when prepare
-// returns false the message is no longer wanted. failed is told why it was not sent.
-func (o *outbox) sendRequest(msg OutMsg, prepare func(*link, *OutMsg) bool, failed func(error)) {
+// sendRequest sends msg for q, unless q has ended before. If it was not sent, q is told why.
+func (o *outbox) sendRequest(msg OutMsg, q *request) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	requests := &o.hub.requests
 	if o.closed {
-		failed(ErrDisposed)
+		requests.finish(q, nil, ErrDisposed)
 		return
 	}
 	if o.link != nil {
-		if !prepare(o.link, &msg) {
+		if !requests.sending(q, o.link, &msg) {
 			return
 		}
 		err := tooLarge(o.link, []OutMsg{msg})
@@ -145,14 +145,14 @@ func (o *outbox) sendRequest(msg OutMsg, prepare func(*link, *OutMsg) bool, fail
 			err = o.publish(&msg)
 		}
 		if err != nil {
-			failed(err)
+			requests.finish(q, nil, err)
 		}
 		return
 	}
-	r := &Receipt{msgs: []OutMsg{msg}, failed: failed}
-	r.sending = func(l *link) bool { return prepare(l, &r.msgs[0]) }
+	r := &Receipt{msgs: []OutMsg{msg}, failed: func(err error) { requests.finish(q, nil, err) }}
+	r.sending = func(l *link) bool { return requests.sending(q, l, &r.msgs[0]) }
 	if r = o.wait(r, r.msgs); r.err != nil {
-		failed(r.err)
+		requests.finish(q, nil, r.err)
 	}
 }
 

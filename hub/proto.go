@@ -182,6 +182,11 @@ func parseHeader(b []byte) (Header, error) {
 
 // appendPub adds a message as a client says it. Names and headers have been checked.
 func appendPub(b []byte, m *OutMsg) []byte {
+	return append(append(appendPubHead(b, m), m.Data...), "\r\n"...)
+}
+
+// appendPubHead is appendPub up to the data.
+func appendPubHead(b []byte, m *OutMsg) []byte {
 	header := 0
 	if len(m.Header) > 0 {
 		header = m.size() - len(m.Data)
@@ -210,6 +215,5 @@ func appendPub(b []byte, m *OutMsg) []byte {
 		}
 		b = append(b, "\r\n"...)
 	}
-	b = append(b, m.Data...)
-	return append(b, "\r\n"...)
+	return b
 }

@@ -342,7 +342,7 @@ func (w *protoWire) tryWrite() bool {
 	if w.direct == nil || w.writing || w.over || !w.direct.TryWrite(w.out) {
 		return false
 	}
-	if w.out = w.out[:0]; cap(w.out) > keptBuffer {
+	if w.out = w.out[:0]; cap(w.out) > 2*burstBytes {
 		w.out = nil
 	}
 	w.room.Broadcast()
@@ -388,20 +388,23 @@ func (w *protoWire) publish(m OutMsg) error {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for len(w.out) >= writeBuffer && !w.over {
-		if w.bursts.on.Load() { // nobody waits in one: what cannot be written now is the writer's
-			w.tryWrite()
-			break
-		}
+	for len(w.out) >= writeBuffer && !w.over && !w.bursts.on.Load() {
 		w.room.Wait()
 	}
 	if w.over {
 		return w.disconnected()
 	}
-	w.out = appendPub(w.out, &m)
 	if !w.bursts.note(w) {
+		w.out = appendPub(w.out, &m)
 		w.some.Signal()
+		return nil
 	}
+	// Nobody waits in a burst: what cannot be written now is the writer's.
+	w.out = appendPubHead(w.out, &m)
+	if len(w.out)+len(m.Data) >= burstBytes && w.tryWrite() && len(m.Data) >= burstBytes && w.direct.TryWrite(m.Data) {
+		m.Data = nil
+	}
+	w.out = append(append(w.out, m.Data...), "\r\n"...)
 	return nil
 }
 

@@ -3,7 +3,6 @@ package hub
 import (
 	"container/heap"
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 	"sync"
@@ -24,14 +23,16 @@ type requests struct {
 	serial  uint64
 	due     dueHeap
 	timer   *time.Timer
-	armed   time.Time // when it fires; zero: it does not
+	start   time.Time     // that deadlines are counted from: the monotonic clock alone is cheaper to read
+	armed   time.Duration // when the timer fires; 0: it does not
+	arms    int           // times that it was set
 	closed  bool
 }
 
 type request struct {
 	token    uint64
 	link     *link // that sent it; nil before
-	deadline time.Time
+	deadline time.Duration
 	place    int // in the heap
 	done     func(*Message, error)
 
@@ -65,22 +66,23 @@ func (h *Hub) RequestMany(out OutMsg, window time.Duration, max int, each func(*
 }
 
 func (h *Hub) request(out OutMsg, timeout time.Duration, q *request) (cancel func()) {
-	done := q.done
 	out.Reply = ""
-	if err := errors.Join(checkName(out.Subject, false), out.check()); err != nil {
-		done(nil, err)
+	err := checkName(out.Subject, false)
+	if err == nil {
+		err = out.check()
+	}
+	if err != nil {
+		q.done(nil, err)
 		return func() {}
 	}
 	if timeout <= 0 {
 		timeout = h.cfg.Timeout
 	}
 	if !h.requests.add(timeout, q) {
-		done(nil, ErrDisposed)
+		q.done(nil, ErrDisposed)
 		return func() {}
 	}
-	h.outbox.sendRequest(out,
-		func(l *link, m *OutMsg) bool { return h.requests.sending(q, l, m) },
-		func(err error) { h.requests.finish(q, nil, err) })
+	h.outbox.sendRequest(out, q)
 	return func() { h.requests.finish(q, nil, context.Canceled) }
 }
 
@@ -91,10 +93,10 @@ func (r *requests) add(timeout time.Duration, q *request) bool {
 		return false
 	}
 	r.serial++
-	q.token, q.deadline = r.serial, time.Now().Add(timeout)
+	q.token, q.deadline = r.serial, time.Since(r.start)+timeout
 	r.pending[q.token] = q
 	heap.Push(&r.due, q)
-	if q.place == 0 && (r.armed.IsZero() || q.deadline.Before(r.armed)) {
+	if q.place == 0 && (r.armed == 0 || q.deadline < r.armed) {
 		r.arm()
 	}
 	return true
@@ -200,24 +202,25 @@ func (r *requests) close() {
 	r.arm()
 }
 
-// wakes is when the timer fires, zero if it does not.
-func (r *requests) wakes() time.Time {
+// armings is how many times the timer has been set.
+func (r *requests) armings() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.armed
+	return r.arms
 }
 
 // arm sets the timer to the first deadline, with r.mu held.
 func (r *requests) arm() {
+	r.arms++
 	if len(r.due) == 0 {
-		r.armed = time.Time{}
+		r.armed = 0
 		if r.timer != nil {
 			r.timer.Stop()
 		}
 		return
 	}
-	r.armed = r.due[0].deadline
-	wait := time.Until(r.armed)
+	r.armed = max(1, r.due[0].deadline)
+	wait := r.armed - time.Since(r.start)
 	if r.timer == nil {
 		r.timer = time.AfterFunc(wait, r.expire)
 	} else {
@@ -226,11 +229,11 @@ func (r *requests) arm() {
 }
 
 func (r *requests) expire() {
-	now := time.Now()
+	now := time.Since(r.start)
 	due := func(several bool) func(*request) bool {
-		return func(q *request) bool { return !q.deadline.After(now) && several == (q.each != nil) }
+		return func(q *request) bool { return q.deadline <= now && several == (q.each != nil) }
 	}
-	r.fail(fmt.Errorf("%w: no server in time", ErrDisconnected), func(q *request) bool { return q.link == nil && !q.deadline.After(now) })
+	r.fail(fmt.Errorf("%w: no server in time", ErrDisconnected), func(q *request) bool { return q.link == nil && q.deadline <= now })
 	r.fail(ErrTimeout, due(false))
 	r.fail(nil, due(true))
 	r.mu.Lock()
@@ -242,7 +245,7 @@ func (r *requests) expire() {
 type dueHeap []*request
 
 func (d dueHeap) Len() int           { return len(d) }
-func (d dueHeap) Less(i, j int) bool { return d[i].deadline.Before(d[j].deadline) }
+func (d dueHeap) Less(i, j int) bool { return d[i].deadline < d[j].deadline }
 func (d dueHeap) Swap(i, j int) {
 	d[i], d[j] = d[j], d[i]
 	d[i].place, d[j].place = i, j

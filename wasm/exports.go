@@ -45,10 +45,11 @@ func kinopioBuffer(n uint32) unsafe.Pointer {
 }
 
 // kinopio_call hands a batch of ops, n bytes in the buffer, to a hub. The first one makes the hub.
-// It returns whether all is done, and no goroutine has anything to do because of it.
+// With more, what it sends may wait for the next batch, which must follow soon. It returns what
+// [after] does.
 //
 //go:wasmexport kinopio_call
-func kinopioCall(hub, n uint32) bool {
+func kinopioCall(hub, n uint32, more bool) uint32 {
 	batch := page.staged[:n]
 	page.staged = nil
 	page.mu.Lock()
@@ -63,7 +64,21 @@ func kinopioCall(hub, n uint32) bool {
 		page.sessions[hub] = s
 	}
 	page.mu.Unlock()
-	return s.take(batch)
+	return after(s.take(batch, more))
+}
+
+// after says what JavaScript does after a call: 0, it resumes Go, where a goroutine has something to
+// do; 1, nothing; 2, it takes rows.
+func after(calm bool) uint32 {
+	if !calm {
+		return 0
+	}
+	page.mu.Lock()
+	defer page.mu.Unlock()
+	if len(page.pending) > 0 {
+		return 2
+	}
+	return 1
 }
 
 // kinopio_dispose ends a hub, also while its commander waits. Its last row is rowClosed.
@@ -189,11 +204,10 @@ func kinopioWsRoom(id, n uint32) unsafe.Pointer {
 	return unsafe.Pointer(&out)
 }
 
-// kinopio_ws_commit says that the n bytes are there. It returns whether all is done, and no goroutine
-// has anything to do because of them.
+// kinopio_ws_commit says that the n bytes are there. It returns what [after] does.
 //
 //go:wasmexport kinopio_ws_commit
-func kinopioWsCommit(id, n uint32) bool { return page.sockets.commit(id, int(n)) }
+func kinopioWsCommit(id, n uint32) uint32 { return after(page.sockets.commit(id, int(n))) }
 
 // kinopio_ws_drained says that a socket that was full takes more.
 //
@@ -209,19 +223,4 @@ func kinopioWsEnded(id, how, n uint32) {
 		text = string(page.staged[:n])
 	}
 	page.sockets.ended(id, how, text)
-}
-
-// get returns a buffer of at least n bytes.
-func (p *pool) get(n int) []byte {
-	if n > inputBytes {
-		return make([]byte, n)
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if last := len(p.free) - 1; last >= 0 {
-		b := p.free[last]
-		p.free = p.free[:last]
-		return b
-	}
-	return make([]byte, inputBytes)
 }

@@ -2,24 +2,51 @@ package main
 
 import "sync"
 
-// inputBytes is the least size of a buffer that JavaScript fills: a microtask's worth, or one
-// message of 64 KiB.
-const inputBytes = 128 << 10
+const (
+	// inputBytes is the least size of a buffer that JavaScript fills: a microtask's worth, or one
+	// message of 64 KiB.
+	inputBytes = 128 << 10
+	// largeInput bounds the one larger buffer that is kept.
+	largeInput = 2 << 20
+)
 
-// inputs are the buffers that JavaScript fills and commanders empty.
+// inputs are the buffers that JavaScript fills and sessions empty.
 var inputs pool
 
-// A pool keeps buffers of inputBytes for the next use. Its zero value is empty.
+// A pool keeps buffers for the next use. Its zero value is empty.
 type pool struct {
-	mu   sync.Mutex
-	free [][]byte
+	mu    sync.Mutex
+	free  [][]byte // of inputBytes
+	large []byte
 }
 
-// put gives a buffer back; what is not of the pool's own size is left to the collector.
+// get returns a buffer of at least n bytes.
+func (p *pool) get(n int) []byte {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if n > inputBytes {
+		if b := p.large; len(b) >= n {
+			p.large = nil
+			return b
+		}
+		return make([]byte, n)
+	}
+	if last := len(p.free) - 1; last >= 0 {
+		b := p.free[last]
+		p.free = p.free[:last]
+		return b
+	}
+	return make([]byte, inputBytes)
+}
+
+// put gives a buffer back; what is not worth keeping is left to the collector.
 func (p *pool) put(b []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if cap(b) == inputBytes && len(p.free) < 8 {
-		p.free = append(p.free, b[:inputBytes])
+	switch n := cap(b); {
+	case n == inputBytes && len(p.free) < 8:
+		p.free = append(p.free, b[:n])
+	case n > max(inputBytes, len(p.large)) && n <= largeInput:
+		p.large = b[:n]
 	}
 }

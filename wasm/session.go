@@ -65,12 +65,12 @@ func newSession(id uint32, dialer transport.Dialer, notify func()) *session {
 }
 
 // take does what a batch says, or lets the commander do it; the batch is then the session's. It
-// does not wait, and is not called side by side. calm says that no goroutine has anything to do
-// because of it.
-func (s *session) take(batch []byte) (calm bool) {
+// does not wait, and is not called side by side. With more what it sends may stay for the next
+// batch. calm says that no goroutine has anything to do because of it.
+func (s *session) take(batch []byte, more bool) (calm bool) {
 	if s.mayExecute() {
 		s.calm = true
-		done, quiet := s.hub.Burst(func() { s.do(batch) })
+		done, quiet := s.hub.Burst(more, func() { s.do(batch) })
 		if done {
 			return quiet && s.calm
 		}
@@ -330,11 +330,10 @@ func (s *session) request(id uint32, m hub.OutMsg, timeout time.Duration) {
 		s.out.fail(rowFailed, id, errNotOpen)
 		return
 	}
-	s.mu.Lock()
-	s.requests[id] = nil
-	s.mu.Unlock()
+	over := false // with s.mu held
 	cancel := s.hub.Request(m, timeout, func(reply *hub.Message, err error) {
 		s.mu.Lock()
+		over = true
 		delete(s.requests, id)
 		s.mu.Unlock()
 		if err != nil {
@@ -344,7 +343,7 @@ func (s *session) request(id uint32, m hub.OutMsg, timeout time.Duration) {
 		}
 	})
 	s.mu.Lock()
-	if _, waiting := s.requests[id]; waiting {
+	if !over {
 		s.requests[id] = cancel
 	}
 	s.mu.Unlock()

@@ -44,8 +44,9 @@ class Ours {
     const subscription = await this.#of(subject).sub(kind === "value" ? (value) => got(value) : (_, message) => got(message.raw));
     return () => subscription.unsubscribe();
   }
-  request(subject, value) {
-    return this.#of(subject).req(value, { timeout: 60_000 });
+  requester(subject) {
+    const variable = this.#of(subject);
+    return (value) => variable.req(value, { timeout: 60_000 });
   }
   async serve(subject) {
     const service = await this.#of(subject).serve((value) => value);
@@ -78,9 +79,11 @@ class Peer {
     });
     return () => subscription.unsubscribe();
   }
-  async request(subject, value) {
-    const message = await this.nc.request(subject, JSON.stringify(value), { timeout: 60_000 });
-    return message.data.length > 0 ? message.json() : null;
+  requester(subject) {
+    return async (value) => {
+      const message = await this.nc.request(subject, JSON.stringify(value), { timeout: 60_000 });
+      return message.data.length > 0 ? message.json() : null;
+    };
   }
   async serve(subject) {
     const subscription = this.nc.subscribe(subject, {
@@ -143,7 +146,7 @@ const works = {
     }
     await side.flush();
     const start = performance.now();
-    await side.request("bench.feed", { subject, count, size, spread });
+    await side.requester("bench.feed")({ subject, count, size, spread });
     await all;
     const took = performance.now() - start;
     for (const stop of stops) await stop();
@@ -154,9 +157,10 @@ const works = {
   /** µs, one at a time: two quantiles. */
   async request(side, { count }) {
     const took = [];
+    const request = side.requester("bench.echo");
     for (let i = 0; i < count; i++) {
       const start = performance.now();
-      const { id } = await side.request("bench.echo", small);
+      const { id } = await request(small);
       if (id !== small.id) throw new Error("another answer than was asked for");
       took.push((performance.now() - start) * 1000);
     }
@@ -166,10 +170,11 @@ const works = {
 
   async inFlight(side, { count }) {
     let left = count;
+    const request = side.requester("bench.echo");
     const start = performance.now();
     await Promise.all(
       Array.from({ length: 64 }, async () => {
-        while (--left >= 0) await side.request("bench.echo", small);
+        while (--left >= 0) await request(small);
       }),
     );
     return performance.now() - start;
@@ -178,7 +183,7 @@ const works = {
   async serve(side, { count }) {
     const stop = await side.serve("bench.service");
     const start = performance.now();
-    await side.request("bench.ask", { subject: "bench.service", count });
+    await side.requester("bench.ask")({ subject: "bench.service", count });
     const took = performance.now() - start;
     await stop();
     return took;

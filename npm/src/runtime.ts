@@ -11,7 +11,7 @@ import { GoTimers } from "./timers.js";
 export interface Exports {
   mem: WebAssembly.Memory;
   kinopio_buffer(n: number): number;
-  kinopio_call(hub: number, n: number): number;
+  kinopio_call(hub: number, n: number, more: number): number;
   kinopio_dispose(hub: number): void;
   kinopio_refresh(hub: number): void;
   kinopio_take(): number;
@@ -51,6 +51,9 @@ export interface Alive {
 
 const none = new Uint8Array(0);
 
+/** What is to be done after an export, as wasm/exports.go has it. */
+export const After = { resume: 0, nothing: 1, take: 2 } as const;
+
 // How long, and how many times it is entered, Go may go without being resumed when nothing is urgent.
 const restMs = 20;
 const restMost = 32;
@@ -65,6 +68,8 @@ const restMost = 32;
 export class Runtime {
   #go: Go;
   #exports!: Exports;
+  #bytes = none;
+  #words = new Uint32Array(0);
   #depth = 0;
   #draining = false;
   #inbox: { hub: number; rows: Rows }[] = [];
@@ -113,8 +118,16 @@ export class Runtime {
     return this.#crash;
   }
 
-  get memory(): ArrayBuffer {
-    return this.#exports.mem.buffer as ArrayBuffer;
+  /** Go's memory. It holds until the next export or import: Go may let it grow. */
+  get memory(): Uint8Array<ArrayBuffer> {
+    if (this.#bytes.length === 0) this.#bytes = new Uint8Array(this.#exports.mem.buffer as ArrayBuffer); // it has grown
+    return this.#bytes;
+  }
+
+  /** The same in words of 32 bits. */
+  get words(): Uint32Array<ArrayBuffer> {
+    if (this.#words.length === 0) this.#words = new Uint32Array(this.#exports.mem.buffer as ArrayBuffer);
+    return this.#words;
   }
 
   /** Adds a hub and returns its number. */
@@ -125,15 +138,17 @@ export class Runtime {
     return hub;
   }
 
-  /** Hands a batch of ops to a hub; `tail` are its last bytes, if they are not in it. */
-  call(hub: number, batch: Uint8Array, tail: Uint8Array = none): void {
+  /**
+   * Hands a batch of ops to a hub; `tail` are its last bytes, if they are not in it. With `more`
+   * what it sends may wait for the next batch, which follows soon.
+   */
+  call(hub: number, batch: Uint8Array, tail: Uint8Array = none, more = false): void {
     this.enter((go) => {
       const length = (batch.length + tail.length + 3) & ~3;
       const at = go.kinopio_buffer(length) >>> 0; // first: it may replace this.memory
-      const memory = new Uint8Array(this.memory, at, length);
-      memory.set(batch);
-      if (tail.length > 0) memory.set(tail, batch.length);
-      return go.kinopio_call(hub, length);
+      this.memory.set(batch, at);
+      if (tail.length > 0) this.memory.set(tail, at + batch.length);
+      return go.kinopio_call(hub, length, +more);
     });
   }
 
@@ -162,14 +177,14 @@ export class Runtime {
   /** What is alive in the module. */
   alive(): Alive {
     const at = this.#exports.kinopio_debug() >>> 0;
-    const [address, length] = new Uint32Array(this.memory, at, 2) as unknown as [number, number];
-    const text = new TextDecoder().decode(new Uint8Array(this.memory, address, length));
+    const [address, length] = this.words.subarray(at >>> 2) as unknown as [number, number];
+    const text = new TextDecoder().decode(this.memory.subarray(address, address + length));
     return { ...JSON.parse(text), webSockets: this.#sockets.open };
   }
 
   /**
-   * Calls exports, lets Go run until it rests, and hands over what it had to say. When `use`
-   * returns a true number, Go has nothing to do but what can wait for a while.
+   * Calls exports, lets Go run until it rests, and hands over what it had to say. `use` returns
+   * what Go returned of {@link After}, if it did.
    */
   enter(use: (go: Exports) => number | undefined | void): void {
     if (this.#crash) return;
@@ -178,18 +193,18 @@ export class Runtime {
       queueMicrotask(() => this.enter(use));
       return;
     }
-    let calm: number | undefined | void;
+    let after: number | undefined | void;
     this.#depth++;
     this.#clock.entered();
     try {
-      calm = use(this.#exports);
+      after = use(this.#exports);
     } catch (cause) {
       this.#exited(2, cause);
     } finally {
       this.#depth--;
     }
-    if (calm && this.#rest()) this.#handOver();
-    else this.#go._resume();
+    if (!after || !this.#rest()) this.#go._resume();
+    else if (after === After.take) this.#handOver();
   }
 
   /**
@@ -230,20 +245,21 @@ export class Runtime {
     for (;;) {
       const at = this.#exports.kinopio_take() >>> 0;
       if (at === 0) return;
-      const memory = this.memory;
-      const taken = new Uint32Array(memory, at, 8);
-      const count = taken[1]!;
+      const words = this.words;
+      const taken = at >>> 2;
+      const count = words[taken + 1]!;
       if (count > 0) {
+        const first = words[taken + 2]! >>> 2;
         this.#inbox.push({
-          hub: taken[0]!,
+          hub: words[taken]!,
           rows: new Rows(
-            new Uint32Array(memory, taken[2]!, count * 8).slice(),
-            copyOf(memory, taken[3]!, taken[4]!),
-            copyOf(memory, taken[5]!, taken[6]!),
+            words.slice(first, first + count * 8),
+            copyOf(this.memory, words[taken + 3]!, words[taken + 4]!),
+            copyOf(this.memory, words[taken + 5]!, words[taken + 6]!),
           ),
         });
       }
-      if (taken[7] === 0) return;
+      if (words[taken + 7] === 0) return;
     }
   }
 
@@ -280,6 +296,6 @@ export class Runtime {
   }
 }
 
-function copyOf(memory: ArrayBuffer, address: number, length: number): Uint8Array {
-  return length === 0 ? none : new Uint8Array(memory, address, length).slice();
+function copyOf(memory: Uint8Array, address: number, length: number): Uint8Array {
+  return length === 0 ? none : memory.slice(address, address + length);
 }

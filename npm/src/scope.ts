@@ -7,6 +7,7 @@ import type { Variable, VariableOptions } from "./variable.js";
 export class ScopeBase {
   readonly #core: HubCore;
   readonly #children = new Map<string, Scope>();
+  readonly #variables = new Map<string, Variable>();
 
   /** The scope's name; those of nested scopes have dots. */
   readonly name: string;
@@ -36,7 +37,8 @@ export class ScopeBase {
    * @throws KinopioError INVALID_NAME
    */
   getVariable<T = any>(name: string, options: VariableOptions = {}): Variable<T> {
-    const variable = this.#core.variable(join(this.name, name)) as Variable<T>;
+    let variable = this.#variables.get(name);
+    if (!variable) this.#variables.set(name, (variable = this.#core.variable(join(this.name, name))));
     if (options.distinct !== undefined) variable.distinct = options.distinct;
     return variable;
   }

@@ -161,6 +161,7 @@ export class Session implements Client {
   #hub = 0;
   #ops = new OpWriter();
   #scheduled = false;
+  #owes = false; // what was handed over may wait for a flush
   #dead: KinopioError | undefined;
   #ended = defer<void>();
   #status: HubStatus;
@@ -233,9 +234,11 @@ export class Session implements Client {
     batch.count++;
     batch.bytes += size;
     this.#unsettled += size;
-    if (alone) this.#closeBatch();
-    if (apart) this.#flush(data);
-    else this.#schedule(alone);
+    if (alone) {
+      this.#closeBatch();
+      this.#flush(apart ? data : undefined, true);
+    }
+    this.#schedule();
     return batch.promise;
   }
 
@@ -495,7 +498,7 @@ export class Session implements Client {
   }
 
   #schedule(now = false): void {
-    if (this.#runtime && (now || this.#ops.length >= flushAt)) {
+    if (this.#runtime && !this.#owes && (now || this.#ops.length >= flushAt)) {
       this.#flush();
     } else if (!this.#scheduled) {
       this.#scheduled = true;
@@ -506,13 +509,17 @@ export class Session implements Client {
     }
   }
 
-  /** Hands over what was written; `tail` are the bytes of its last message, if they were left apart. */
-  #flush(tail?: Uint8Array): void {
+  /**
+   * Hands over what was written; `tail` are the bytes of its last message, if they were left apart.
+   * With `more` another flush follows.
+   */
+  #flush(tail?: Uint8Array, more = false): void {
     if (!this.#runtime || this.#dead) return;
     this.#closeBatch();
-    if (this.#ops.length === 0) return;
+    if (this.#ops.length === 0 && !this.#owes) return;
+    this.#owes = more;
     const ops = this.#ops;
-    this.#runtime.call(this.#hub, ops.written, tail);
+    this.#runtime.call(this.#hub, ops.written, tail, more);
     ops.reset();
   }
 

@@ -1,4 +1,4 @@
-import type { Runtime } from "./runtime.js";
+import { After, type Runtime } from "./runtime.js";
 import { messageOf } from "./errors.js";
 import { isNode } from "./node.js";
 
@@ -25,8 +25,9 @@ const Ended = { clean: 0, unclean: 1, unreachable: 2, untrusted: 3, handshake: 4
 
 // Bytes waiting in a WebSocket, above which Write waits. A page that publishes in one long task
 // sees none of them leave before the task has ended, so a burst of some 200,000 messages has room.
-const highWater = 16 << 20;
-const lowWater = 4 << 20;
+const highWater = 64 << 20;
+const lowWater = 16 << 20;
+const seen = 1 << 20; // bytes from one look to the next: it takes a browser longer than a send should
 const pollMs = 5; // no event says that a WebSocket has sent what it had
 
 const encoder = /* @__PURE__ */ new TextEncoder();
@@ -36,6 +37,8 @@ const closeMs = 1000; // how long the peer may take to answer a close
 interface Socket {
   hub: number;
   ws: WebSocketLike;
+  copies: boolean; // its send copies at once
+  unseen: number; // bytes sent since bufferedAmount was last looked at
   full: boolean;
   timer?: ReturnType<typeof setTimeout>;
 }
@@ -62,7 +65,7 @@ export class Sockets {
   imports(): WebAssembly.ModuleImports {
     return {
       ws_open: (hub: number, id: number, address: number, length: number) => {
-        const url = new TextDecoder().decode(new Uint8Array(this.#runtime.memory, address >>> 0, length));
+        const url = new TextDecoder().decode(this.#runtime.memory.subarray(address >>> 0, (address >>> 0) + length));
         this.#open(hub, id, url);
       },
       ws_send: (id: number, address: number, length: number) => this.#send(id, address >>> 0, length),
@@ -91,7 +94,7 @@ export class Sockets {
       return;
     }
     ws.binaryType = "arraybuffer";
-    const socket: Socket = { hub, ws, full: false };
+    const socket: Socket = { hub, ws, copies: isBrowsers(ws), unseen: 0, full: false };
     this.#sockets.set(id, socket);
     let opened = false;
     ws.onopen = () => {
@@ -122,17 +125,15 @@ export class Sockets {
 
   #receive(id: number, frame: Uint8Array): void {
     this.#runtime.enter((go) => {
-      const at = go.kinopio_ws_room(id, frame.length) >>> 0;
-      const memory = this.#runtime.memory;
-      const room = new Uint32Array(memory, at, 4);
-      const first = room[1]!;
-      const second = room[3]!;
-      if (first + second !== frame.length) return 1; // closed meanwhile
+      const at = (go.kinopio_ws_room(id, frame.length) >>> 0) >>> 2;
+      const { words, memory } = this.#runtime;
+      const first = words[at + 1]!;
+      if (first + words[at + 3]! !== frame.length) return After.nothing; // closed meanwhile
       if (first === frame.length) {
-        new Uint8Array(memory, room[0], first).set(frame);
+        memory.set(frame, words[at]);
       } else {
-        new Uint8Array(memory, room[0], first).set(frame.subarray(0, first));
-        new Uint8Array(memory, room[2], second).set(frame.subarray(first));
+        memory.set(frame.subarray(0, first), words[at]);
+        memory.set(frame.subarray(first), words[at + 2]);
       }
       return go.kinopio_ws_commit(id, frame.length);
     });
@@ -143,13 +144,15 @@ export class Sockets {
     const socket = this.#sockets.get(id);
     if (!socket || socket.ws.readyState !== 1) return 0; // its end is on the way
     try {
-      const view = new Uint8Array(this.#runtime.memory, address, length);
       // A browser's send copies at once. Others may read the memory later.
-      socket.ws.send(isBrowsers(socket.ws) ? view : view.slice());
+      const { memory } = this.#runtime;
+      socket.ws.send(socket.copies ? memory.subarray(address, address + length) : memory.slice(address, address + length));
     } catch (thrown) {
       queueMicrotask(() => this.#end(id, Ended.unclean, messageOf(thrown)));
       return 0;
     }
+    if ((socket.unseen += length) < seen) return 0;
+    socket.unseen = 0;
     if (socket.ws.bufferedAmount <= highWater) return 0;
     socket.full = true;
     this.#poll(id, socket);
@@ -182,7 +185,7 @@ export class Sockets {
     this.#runtime.enter((go) => {
       const bytes = encoder.encode(text);
       const at = go.kinopio_buffer(bytes.length) >>> 0;
-      new Uint8Array(this.#runtime.memory, at, bytes.length).set(bytes);
+      this.#runtime.memory.set(bytes, at);
       go.kinopio_ws_ended(id, how, bytes.length);
     });
   }
