@@ -80,6 +80,7 @@ func (b *bursts) end(more bool) (quiet bool) {
 	quiet = true
 	for _, w := range wires {
 		w.mu.Lock()
+		quiet = quiet && w.waiting == 0
 		switch {
 		case more && len(w.out) < burstBytes:
 			b.mu.Lock()

@@ -106,7 +106,7 @@ func (l *link) receive(batch []inbound) (calm bool) {
 			if g.remembers && !m.route.entry.shared() {
 				g.remember(m, now)
 			}
-			l.deliver(m)
+			calm = l.deliver(m) && calm
 		}
 	}
 	g.mu.Unlock()
@@ -116,15 +116,15 @@ func (l *link) receive(batch []inbound) (calm bool) {
 	return calm
 }
 
-// deliver hands one message to the handles of its name. The gate is locked.
-func (l *link) deliver(m *inbound) {
+// deliver hands one message to the handles of its name. The gate is locked. calm is as in receiver.
+func (l *link) deliver(m *inbound) (calm bool) {
 	if id := takeID(m); id != "" && l.hub.cfg.Moves == MovesIDs && !m.route.entry.shared() {
 		if !m.route.entry.reader.note(m.subject, id, &l.hub.missing) {
-			return
+			return true
 		}
 	}
 	l.scratch = Message{Subject: m.subject, Reply: m.reply, Header: m.header, Data: m.data, hub: l.hub, link: l}
-	m.route.entry.deliver(&l.scratch)
+	return m.route.entry.deliver(&l.scratch)
 }
 
 // release delivers what was held back, in order, and holds no more.

@@ -38,6 +38,7 @@ type protoWire struct {
 	room    sync.Cond // out has room, or it is over
 	out     []byte    // to be written
 	writing bool
+	waiting int  // publishers that wait for room
 	noted   bool // it is among those that have something to say in a burst
 	over    bool
 	err     error // why, if over
@@ -389,7 +390,9 @@ func (w *protoWire) publish(m OutMsg) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for len(w.out) >= writeBuffer && !w.over && !w.bursts.on.Load() {
+		w.waiting++
 		w.room.Wait()
+		w.waiting--
 	}
 	if w.over {
 		return w.disconnected()

@@ -41,25 +41,29 @@ type entry struct {
 // shared says that the queue group is the application's: its members take turns anyway.
 func (e *entry) shared() bool { return e.key.queue != "" }
 
-// deliver hands m to every handle, or in a queue group to the next one.
-func (e *entry) deliver(m *Message) {
+// deliver hands m to every handle, or in a queue group to the next one. calm says that no
+// goroutine has anything to do because of it.
+func (e *entry) deliver(m *Message) (calm bool) {
 	handles := *e.handles.Load()
 	if e.shared() && len(handles) > 1 {
 		e.turn++
 		i := int(e.turn) % len(handles)
 		handles = handles[i : i+1]
 	}
+	calm = true
 	var kept *Message // one copy for all handles that outlive this call
 	for _, s := range handles {
 		if s.inline {
-			s.run(m)
+			calm = s.run(m) && calm
 			continue
 		}
+		calm = false
 		if kept == nil {
 			kept = new(*m)
 		}
 		s.mailbox.put(kept)
 	}
+	return calm
 }
 
 // add gives s its entry, and subscribes on the current link.

@@ -161,16 +161,17 @@ func (s *Subscription) work() {
 	}
 }
 
-// run calls back once, unless the subscription has ended.
-func (s *Subscription) run(m *Message) {
+// run calls back once, unless the subscription has ended. calm says that neither has it ended nor
+// anything gone wrong.
+func (s *Subscription) run(m *Message) (calm bool) {
 	if s.over.Load() {
-		return
+		return true
 	}
 	last := false
 	if s.max > 0 {
 		n := s.seen.Add(1)
 		if n > s.max {
-			return
+			return true
 		}
 		last = n == s.max
 	}
@@ -181,11 +182,13 @@ func (s *Subscription) run(m *Message) {
 			}
 		}()
 		s.fn(m)
+		calm = !last
 	}()
 	if last && s.finish() {
 		// The registry may be waiting for the gate of a link that this goroutine holds.
 		s.hub.spawn(func() { s.hub.registry.remove(s) })
 	}
+	return calm
 }
 
 // Messages subscribes to subject and yields each message, in order, until the loop is left,

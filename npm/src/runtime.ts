@@ -54,8 +54,8 @@ const none = new Uint8Array(0);
 /** What is to be done after an export, as wasm/exports.go has it. */
 export const After = { resume: 0, nothing: 1, take: 2 } as const;
 
-// How long, and how many times it is entered, Go may go without being resumed when nothing is urgent.
-const restMs = 20;
+// How long, and how many times it is entered, Go may go without being resumed when it has nothing to do.
+const restMs = 5000;
 const restMost = 32;
 
 /**
@@ -79,7 +79,7 @@ export class Runtime {
   #timers: GoTimers;
   #sockets: Sockets;
   #rested = 0; // times that Go was entered without being resumed
-  #resting: ReturnType<typeof setTimeout> | undefined;
+  #resting: number | ReturnType<typeof setTimeout> | undefined;
   #crash: KinopioError | undefined;
   #lines: string[] = [];
 
@@ -208,15 +208,18 @@ export class Runtime {
   }
 
   /**
-   * Whether Go, to which nothing is urgent, may go without being resumed: it has timers to set and
-   * garbage to collect, which it then does soon.
+   * Whether Go, which has nothing to do, may go without being resumed. It may have garbage to
+   * collect, which it does when it is resumed the next time.
    */
   #rest(): boolean {
-    if (++this.#rested > restMost) return false;
-    this.#resting ??= setTimeout(() => {
-      this.#resting = undefined;
-      if (this.#rested > 0) this.#go._resume();
-    }, restMs);
+    if (++this.#rested > restMost || this.#timers.overdue) return false;
+    if (this.#resting === undefined) {
+      this.#resting = setTimeout(() => {
+        this.#resting = undefined;
+        if (this.#rested > 0) this.#go._resume();
+      }, restMs);
+      (this.#resting as { unref?(): void }).unref?.();
+    }
     return true;
   }
 

@@ -33,6 +33,11 @@ export class GoTimers {
     };
   }
 
+  /** Go wanted to be woken before now: timers of hidden pages are late. */
+  get overdue(): boolean {
+    return this.#due !== 0 && performance.now() >= this.#due;
+  }
+
   /** Whether the timer keeps a Node process alive. */
   ref(on: boolean): void {
     this.#ref = on;
