@@ -147,7 +147,7 @@ race   = env CGO_ENABLED=1 $(GO) test -race -count=1 -timeout 20m -json
 test-go: bin/testreport
 	$(report) -name go -- $(race) $$($(GO) list ./... | grep -v -e '/e2e$$' -e '/kinopio-hub/hub$$' -e '/continuity$$' -e '/cmd/kinopio-hub$$')
 	$(report) -name moves -- $(race) -p 1 $(moving)
-	$(report) -name pages-engine -- env KINOPIO_TEST_ENGINE=proto $(GO) test -count=1 -timeout 20m -json ./hub
+	$(report) -name pages-engine -- env KINOPIO_TEST_ENGINE=direct $(GO) test -count=1 -timeout 20m -json ./hub
 
 test-wasm: bin/testreport bin/wasmtest
 	$(report) -name wasm -- env $(JS) $(GO) test -count=1 -p 1 -exec $(CURDIR)/bin/wasmtest -json $(wasm_tests)

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"reflect"
 	"strings"
 	"testing"
@@ -18,13 +17,6 @@ import (
 
 	"github.com/kinopio-hub/kinopio-hub/transport"
 )
-
-// KINOPIO_TEST_ENGINE=proto plays all tests of this package with the engine that pages have.
-func init() {
-	if os.Getenv("KINOPIO_TEST_ENGINE") == "proto" {
-		newEngine = func(cfg *Config) engine { return newProtoEngine(cfg) }
-	}
-}
 
 // chunked is a connection on which text arrives, at most so many bytes a read.
 type chunked struct {

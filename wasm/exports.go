@@ -16,6 +16,7 @@ var page = struct {
 	mu       sync.Mutex
 	sessions map[uint32]*session
 	pending  []*session // with rows in their outboxes
+	calls    uint32     // see after
 
 	// What the last take returned, to be reused by the next.
 	taken *session
@@ -68,17 +69,20 @@ func kinopioCall(hub, n uint32, more bool) uint32 {
 }
 
 // after says what JavaScript does after a call: 0, it resumes Go, where a goroutine has something to
-// do; 1, nothing; 2, it takes rows.
+// do; 1, nothing; 2, it takes rows. In the bits above is how many calls have got here, by which
+// JavaScript sees that this one has: it would return in the middle if it waited.
 func after(calm bool) uint32 {
-	if !calm {
-		return 0
-	}
 	page.mu.Lock()
 	defer page.mu.Unlock()
-	if len(page.pending) > 0 {
-		return 2
+	page.calls++
+	what := uint32(0)
+	if calm {
+		what = 1
+		if len(page.pending) > 0 {
+			what = 2
+		}
 	}
-	return 1
+	return page.calls<<2 | what
 }
 
 // kinopio_dispose ends a hub, also while its commander waits. Its last row is rowClosed.

@@ -51,7 +51,7 @@ export interface Alive {
 
 const none = new Uint8Array(0);
 
-/** What is to be done after an export, as wasm/exports.go has it. */
+/** What is to be done after an export: the lower bits of what `after` of wasm/exports.go returns. */
 export const After = { resume: 0, nothing: 1, take: 2 } as const;
 
 // How long, and how many times it is entered, Go may go without being resumed when it has nothing to do.
@@ -70,6 +70,7 @@ export class Runtime {
   #exports!: Exports;
   #bytes = none;
   #words = new Uint32Array(0);
+  #calls = 0; // that have returned what is to be done now
   #depth = 0;
   #draining = false;
   #inbox: { hub: number; rows: Rows }[] = [];
@@ -148,7 +149,7 @@ export class Runtime {
       const at = go.kinopio_buffer(length) >>> 0; // first: it may replace this.memory
       this.memory.set(batch, at);
       if (tail.length > 0) this.memory.set(tail, at + batch.length);
-      return go.kinopio_call(hub, length, +more);
+      return this.after(go.kinopio_call(hub, length, +more));
     });
   }
 
@@ -184,7 +185,7 @@ export class Runtime {
 
   /**
    * Calls exports, lets Go run until it rests, and hands over what it had to say. `use` returns
-   * what Go returned of {@link After}, if it did.
+   * what {@link after} did, if an export said what is to be done now.
    */
   enter(use: (go: Exports) => number | undefined | void): void {
     if (this.#crash) return;
@@ -203,8 +204,16 @@ export class Runtime {
     } finally {
       this.#depth--;
     }
+    if (this.#crash) return;
     if (!after || !this.#rest()) this.#go._resume();
     else if (after === After.take) this.#handOver();
+  }
+
+  /** What an export says is to be done now. It returns too early, with anything, if it has to wait, which it must not. */
+  after(returned: number): number {
+    this.#calls = (this.#calls + 1) & 0x3fffffff;
+    if (returned >>> 2 !== this.#calls) throw new Error("an export of the module has waited");
+    return returned & 3;
   }
 
   /**

@@ -24,7 +24,8 @@ export interface WebSocketLike {
 const Ended = { clean: 0, unclean: 1, unreachable: 2, untrusted: 3, handshake: 4, url: 5 } as const;
 
 // Bytes waiting in a WebSocket, above which Write waits. A page that publishes in one long task
-// sees none of them leave before the task has ended, so a burst of some 200,000 messages has room.
+// sees none of them leave before the task has ended, so a burst of some 800,000 small messages has
+// room; and filling what drains costs more than waiting for it.
 const highWater = 64 << 20;
 const lowWater = 16 << 20;
 const seen = 1 << 20; // bytes from one look to the next: it takes a browser longer than a send should
@@ -135,7 +136,7 @@ export class Sockets {
         memory.set(frame.subarray(0, first), words[at]);
         memory.set(frame.subarray(first), words[at + 2]);
       }
-      return go.kinopio_ws_commit(id, frame.length);
+      return this.#runtime.after(go.kinopio_ws_commit(id, frame.length));
     });
   }
 
