@@ -34,6 +34,8 @@ func (c *chunked) Read(p []byte) (int, error) {
 	return n, nil
 }
 
+func (c *chunked) Close() error { return nil }
+
 // heard collects what a wire hands on.
 type heard struct{ said []string }
 
@@ -50,12 +52,30 @@ func (h *heard) trouble(err error) { h.said = append(h.said, "trouble: "+err.Err
 // a.b, and 2, to a wildcard; the last thing said is the error that ended it.
 func hear(text []byte, size int) []string {
 	h := &heard{}
-	w := newProtoWire(&chunked{text: text, size: size}, h, &bursts{})
+	w := listener(&chunked{text: text, size: size}, h)
+	err := w.follow()
+	return append(h.said, err.Error())
+}
+
+// hearPoured is hear for a wire that the pieces are poured into.
+func hearPoured(text []byte, size int) []string {
+	h := &heard{}
+	w := listener(&chunked{}, h)
+	for len(text) > 0 && !w.over {
+		n := copy(w.Room(min(size, len(text))), text)
+		w.Filled(n)
+		text = text[n:]
+	}
+	w.Ended(io.EOF)
+	return append(h.said, w.err.Error())
+}
+
+func listener(c net.Conn, h *heard) *protoWire {
+	w := newProtoWire(c, h, &bursts{})
 	for i, subject := range []string{"a.b", "a.*"} {
 		w.subs[uint64(i+1)] = &protoSub{uint64(i + 1), subject, &leg{}}
 	}
-	err := w.follow()
-	return append(h.said, err.Error())
+	return w
 }
 
 func TestProtoIsTakenApartHoweverItArrives(t *testing.T) {
@@ -74,6 +94,9 @@ func TestProtoIsTakenApartHoweverItArrives(t *testing.T) {
 	for _, size := range []int{1, 2, 3, 7, 64, 4096, 1 << 20} {
 		if got := hear([]byte(text), size); !reflect.DeepEqual(got, want) {
 			t.Fatalf("in pieces of %d: got %.500q, want %.500q", size, got, want)
+		}
+		if got := hearPoured([]byte(text), size); !reflect.DeepEqual(got, want) {
+			t.Fatalf("poured in pieces of %d: got %.500q, want %.500q", size, got, want)
 		}
 	}
 }
@@ -97,7 +120,11 @@ func FuzzProto(f *testing.F) {
 	f.Add([]byte("HMSG a.b 1 30 30\r\nNATS/1.0 503 No Responders\r\n\r\n\r\n"), 5)
 	f.Fuzz(func(t *testing.T, text []byte, size int) {
 		whole := hear(bytes.Clone(text), 1<<20)
-		if pieces := hear(text, max(1, size%4096)); !reflect.DeepEqual(whole, pieces) {
+		size = max(1, size%4096)
+		if poured := hearPoured(bytes.Clone(text), size); !reflect.DeepEqual(whole, poured) {
+			t.Errorf("at once %q, poured in pieces %q", whole, poured)
+		}
+		if pieces := hear(text, size); !reflect.DeepEqual(whole, pieces) {
 			t.Errorf("at once %q, in pieces %q", whole, pieces)
 		}
 	})

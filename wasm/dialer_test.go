@@ -4,16 +4,29 @@ package main
 
 import (
 	"context"
+	"errors"
+	"net"
 	"net/http"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/coder/websocket"
 
+	"github.com/kinopio-hub/kinopio-hub/transport"
+	"github.com/kinopio-hub/kinopio-hub/transport/inbox"
 	"github.com/kinopio-hub/kinopio-hub/transport/transporttest"
 )
 
 func TestDialerKeepsTheContract(t *testing.T) {
+	keepsTheContract(t, func(d dialer) transport.Dialer { return d })
+}
+
+func TestDialerKeepsTheContractDirectly(t *testing.T) {
+	keepsTheContract(t, func(d dialer) transport.Dialer { return directly{d} })
+}
+
+func keepsTheContract(t *testing.T, of func(dialer) transport.Dialer) {
 	defer transporttest.NoLeaks(t)
 	t.Run("contract", func(t *testing.T) {
 		transporttest.Run(t, func(t *testing.T) transporttest.Subject {
@@ -28,7 +41,7 @@ func TestDialerKeepsTheContract(t *testing.T) {
 				stop()
 			})
 			return transporttest.Subject{
-				Dialer: dialer{browser.sockets, 1},
+				Dialer: of(dialer{browser.sockets, 1}),
 				Peers:  peers,
 				Blind:  true,
 				Settled: func(t *testing.T) {
@@ -39,6 +52,72 @@ func TestDialerKeepsTheContract(t *testing.T) {
 			}
 		})
 	})
+}
+
+// directly has connections that are read and written as [transport.Direct].
+type directly struct{ dialer }
+
+func (d directly) Dial(ctx context.Context, url string) (net.Conn, error) {
+	c, err := d.dialer.Dial(ctx, url)
+	if err != nil {
+		return nil, err
+	}
+	direct := &direct{Direct: c.(transport.Direct), in: inbox.New(0)}
+	direct.Pour(direct)
+	return direct, nil
+}
+
+// direct is a connection by way of its sink, which it is itself.
+type direct struct {
+	transport.Direct
+	in   *inbox.Queue
+	room []byte
+}
+
+func (d *direct) Room(n int) []byte {
+	d.room = make([]byte, n)
+	return d.room
+}
+
+func (d *direct) Filled(n int) bool {
+	first, second := d.in.Reserve(n)
+	copy(second, d.room[copy(first, d.room):])
+	d.in.Commit(len(first) + len(second))
+	return true
+}
+
+func (d *direct) Ended(err error) {
+	if errors.Is(err, net.ErrClosed) {
+		d.in.Close()
+	}
+	d.in.End(err)
+}
+
+func (d *direct) Read(p []byte) (int, error)        { return d.in.Read(p) }
+func (d *direct) SetReadDeadline(t time.Time) error { d.in.SetReadDeadline(t); return nil }
+func (d *direct) SetDeadline(t time.Time) error {
+	d.in.SetReadDeadline(t)
+	return d.Direct.SetDeadline(t)
+}
+
+func (d *direct) Write(p []byte) (int, error) {
+	for n := 0; ; {
+		piece := p[n:min(len(p), n+64<<10)]
+		if len(piece) == 0 {
+			return n, nil
+		}
+		if !d.TryWrite(piece) {
+			more, err := d.Direct.Write(p[n:])
+			return n + more, err
+		}
+		n += len(piece)
+	}
+}
+
+func (d *direct) Close() error {
+	err := d.Direct.Close()
+	d.in.Close() // as who waits for Ended would
+	return err
 }
 
 // browser is a port that behaves as the JavaScript side does, over a native WebSocket.
