@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 )
 
@@ -51,7 +53,12 @@ func openPage(url string, s setup) (subject, error) {
 		_ = chromedp.Cancel(closing) // stop ends what does not want to
 	})
 	p.ctx = tab
-	if err := chromedp.Do(tab, chromedp.Navigate(url)); err != nil {
+	// Else each frame of a WebSocket is an event, with its bytes, which loads the machine more than the moves do.
+	_, err = chromedp.Call(tab, network.Disable, cdp.Empty{})
+	if err == nil {
+		err = chromedp.Do(tab, chromedp.Navigate(url))
+	}
+	if err != nil {
 		p.ending.run()
 		return nil, fmt.Errorf("open the page in Chromium: %w", err)
 	}
