@@ -35,7 +35,7 @@ func (e *env) jsWorks() []jsWork {
 		{figures: one("receive 200k × 55 B, decoded", "ms", 0.80, 0.45), work: "receive", options: o{"count": e.count(200_000)}},
 		{figures: one("10 subscribers of one variable, 20k", "ms", 0, 0), work: "receive", options: o{"count": e.count(20_000), "subscribers": 10}},
 		{figures: one("1,000 variables, 100k", "ms", 0, 0), work: "receive", options: o{"count": e.count(100_000), "spread": 1000}},
-		{figures: []figure{{"request p50", "µs", 0.95, 0.80}, {"request p99", "µs", 0.95, 0.65}}, work: "request", options: o{"count": e.count(3000)}},
+		{figures: []figure{{"request p50", "µs", 0.95, 0.80}, {"request p99", "µs", 0.95, 0.65}}, work: "request", options: o{"count": e.count(10_000)}},
 		{figures: one("request, 64 in flight, 20k", "ms", 0.55, 0.40), work: "inFlight", options: o{"count": e.count(20_000)}},
 		{figures: one("serve, 64 in flight, 20k", "ms", 0, 0), work: "serve", options: o{"count": e.count(20_000)}},
 		{figures: one("publish 800 × 64 KiB", "ms", 0.95, 0.75), work: "publish", options: o{"count": e.count(800), "size": 64 << 10}},
