@@ -228,3 +228,22 @@ func kinopioWsEnded(id, how, n uint32) {
 	}
 	page.sockets.ended(id, how, text)
 }
+
+// get returns a buffer of at least n bytes.
+func (p *pool) get(n int) []byte {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if n > inputBytes {
+		if b := p.large; len(b) >= n {
+			p.large = nil
+			return b
+		}
+		return make([]byte, n)
+	}
+	if last := len(p.free) - 1; last >= 0 {
+		b := p.free[last]
+		p.free = p.free[:last]
+		return b
+	}
+	return make([]byte, inputBytes)
+}

@@ -20,25 +20,6 @@ type pool struct {
 	large []byte
 }
 
-// get returns a buffer of at least n bytes.
-func (p *pool) get(n int) []byte {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if n > inputBytes {
-		if b := p.large; len(b) >= n {
-			p.large = nil
-			return b
-		}
-		return make([]byte, n)
-	}
-	if last := len(p.free) - 1; last >= 0 {
-		b := p.free[last]
-		p.free = p.free[:last]
-		return b
-	}
-	return make([]byte, inputBytes)
-}
-
 // put gives a buffer back; what is not worth keeping is left to the collector.
 func (p *pool) put(b []byte) {
 	p.mu.Lock()
