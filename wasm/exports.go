@@ -179,7 +179,7 @@ func kinopioDebug() unsafe.Pointer {
 	for _, s := range sessions {
 		s.mu.Lock()
 		alive.Subscriptions += len(s.subs)
-		alive.Requests += len(s.requests)
+		alive.Requests += int(s.asking.Load())
 		alive.Batches += len(s.queue)
 		alive.Unacked += len(s.unacked)
 		s.mu.Unlock()

@@ -17,7 +17,7 @@ import (
 //	publish     op, ack id, count, then count messages  all or none of them; one ack row
 //	subscribe   op, id, subject id, flags, max, length, queue
 //	unsubscribe op, id
-//	request     op, id, timeout ms, message
+//	request     op, id, timeout ms | flagCancel, message
 //	cancel      op, request id
 //	respond     op, ack id, responder id, message       the message's subject id is 0
 //	command     op, id, command, timeout ms             one done row
@@ -49,6 +49,9 @@ const (
 	flagReady                      // a row says when the server has the subscription
 	flagServe                      // every message will be answered
 )
+
+// flagCancel, in the timeout of a request: a cancel may follow.
+const flagCancel uint32 = 1 << 31
 
 // The commands.
 const (

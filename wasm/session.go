@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/kinopio-hub/kinopio-hub/hub"
@@ -20,14 +21,15 @@ type session struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	wg     sync.WaitGroup // the commander and what it started
+	asking atomic.Int32   // requests that wait for their answer
 
 	mu       sync.Mutex
 	some     sync.Cond // queue or disposed changed
 	queue    [][]byte
 	busy     bool // the commander executes
 	disposed bool
-	hub      *hub.Hub // nil before a successful open
-	requests map[uint32]func()
+	hub      *hub.Hub                    // nil before a successful open
+	requests map[uint32]func()           // that may be cancelled
 	asked    map[uint32]chan credentials // of the authenticator, by the id of its row
 	asks     uint32
 	unacked  []receipt // published, not settled, in order
@@ -196,7 +198,7 @@ func (s *session) execute(batch []byte) error {
 		case opRequest:
 			id, timeout := r.word(), r.word()
 			if m := r.message(s.subjects); !r.bad {
-				s.request(id, m, time.Duration(timeout)*time.Millisecond)
+				s.request(id, m, time.Duration(timeout&^flagCancel)*time.Millisecond, timeout&flagCancel != 0)
 			}
 		case opCancel:
 			s.cancelRequest(r.word())
@@ -325,28 +327,34 @@ func (s *session) subscribe(id uint32, subject string, flags uint32, opts hub.Su
 	}
 }
 
-func (s *session) request(id uint32, m hub.OutMsg, timeout time.Duration) {
+func (s *session) request(id uint32, m hub.OutMsg, timeout time.Duration, mayCancel bool) {
 	if s.hub == nil {
 		s.out.fail(rowFailed, id, errNotOpen)
 		return
 	}
+	s.asking.Add(1)
 	over := false // with s.mu held
 	cancel := s.hub.Request(m, timeout, func(reply *hub.Message, err error) {
-		s.mu.Lock()
-		over = true
-		delete(s.requests, id)
-		s.mu.Unlock()
+		s.asking.Add(-1)
+		if mayCancel {
+			s.mu.Lock()
+			over = true
+			delete(s.requests, id)
+			s.mu.Unlock()
+		}
 		if err != nil {
 			s.out.fail(rowFailed, id, err)
 		} else {
-			s.out.message(rowReply, id, 0, reply, true)
+			s.out.message(rowReply, id, 0, reply, false)
 		}
 	})
-	s.mu.Lock()
-	if !over {
-		s.requests[id] = cancel
+	if mayCancel {
+		s.mu.Lock()
+		if !over {
+			s.requests[id] = cancel
+		}
+		s.mu.Unlock()
 	}
-	s.mu.Unlock()
 }
 
 // requestMany adds a message row for each answer, and a done row when no more are waited for.

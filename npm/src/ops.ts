@@ -18,6 +18,9 @@ export const Op = {
 
 export const SubscribeFlag = { subject: 1, ready: 2, serve: 4 } as const;
 
+/** In the timeout of a request: a cancel may follow. */
+export const mayCancel = 0x80000000;
+
 export const Command = { connect: 1, connected: 2, reconnect: 3, flush: 4, localNetwork: 5, health: 6 } as const;
 
 const encoder = /* @__PURE__ */ new TextEncoder();

@@ -3,7 +3,7 @@ import type { Coding, Payload } from "./codec.js";
 import { defer, type Deferred } from "./deferred.js";
 import { KinopioError, messageOf } from "./errors.js";
 import { loadRuntime, platformWebSocket, type WasmSource } from "./load.js";
-import { Command, Op, OpWriter, SubscribeFlag } from "./ops.js";
+import { Command, mayCancel, Op, OpWriter, SubscribeFlag } from "./ops.js";
 import type { HubConfig } from "./options.js";
 import { Row, type Rows } from "./rows.js";
 import type { Client, Runtime } from "./runtime.js";
@@ -308,7 +308,7 @@ export class Session implements Client {
     const before = this.#ops.length;
     this.#ops.word(Op.request);
     this.#ops.word(id);
-    this.#ops.word(Math.max(1, Math.min(timeout, 0x7fffffff)));
+    this.#ops.word(Math.max(1, Math.min(timeout, 0x7fffffff)) + (signal ? mayCancel : 0));
     const size = this.#ops.message(ref, headers, "", data);
     const refused = this.#refuse(subject, size);
     if (refused) {

@@ -143,7 +143,7 @@ export class Sockets {
   /** Returns 1 when too much waits in the socket. */
   #send(id: number, address: number, length: number): number {
     const socket = this.#sockets.get(id);
-    if (!socket || socket.ws.readyState !== 1) return 0; // its end is on the way
+    if (!socket) return 0;
     try {
       // A browser's send copies at once. Others may read the memory later.
       const { memory } = this.#runtime;
