@@ -101,16 +101,10 @@ class Peer {
   }
 }
 
-const sides = new Map();
-
-/** The side of that name, connected. */
+/** A side of that name, connected. */
 export async function open(host, name) {
-  let side = sides.get(name);
-  if (!side) {
-    side = name === "ours" ? new Ours(host) : new Peer(host);
-    await side.open();
-    sides.set(name, side);
-  }
+  const side = name === "ours" ? new Ours(host) : new Peer(host);
+  await side.open();
   return side;
 }
 
@@ -220,7 +214,16 @@ const works = {
   },
 };
 
-/** Lets a side do a work; the result is a number or several. */
+/**
+ * Lets a side do a work; the result is a number or several. The side is there for that only: a
+ * variable that was once subscribed to follows its value from then on, so a side that stayed would
+ * go on working while the other is measured.
+ */
 export async function measure(host, name, work, options) {
-  return works[work](await open(host, name), options);
+  const side = await open(host, name);
+  try {
+    return await works[work](side, options);
+  } finally {
+    await side.close();
+  }
 }
