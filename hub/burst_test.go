@@ -117,6 +117,14 @@ func TestBurstKeepsWhatIsFollowedByMore(t *testing.T) {
 		t.Fatal(err)
 	}
 	want(t, got, 17, 18, size)
+
+	other := openHub(t, hub.Config{Servers: []string{h.Status().Server}})
+	theirs := collect(t, other, "burst.x")
+	h.Burst(true, func() { h.Publish(message(18, size)) })
+	if err := h.Close(); err != nil {
+		t.Fatal(err)
+	}
+	want(t, theirs, 18, 19, size) // said before the end
 }
 
 func TestBurstOfLargeMessagesIsNotCopied(t *testing.T) {

@@ -47,19 +47,20 @@ type protoOp struct {
 // come as a whole, need is how many bytes it will have, if that is known.
 func parseOp(b []byte, op *protoOp) (size, need int, err error) {
 	op.kind = protoMore
+	if len(b) > 4 && b[0] == 'M' && string(b[:4]) == "MSG " {
+		return parseMsg(b, len("MSG "), 1, op)
+	}
+	if len(b) > 5 && b[0] == 'H' && string(b[:5]) == "HMSG " {
+		return parseMsg(b, len("HMSG "), 2, op)
+	}
 	end := bytes.IndexByte(b, '\n')
 	if end < 0 {
-		if len(b) > protoLine {
-			return 0, 0, fmt.Errorf("%w: a line of more than %d bytes", errProto, protoLine)
-		}
-		return 0, 0, nil
+		return 0, 0, longLine(b)
 	}
 	size = end + 1
 	line := bytes.TrimSuffix(b[:end], []byte("\r"))
 	word, rest, _ := bytes.Cut(line, []byte(" "))
 	switch string(word) {
-	case "MSG", "HMSG":
-		return parseMsg(b, size, len(word) == len("HMSG"), rest, op)
 	case "PING":
 		op.kind = protoPing
 	case "PONG":
@@ -76,29 +77,46 @@ func parseOp(b []byte, op *protoOp) (size, need int, err error) {
 	return size, 0, nil
 }
 
-// parseMsg reads "subject sid [reply] [header size] size" and what follows the line, which is
-// the first at bytes of b.
-func parseMsg(b []byte, at int, headers bool, args []byte, op *protoOp) (size, need int, err error) {
-	bad := func() (int, int, error) {
-		return 0, 0, fmt.Errorf("%w: the server says %.200q", errProto, b[:at])
+// longLine refuses the beginning of a line that is too long already.
+func longLine(b []byte) error {
+	if len(b) > protoLine {
+		return fmt.Errorf("%w: a line of more than %d bytes", errProto, protoLine)
 	}
+	return nil
+}
+
+// parseMsg reads "subject sid [reply] [header size] size", from at on, and what follows the line.
+// sizes is how many sizes there are.
+func parseMsg(b []byte, at, sizes int, op *protoOp) (size, need int, err error) {
+	// One look at each byte: this is what a page that receives does most.
 	var field [5][]byte
-	n := 0
-	for len(args) > 0 {
-		var f []byte
-		f, args, _ = bytes.Cut(args, []byte(" "))
-		if len(f) == 0 {
+	n, begin := 0, at
+	for ; ; at++ {
+		if at == len(b) {
+			return 0, 0, longLine(b)
+		}
+		c := b[at]
+		if c != ' ' && c != '\n' {
 			continue
 		}
-		if n == len(field) {
-			return bad()
+		f := b[begin:at]
+		if c == '\n' && len(f) > 0 && f[len(f)-1] == '\r' {
+			f = f[:len(f)-1]
 		}
-		field[n] = f
-		n++
+		begin = at + 1
+		if len(f) > 0 {
+			if n < len(field) {
+				field[n] = f
+			}
+			n++
+		}
+		if c == '\n' {
+			break
+		}
 	}
-	sizes := 1
-	if headers {
-		sizes = 2
+	at = begin
+	bad := func() (int, int, error) {
+		return 0, 0, fmt.Errorf("%w: the server says %.200q", errProto, b[:at])
 	}
 	op.reply = nil
 	switch n {
@@ -111,7 +129,7 @@ func parseMsg(b []byte, at int, headers bool, args []byte, op *protoOp) (size, n
 	sid, ok := number(field[1])
 	total, ok2 := number(field[n-1])
 	header, ok3 := uint64(0), true
-	if headers {
+	if sizes == 2 {
 		header, ok3 = number(field[n-2])
 	}
 	if !ok || !ok2 || !ok3 || total > protoPayload || header > total {

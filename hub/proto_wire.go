@@ -50,7 +50,8 @@ type protoWire struct {
 	// Of the reader alone.
 	in       []byte // from in[from:to] on not yet parsed
 	from, to int
-	need     int // as in parseOp
+	need     int    // as in parseOp
+	line     []byte // how the last message began, if that is all there is of it but data
 	batch    []inbound
 	subject  string // of the last message by a wildcard
 	last     *protoSub
@@ -82,10 +83,23 @@ func (w *protoWire) next(op *protoOp) error {
 	}
 }
 
-// parse takes the next thing that has been read; see parseOp.
+// parse takes the next thing that has been read; see parseOp. op is that of the last call.
 func (w *protoWire) parse(op *protoOp) (need int, err error) {
-	size, need, err := parseOp(w.in[w.from:w.to], op)
+	b := w.in[w.from:w.to]
+	// Messages in a row mostly begin with the same line.
+	if n := len(w.line); n > 0 && op.kind == protoMsg && len(b) >= n+len(op.data)+2 && string(b[:n]) == string(w.line) {
+		if end := n + len(op.data); b[end] == '\r' && b[end+1] == '\n' {
+			op.data = b[n:end]
+			w.from += end + 2
+			return 0, nil
+		}
+	}
+	size, need, err := parseOp(b, op)
 	w.from += size
+	w.line = nil
+	if op.kind == protoMsg && err == nil && op.reply == nil && len(op.header) == 0 {
+		w.line = b[:size-len(op.data)-2]
+	}
 	return need, err
 }
 
@@ -147,6 +161,7 @@ func (w *protoWire) follow() error {
 // of everything but messages.
 func (w *protoWire) digest() (need int, calm bool, err error) {
 	var op protoOp
+	w.line = nil // it is overwritten
 	calm = true
 	for {
 		if need, err = w.parse(&op); err == nil {
@@ -491,6 +506,7 @@ func (w *protoWire) close() {
 	})
 	defer stop()
 	w.mu.Lock()
+	w.some.Signal() // a burst may have left something that was to be followed by more
 	for (len(w.out) > 0 || w.writing) && !w.over && ctx.Err() == nil {
 		w.room.Wait()
 	}
