@@ -51,6 +51,7 @@ func kinopioBuffer(n uint32) unsafe.Pointer {
 //
 //go:wasmexport kinopio_call
 func kinopioCall(hub, n uint32, more bool) uint32 {
+	giveBack()
 	batch := page.staged[:n]
 	page.staged = nil
 	page.mu.Lock()
@@ -119,10 +120,7 @@ func find(hub uint32) *session {
 //
 //go:wasmexport kinopio_take
 func kinopioTake() unsafe.Pointer {
-	if page.taken != nil {
-		page.taken.out.reuse(page.rows, page.data, page.meta)
-		page.taken = nil
-	}
+	giveBack()
 	page.mu.Lock()
 	if len(page.pending) == 0 {
 		page.mu.Unlock()
@@ -151,6 +149,14 @@ func kinopioTake() unsafe.Pointer {
 		more,
 	}
 	return unsafe.Pointer(&out)
+}
+
+// giveBack lets the buffers of the last take be filled again: JavaScript has copied what is in them.
+func giveBack() {
+	if page.taken != nil {
+		page.taken.out.reuse(page.rows, page.data, page.meta)
+		page.taken = nil
+	}
 }
 
 // kinopio_debug returns the address of address and length of a JSON text that says what is alive.
@@ -211,7 +217,10 @@ func kinopioWsRoom(id, n uint32) unsafe.Pointer {
 // kinopio_ws_commit says that the n bytes are there. It returns what [after] does.
 //
 //go:wasmexport kinopio_ws_commit
-func kinopioWsCommit(id, n uint32) uint32 { return after(page.sockets.commit(id, int(n))) }
+func kinopioWsCommit(id, n uint32) uint32 {
+	giveBack()
+	return after(page.sockets.commit(id, int(n)))
+}
 
 // kinopio_ws_drained says that a socket that was full takes more.
 //

@@ -49,7 +49,6 @@ type outbox struct {
 // message adds a row of a message that arrived.
 func (o *outbox) message(kind, id, aux uint32, m *hub.Message, withSubject bool) {
 	o.mu.Lock()
-	defer o.mu.Unlock()
 	metaOff, subject := len(o.meta), 0
 	if withSubject {
 		o.meta = append(o.meta, m.Subject...)
@@ -63,6 +62,7 @@ func (o *outbox) message(kind, id, aux uint32, m *hub.Message, withSubject bool)
 	dataOff := len(o.data)
 	o.data = append(o.data, m.Data...)
 	o.add(kind, id, aux, dataOff, len(m.Data), metaOff, subject|len(m.Reply)<<16, len(o.meta)-headerOff)
+	o.mu.Unlock()
 }
 
 // text adds a row without a message, with a text or JSON.

@@ -1,5 +1,6 @@
 import { loadGo, type Go } from "virtual:wasm-exec";
 import { KinopioError } from "./errors.js";
+import { Arena } from "./arena.js";
 import { GoClock } from "./clock.js";
 import { answerQuickly } from "./go-events.js";
 import { makeFileSystem, makeScope } from "./go-scope.js";
@@ -70,6 +71,7 @@ export class Runtime {
   #exports!: Exports;
   #bytes = none;
   #words = new Uint32Array(0);
+  #arena = new Arena();
   #calls = 0; // that have returned what is to be done now
   #depth = 0;
   #draining = false;
@@ -221,8 +223,7 @@ export class Runtime {
    * collect, which it does when it is resumed the next time.
    */
   #rest(): boolean {
-    // A hidden page's timers are late, so now and then a look at the clock is worth it.
-    if (++this.#rested > restMost || (this.#rested % 4 === 0 && this.#timers.overdue)) return false;
+    if (++this.#rested > restMost || this.#timers.overdue) return false;
     if (this.#resting === undefined) {
       this.#resting = setTimeout(() => {
         this.#resting = undefined;
@@ -266,14 +267,18 @@ export class Runtime {
         this.#inbox.push({
           hub: words[taken]!,
           rows: new Rows(
-            words.slice(first, first + count * 8),
-            copyOf(this.memory, words[taken + 3]!, words[taken + 4]!),
-            copyOf(this.memory, words[taken + 5]!, words[taken + 6]!),
+            this.#arena.words(words, first, count * 8),
+            this.#copyOf(words[taken + 3]!, words[taken + 4]!),
+            this.#copyOf(words[taken + 5]!, words[taken + 6]!),
           ),
         });
       }
       if (words[taken + 7] === 0) return;
     }
+  }
+
+  #copyOf(address: number, length: number): Uint8Array {
+    return length === 0 ? none : this.#arena.bytes(this.memory, address, length);
   }
 
   #drain(): void {
@@ -307,8 +312,4 @@ export class Runtime {
     this.#clients.clear();
     queueMicrotask(() => clients.forEach((client) => client.crashed(this.#crash!)));
   }
-}
-
-function copyOf(memory: Uint8Array, address: number, length: number): Uint8Array {
-  return length === 0 ? none : memory.slice(address, address + length);
 }

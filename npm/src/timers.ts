@@ -15,6 +15,7 @@ export class GoTimers {
   #go: Go;
   #serial = 0;
   #due = 0; // when Go wants to be woken; 0: never
+  #dueAt = 0; // the same by the clock on the wall
   #armed = 0; // when the real timer fires
   #timer: ReturnType<typeof setTimeout> | undefined;
   #ref = false;
@@ -25,6 +26,7 @@ export class GoTimers {
       sp >>>= 0;
       const delay = Number(go.mem.getBigInt64(sp + 8, true));
       this.#due = performance.now() + delay;
+      this.#dueAt = Date.now() + delay;
       if (this.#timer === undefined || this.#due < this.#armed - 0.5) this.#arm(delay);
       go.mem.setInt32(sp + 16, ++this.#serial, true);
     };
@@ -35,7 +37,7 @@ export class GoTimers {
 
   /** Go wanted to be woken before now: timers of hidden pages are late. */
   get overdue(): boolean {
-    return this.#due !== 0 && performance.now() >= this.#due;
+    return this.#due !== 0 && Date.now() >= this.#dueAt; // a browser takes some µs for performance.now()
   }
 
   /** Whether the timer keeps a Node process alive. */
