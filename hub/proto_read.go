@@ -1,0 +1,260 @@
+package hub
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/kinopio-hub/kinopio-hub/transport"
+)
+
+// next reads the next thing that the server says, which holds until the next call.
+func (w *protoWire) next(op *protoOp) error {
+	for {
+		need, err := w.parse(op)
+		if err != nil || op.kind != protoMore {
+			return err
+		}
+		if err := w.readMore(need); err != nil {
+			return err
+		}
+	}
+}
+
+// parse takes the next thing that has been read; see parseOp. op is that of the last call.
+func (w *protoWire) parse(op *protoOp) (need int, err error) {
+	b := w.in[w.from:w.to]
+	// Messages in a row mostly begin with the same line.
+	if n := len(w.line); n > 0 && op.kind == protoMsg && len(b) >= n+len(op.data)+2 && string(b[:n]) == string(w.line) {
+		if end := n + len(op.data); b[end] == '\r' && b[end+1] == '\n' {
+			op.data = b[n:end]
+			w.from += end + 2
+			return 0, nil
+		}
+	}
+	size, need, err := parseOp(b, op)
+	w.from += size
+	w.line = nil
+	if op.kind == protoMsg && err == nil && op.reply == nil && len(op.header) == 0 {
+		w.line = b[:size-len(op.data)-2]
+	}
+	return need, err
+}
+
+func (w *protoWire) readMore(need int) error {
+	w.makeRoom(max(need, w.to-w.from+readBuffer/2))
+	n, err := w.conn.Read(w.in[w.to:])
+	w.to += n
+	if n > 0 {
+		return nil
+	}
+	return err
+}
+
+// makeRoom makes room for need bytes from the first that is not parsed. What was parsed before
+// may be overwritten.
+func (w *protoWire) makeRoom(need int) {
+	rest := w.in[w.from:w.to]
+	switch {
+	case len(rest) == 0 && len(w.in) > keptBuffer && need <= readBuffer:
+		w.in = make([]byte, readBuffer)
+	case len(rest) > 0 && w.from+need <= len(w.in):
+		return
+	case need > len(w.in):
+		w.in = make([]byte, max(need, 2*len(w.in)))
+	}
+	w.from, w.to = 0, copy(w.in, rest)
+}
+
+// start begins to hand on what comes, without a goroutine if the connection knows how to.
+func (w *protoWire) start() {
+	go w.write()
+	if direct, ok := w.conn.(transport.Direct); ok {
+		w.direct = direct
+		direct.Pour(w)
+	} else {
+		go w.read()
+	}
+}
+
+// read is the reader.
+func (w *protoWire) read() {
+	w.Ended(w.follow())
+}
+
+// follow does what the server says, and returns what ended that.
+func (w *protoWire) follow() error {
+	for {
+		need, _, err := w.digest()
+		if err == nil {
+			err = w.readMore(need)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// digest does all that has been read. need is as in parseOp; calm is as in receiver, and false
+// of everything but messages.
+func (w *protoWire) digest() (need int, calm bool, err error) {
+	var op protoOp
+	w.line = nil // it is overwritten
+	calm = true
+	for {
+		if need, err = w.parse(&op); err == nil {
+			if op.kind == protoMore {
+				break
+			}
+			calm = calm && op.kind == protoMsg
+			err = w.heed(&op)
+		}
+		if err != nil {
+			break
+		}
+	}
+	return need, w.deliver() && calm, err
+}
+
+// Room implements [transport.Sink].
+func (w *protoWire) Room(n int) []byte {
+	w.makeRoom(max(w.need, w.to-w.from+n))
+	return w.in[w.to : w.to+n]
+}
+
+// Filled implements [transport.Sink].
+func (w *protoWire) Filled(n int) (calm bool) {
+	w.to += n
+	need, calm, err := w.digest()
+	w.need = need
+	if err != nil {
+		w.Ended(err)
+	}
+	return calm && err == nil
+}
+
+// Ended implements [transport.Sink]: it notes why the connection has ended, of which the first
+// reason counts, and closes it.
+func (w *protoWire) Ended(err error) {
+	w.fail(err)
+	w.once.Do(func() {
+		w.conn.Close()
+		w.mu.Lock()
+		w.subs, w.pongs = nil, nil
+		w.mu.Unlock()
+		close(w.ended)
+	})
+}
+
+// heed does what the server says; an error is the end.
+func (w *protoWire) heed(op *protoOp) error {
+	switch op.kind {
+	case protoMsg:
+		return w.add(op)
+	case protoPing:
+		w.say("PONG\r\n")
+	case protoPong:
+		w.deliver() // whoever waits for the answer relies on it
+		w.mu.Lock()
+		var done func()
+		if len(w.pongs) > 0 {
+			done, w.pongs = w.pongs[0], w.pongs[1:]
+		}
+		w.mu.Unlock()
+		if done != nil {
+			done()
+		}
+	case protoErr:
+		w.deliver()
+		return w.complaint(string(op.text))
+	case protoInfo:
+		w.deliver()
+		info, err := w.info(op)
+		if err != nil {
+			return err
+		}
+		if info.LameDuck {
+			w.receiver.leaving()
+		}
+	}
+	return nil
+}
+
+// info reads INFO.
+func (w *protoWire) info(op *protoOp) (info protoServer, err error) {
+	if err = json.Unmarshal(op.text, &info); err != nil {
+		return info, fmt.Errorf("%w: INFO: %w", errProto, err)
+	}
+	w.max.Store(info.MaxPayload)
+	return info, nil
+}
+
+// complaint sorts what the server complains of: an error is the end.
+func (w *protoWire) complaint(text string) error {
+	lower := strings.ToLower(text)
+	switch {
+	case strings.HasPrefix(lower, "permissions violation"):
+		w.receiver.trouble(fmt.Errorf("%w: %s", ErrPermission, text))
+	case strings.HasPrefix(lower, "maximum subscriptions exceeded"):
+		w.receiver.trouble(fmt.Errorf("nats: %s", lower))
+	default:
+		return fmt.Errorf("nats: %s", lower)
+	}
+	return nil
+}
+
+// add puts a message into the batch. Its bytes still are where they were read to.
+func (w *protoWire) add(op *protoOp) error {
+	if w.last == nil || w.lastID != op.sid {
+		w.mu.Lock()
+		w.last, w.lastID = w.subs[op.sid], op.sid
+		w.mu.Unlock()
+	}
+	sub := w.last
+	if sub == nil {
+		return nil // nobody wants it any more
+	}
+	m := inbound{route: sub.route, subject: sub.subject, data: op.data}
+	if string(op.subject) != m.subject {
+		if string(op.subject) != w.subject {
+			w.subject = string(op.subject)
+		}
+		m.subject = w.subject
+	}
+	if len(op.reply) > 0 {
+		m.reply = string(op.reply)
+	}
+	if len(op.header) > 0 {
+		h, err := parseHeader(op.header)
+		if err != nil {
+			return err
+		}
+		m.header = h
+	}
+	w.batch = append(w.batch, m)
+	return nil
+}
+
+// deliver hands on the batch, with one copy of all its bytes: whoever keeps one message of a
+// batch keeps them all, at most what one read has brought.
+func (w *protoWire) deliver() (calm bool) {
+	w.last = nil
+	if len(w.batch) == 0 {
+		return true
+	}
+	size := 0
+	for i := range w.batch {
+		size += len(w.batch[i].data)
+	}
+	all := make([]byte, 0, size)
+	for i := range w.batch {
+		m := &w.batch[i]
+		at := len(all)
+		all = append(all, m.data...)
+		m.data = all[at:len(all):len(all)]
+	}
+	calm = w.receiver.receive(w.batch)
+	clear(w.batch)
+	w.batch = w.batch[:0]
+	return calm
+}
