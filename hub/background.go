@@ -57,7 +57,7 @@ func (h *Hub) findNearer(current *link, others []target) {
 	here.link.shut()
 	found := make(chan finisher, len(others))
 	for _, t := range others {
-		h.spawn(func() {
+		h.wg.Go(func() {
 			f := h.attempt(h.ctx, t, h.cfg.ReconnectTimeout)
 			if f.link != nil {
 				f.link.shut()

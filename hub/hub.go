@@ -161,7 +161,8 @@ func (h *Hub) Close() error {
 // Done is closed when the hub has ended.
 func (h *Hub) Done() <-chan struct{} { return h.done }
 
-// spawn runs fn on a goroutine that Close waits for; false after Close.
+// spawn runs fn on a goroutine that Close waits for; false after Close. What the hub's own
+// goroutines must have done even then they start with wg.Go: Close waits for them already.
 func (h *Hub) spawn(fn func()) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -78,7 +78,7 @@ func (s *session) move(targets []target, reason string, timeout time.Duration) e
 	if s.way() != wayQueue && !m.Isolated {
 		s.settle(next, old)
 	}
-	h.spawn(func() { h.retire(old) })
+	h.wg.Go(func() { h.retire(old) }) // also when the hub is ending: old is nobody else's
 	return nil
 }
 

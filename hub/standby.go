@@ -74,7 +74,7 @@ func (s *session) takeOver(l *link, reason string, start time.Time) {
 	s.arrived(l, reason, start)
 	// It has been quiet, so it may be dead without knowing.
 	alive := make(chan bool, 1)
-	h.spawn(func() {
+	h.wg.Go(func() {
 		alive <- h.answers(l, min(checkTimeout, h.cfg.PingInterval*time.Duration(h.cfg.MaxPingOut)))
 	})
 	if err := s.pause(trip/2, l); err == nil {
