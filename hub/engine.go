@@ -18,7 +18,7 @@ type engine interface {
 // A receiver takes what a wire brings. Its methods are never called side by side.
 type receiver interface {
 	// receive takes messages in the order in which the server sent them. The slice is
-	// reused after the call, what its elements point to is not. calm says that no goroutine
+	// reused after the call, and so are the bytes of runs, but nothing else of its elements. calm says that no goroutine
 	// has anything to do because of them: that all went to inline callbacks and requests.
 	receive(batch []inbound) (calm bool)
 	// leaving says that the server is about to stop and wants its clients elsewhere.
@@ -27,12 +27,13 @@ type receiver interface {
 	trouble(err error)
 }
 
-// An inbound message. route is what subscribe was given.
+// An inbound message, or several. route is what subscribe was given.
 type inbound struct {
 	route          *leg // nil: an answer or a marker, for the link itself
 	subject, reply string
 	header         Header
 	data           []byte
+	run            [][]byte // payloads of several messages that differ in nothing else; nil: it is one
 }
 
 // A wire is one connection to one server. Its methods may be called from any goroutine,

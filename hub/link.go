@@ -28,6 +28,7 @@ type link struct {
 
 	gate    gate
 	scratch Message // of the message that is being delivered
+	run     Run     // of the run that is being delivered
 
 	marks sync.Mutex
 	mark  map[string]chan struct{}
@@ -86,20 +87,31 @@ func (h *Hub) openLink(ctx context.Context, t target) (*link, error) {
 // receive is the wire's: messages in the order of the stream. Around a move nothing is calm.
 func (l *link) receive(batch []inbound) (calm bool) {
 	g := &l.gate
-	size := 0
+	count, size := len(batch), 0
 	var now time.Time
 	if g.remembers {
 		now = time.Now()
 	}
 	g.mu.Lock()
 	calm = g.rule == ruleSteady && !g.holds
+	if !calm || g.remembers {
+		batch = unroll(batch)
+		count = len(batch)
+	}
 	for i := range batch {
 		m := &batch[i]
 		size += len(m.data)
+		if m.run != nil {
+			r := Run{Data: m.run}
+			count += len(r.Data) - 1
+			size += r.Size()
+		}
 		switch {
 		case g.shut:
 		case m.route == nil:
 			calm = l.answer(m) && calm
+		case m.run != nil:
+			calm = l.deliverRun(m) && calm
 		case g.holds && !m.route.entry.shared():
 			g.held = append(g.held, *m)
 		case g.counts(m):
@@ -110,7 +122,7 @@ func (l *link) receive(batch []inbound) (calm bool) {
 		}
 	}
 	g.mu.Unlock()
-	l.hub.traffic.inMessages.Add(uint64(len(batch)))
+	l.hub.traffic.inMessages.Add(uint64(count))
 	l.hub.traffic.inBytes.Add(uint64(size))
 	l.hub.batchEnd()
 	return calm

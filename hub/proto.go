@@ -41,6 +41,7 @@ type protoOp struct {
 	text                         []byte
 	subject, reply, header, data []byte
 	sid                          uint64
+	size                         int // of it all, in bytes
 }
 
 // parseOp takes the first thing off b; size is how many bytes that were. Of one that has not

@@ -21,23 +21,10 @@ func (w *protoWire) next(op *protoOp) error {
 	}
 }
 
-// parse takes the next thing that has been read; see parseOp. op is that of the last call.
+// parse takes the next thing that has been read; see parseOp.
 func (w *protoWire) parse(op *protoOp) (need int, err error) {
-	b := w.in[w.from:w.to]
-	// Messages in a row mostly begin with the same line.
-	if n := len(w.line); n > 0 && op.kind == protoMsg && len(b) >= n+len(op.data)+2 && string(b[:n]) == string(w.line) {
-		if end := n + len(op.data); b[end] == '\r' && b[end+1] == '\n' {
-			op.data = b[n:end]
-			w.from += end + 2
-			return 0, nil
-		}
-	}
-	size, need, err := parseOp(b, op)
-	w.from += size
-	w.line = nil
-	if op.kind == protoMsg && err == nil && op.reply == nil && len(op.header) == 0 {
-		w.line = b[:size-len(op.data)-2]
-	}
+	op.size, need, err = parseOp(w.in[w.from:w.to], op)
+	w.from += op.size
 	return need, err
 }
 
@@ -55,8 +42,11 @@ func (w *protoWire) readMore(need int) error {
 // may be overwritten.
 func (w *protoWire) makeRoom(need int) {
 	rest := w.in[w.from:w.to]
+	if w.lean++; need > readBuffer {
+		w.lean = 0
+	}
 	switch {
-	case len(rest) == 0 && len(w.in) > keptBuffer && need <= readBuffer:
+	case len(rest) == 0 && len(w.in) > keptBuffer && w.lean > leanReads:
 		w.in = make([]byte, readBuffer)
 	case len(rest) > 0 && w.from+need <= len(w.in):
 		return
@@ -99,7 +89,6 @@ func (w *protoWire) follow() error {
 // of everything but messages.
 func (w *protoWire) digest() (need int, calm bool, err error) {
 	var op protoOp
-	w.line = nil // it is overwritten
 	calm = true
 	for {
 		if need, err = w.parse(&op); err == nil {
@@ -203,7 +192,8 @@ func (w *protoWire) complaint(text string) error {
 	return nil
 }
 
-// add puts a message into the batch. Its bytes still are where they were read to.
+// add puts a message into the batch, with those that come in a row with it. Their bytes still are
+// where they were read to.
 func (w *protoWire) add(op *protoOp) error {
 	if w.last == nil || w.lastID != op.sid {
 		w.mu.Lock()
@@ -232,11 +222,50 @@ func (w *protoWire) add(op *protoOp) error {
 		m.header = h
 	}
 	w.batch = append(w.batch, m)
+	if sub.route != nil && op.reply == nil && len(op.header) == 0 {
+		w.takeRun(op)
+	}
 	return nil
 }
 
-// deliver hands on the batch, with one copy of all its bytes: whoever keeps one message of a
-// batch keeps them all, at most what one read has brought.
+// takeRun makes a run of op, which has just been added, and of the messages that follow it, as long
+// as their lines differ in the size at most. What is wrong or incomplete is left to parse.
+func (w *protoWire) takeRun(op *protoOp) {
+	b, at := w.in[:w.to], w.from
+	begin := b[at-op.size : at-len("\r\n")-len(op.data)-len("\r\n")]
+	for begin[len(begin)-1] != ' ' { // the size
+		begin = begin[:len(begin)-1]
+	}
+	first := len(w.runs)
+	w.runs = append(w.runs, op.data)
+	for {
+		i := at + len(begin)
+		if i >= len(b) || string(b[at:i]) != string(begin) {
+			break
+		}
+		size, digits := 0, i
+		for ; i < len(b) && b[i]-'0' <= 9; i++ {
+			size = 10*size + int(b[i]-'0')
+		}
+		if i == digits || i > digits+len("999999999") {
+			break
+		}
+		from := i + len("\r\n")
+		to := from + size
+		end := to + len("\r\n")
+		if end > len(b) || b[i] != '\r' || b[i+1] != '\n' || b[to] != '\r' || b[to+1] != '\n' {
+			break
+		}
+		w.runs = append(w.runs, b[from:to])
+		at = end
+	}
+	w.from = at
+	m := &w.batch[len(w.batch)-1]
+	m.data, m.run = nil, w.runs[first:len(w.runs):len(w.runs)]
+}
+
+// deliver hands on the batch, with one copy of all bytes of single messages: whoever keeps one of
+// a batch keeps them all, at most what one read has brought.
 func (w *protoWire) deliver() (calm bool) {
 	w.last = nil
 	if len(w.batch) == 0 {
@@ -249,12 +278,16 @@ func (w *protoWire) deliver() (calm bool) {
 	all := make([]byte, 0, size)
 	for i := range w.batch {
 		m := &w.batch[i]
+		if m.run != nil {
+			continue
+		}
 		at := len(all)
 		all = append(all, m.data...)
 		m.data = all[at:len(all):len(all)]
 	}
 	calm = w.receiver.receive(w.batch)
 	clear(w.batch)
-	w.batch = w.batch[:0]
+	clear(w.runs)
+	w.batch, w.runs = w.batch[:0], w.runs[:0]
 	return calm
 }

@@ -40,7 +40,7 @@ func (c *chunked) Close() error { return nil }
 type heard struct{ said []string }
 
 func (h *heard) receive(batch []inbound) bool {
-	for _, m := range batch {
+	for _, m := range unroll(batch) {
 		h.said = append(h.said, fmt.Sprintf("%s|%s|%v|%s", m.subject, m.reply, m.header, m.data))
 	}
 	return true
@@ -116,6 +116,7 @@ func TestProtoRefusesWhatNoServerSays(t *testing.T) {
 
 func FuzzProto(f *testing.F) {
 	f.Add([]byte("MSG a.b 1 5\r\nhello\r\nHMSG a.c 2 r 12 14\r\nNATS/1.0\r\n\r\nhi\r\nPING\r\n"), 3)
+	f.Add([]byte("MSG a.c 2 1\r\nx\r\nMSG a.c 2 10\r\n0123456789\r\nMSG a.c 2 0\r\n\r\nMSG a.c 1 1\r\ny\r\nMSG a.c 1 r 1\r\nz\r\n"), 7)
 	f.Add([]byte("INFO {\"ldm\":true}\r\n-ERR 'x'\r\n"), 1)
 	f.Add([]byte("HMSG a.b 1 30 30\r\nNATS/1.0 503 No Responders\r\n\r\n\r\n"), 5)
 	f.Fuzz(func(t *testing.T, text []byte, size int) {

@@ -15,7 +15,8 @@ import (
 
 const (
 	readBuffer  = 32 << 10
-	keptBuffer  = 256 << 10 // a larger one, which a large message needed, is let go
+	keptBuffer  = 256 << 10 // a larger one, which a large message needed, is let go,
+	leanReads   = 100       // the reader's after so many reads that did not need it
 	writeBuffer = 64 << 10  // bytes that wait to be written, above which publishers wait, too
 )
 
@@ -48,10 +49,11 @@ type protoWire struct {
 	// Of the reader alone.
 	in       []byte // from in[from:to] on not yet parsed
 	from, to int
-	need     int    // as in parseOp
-	line     []byte // how the last message began, if that is all there is of it but data
+	lean     int // how many times in a row a small buffer would have been enough
+	need     int // as in parseOp
 	batch    []inbound
-	subject  string // of the last message by a wildcard
+	runs     [][]byte // payloads of those in batch
+	subject  string   // of the last message by a wildcard
 	last     *protoSub
 	lastID   uint64
 }

@@ -21,6 +21,9 @@ type SubOptions struct {
 	// Inline calls back on the goroutine that reads the socket, with a Message that is valid
 	// during the call only. The callback must neither wait nor call the hub. For bridges.
 	Inline bool
+	// Runs, if set, may be called, as with Inline, instead of the callback, for all messages of a
+	// run. It needs Inline, and does not go with Max.
+	Runs func(*Run)
 }
 
 // A Subscription is one callback on one subject. It lives, on whatever server the hub is,
@@ -31,6 +34,7 @@ type Subscription struct {
 	entry  *entry
 	inline bool
 	fn     func(*Message)
+	onRun  func(*Run) // nil: fn gets every message
 
 	max  int64
 	seen atomic.Int64
@@ -64,11 +68,15 @@ func (h *Hub) subscribe(subject string, opts SubOptions, fn func(*Message), ende
 	if opts.Conflate && (checkName(subject, false) != nil || opts.Queue != "") {
 		return nil, fmt.Errorf("%w: subscribe %s: Conflate wants one subject, without wildcards, and no queue group", ErrInvalidConfig, subject)
 	}
+	if opts.Runs != nil && (!opts.Inline || opts.Max > 0) {
+		return nil, fmt.Errorf("%w: subscribe %s: Runs wants Inline, and no Max", ErrInvalidConfig, subject)
+	}
 	s := &Subscription{
 		hub:    h,
 		key:    entryKey{subject, opts.Queue},
 		inline: opts.Inline,
 		fn:     fn,
+		onRun:  opts.Runs,
 		max:    int64(opts.Max),
 		ended:  ended,
 		done:   make(chan struct{}),

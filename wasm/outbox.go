@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"slices"
 	"sort"
 	"sync"
 
@@ -34,7 +35,7 @@ const (
 const rowWords = 8
 
 // Kept from one take to the next; what a burst needed beyond that is let go.
-const keepBytes = 1 << 20
+const keepBytes = 4 << 20
 
 // An outbox collects rows until JavaScript takes them. Its zero value is empty.
 // Safe for concurrent use; no method waits.
@@ -63,6 +64,24 @@ func (o *outbox) message(kind, id, aux uint32, m *hub.Message, withSubject bool)
 	o.data = append(o.data, m.Data...)
 	o.add(kind, id, aux, dataOff, len(m.Data), metaOff, subject|len(m.Reply)<<16, len(o.meta)-headerOff)
 	o.mu.Unlock()
+}
+
+// run adds the rows of messages that arrived in a row.
+func (o *outbox) run(id uint32, r *hub.Run, withSubject bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	metaOff, subject := len(o.meta), 0
+	if withSubject {
+		o.meta = append(o.meta, r.Subject...)
+		subject = len(r.Subject)
+	}
+	o.rows = slices.Grow(o.rows, len(r.Data)*rowWords)
+	o.data = slices.Grow(o.data, r.Size())
+	for _, data := range r.Data {
+		dataOff := len(o.data)
+		o.data = append(o.data, data...)
+		o.add(rowMessage, id, 0, dataOff, len(data), metaOff, subject, 0)
+	}
 }
 
 // text adds a row without a message, with a text or JSON.

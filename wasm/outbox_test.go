@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/kinopio-hub/kinopio-hub/hub"
@@ -26,6 +28,28 @@ func TestOutboxLaysMessagesOut(t *testing.T) {
 	}
 	if o.len() != 0 {
 		t.Errorf("%d rows are left", o.len())
+	}
+}
+
+// A run has a row for each message, as if they had come one by one.
+func TestOutboxLaysRunsOut(t *testing.T) {
+	for _, withSubject := range []bool{false, true} {
+		run := &hub.Run{Subject: "a.b", Data: [][]byte{[]byte("12"), nil, []byte("345")}}
+		var one, all outbox
+		all.run(7, run, withSubject)
+		for _, data := range run.Data {
+			one.message(rowMessage, 7, 0, &hub.Message{Subject: "a.b", Data: data}, withSubject)
+		}
+		rows, data, meta := all.take()
+		wantRows, wantData, _ := one.take()
+		if withSubject {
+			for i := range run.Data {
+				wantRows[i*rowWords+5] = 0 // they share the subject
+			}
+		}
+		if !slices.Equal(rows, wantRows) || !bytes.Equal(data, wantData) || withSubject != (string(meta) == "a.b") {
+			t.Errorf("got %v %q %q, want %v %q", rows, data, meta, wantRows, wantData)
+		}
 	}
 }
 

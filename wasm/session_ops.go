@@ -82,6 +82,9 @@ func (s *session) subscribe(id uint32, subject string, flags uint32, opts hub.Su
 		return
 	}
 	withSubject, serve := flags&flagSubject != 0, flags&flagServe != 0
+	if opts.Max == 0 {
+		opts.Runs = func(r *hub.Run) { s.out.run(id, r, withSubject) }
+	}
 	sub, err := s.hub.Subscribe(subject, opts, func(m *hub.Message) {
 		var answer uint32
 		if m.Reply != "" {
