@@ -45,7 +45,7 @@ func (s hubSide) variable(subject string) *hub.Variable {
 func (s hubSide) publish(ctx context.Context, subject string, payload []byte, n int) error {
 	v := s.variable(subject)
 	for range n {
-		if err := v.Pub(ctx, payload); err != nil {
+		if err := v.PubBytes(ctx, payload); err != nil {
 			return err
 		}
 	}

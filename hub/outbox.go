@@ -106,6 +106,11 @@ func (h *Hub) Publish(msgs ...OutMsg) *Receipt {
 func (o *outbox) send(msgs []OutMsg) *Receipt {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	return o.take(msgs)
+}
+
+// take is send with o.mu held.
+func (o *outbox) take(msgs []OutMsg) *Receipt {
 	if o.closed {
 		return failedReceipt(ErrDisposed)
 	}

@@ -61,19 +61,28 @@ func (v *Variable) Pub(ctx context.Context, value any, options ...PubOptions) er
 	if v.err != nil {
 		return v.err
 	}
-	if v.noPub != nil {
-		return v.noPub
-	}
 	data, err := v.hub.encode(value)
 	if err != nil {
 		return fmt.Errorf("publish %s: %w", v.subject, err)
 	}
+	return v.PubBytes(ctx, data, options...)
+}
+
+// PubBytes is Pub of bytes, which it takes without an allocation: a []byte that becomes the any
+// of Pub costs one.
+func (v *Variable) PubBytes(ctx context.Context, data []byte, options ...PubOptions) error {
+	if v.err != nil {
+		return v.err
+	}
+	if v.noPub != nil {
+		return v.noPub
+	}
 	opt := one(options)
-	m := OutMsg{Subject: v.subject, Reply: opt.Reply, Header: opt.Header, Data: data}
-	if err := m.check(); err != nil {
+	m := [1]OutMsg{{Subject: v.subject, Reply: opt.Reply, Header: opt.Header, Data: data}}
+	if err := m[0].check(); err != nil {
 		return fmt.Errorf("publish %s: %w", v.subject, err)
 	}
-	r := v.publish(m, opt.Distinct)
+	r := v.publish(&m, opt.Distinct)
 	if err := v.hub.wait(ctx, r); err != nil {
 		return fmt.Errorf("publish %s: %w", v.subject, err)
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -16,16 +17,16 @@ type Variable struct {
 	err     error
 	noPub   error // why nothing can be published on it: wildcards
 
-	publishing sync.Mutex // held over a publish, so that values and messages have one order
-	spare      []byte     // a former value that nobody has, for the next; publishing is held
+	spare []byte // a former value that nobody has, for the next; the outbox is locked
 
-	mu       sync.Mutex
-	data     []byte // the last payload; never written while lent
-	lent     bool   // others have data
-	known    bool   // there was one
+	target atomic.Bool // it was used to publish, request or serve
+
+	mu       sync.Mutex // never held while the outbox is being locked
+	data     []byte     // the last payload; never written while lent
+	lent     bool       // others have data
+	known    bool       // there was one
 	first    chan struct{}
 	read     bool // somebody has asked for the value
-	target   bool // it was used to publish, request or serve
 	subs     int  // plain callbacks on the subject, beside which following it costs nothing
 	distinct bool
 	tracking *Subscription
@@ -126,7 +127,7 @@ func (v *Variable) track(read bool) {
 
 // follow subscribes to the subject if there is a reason to, or ends that. v.mu is held.
 func (v *Variable) follow() {
-	wanted := v.read || v.subs > 0 || !v.target
+	wanted := v.read || v.subs > 0 || !v.target.Load()
 	if !wanted && v.tracking != nil {
 		v.tracking.Unsubscribe()
 		v.tracking = nil
@@ -142,7 +143,7 @@ func (v *Variable) follow() {
 func (v *Variable) written() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.target = true
+	v.target.Store(true)
 	v.follow()
 }
 
@@ -195,24 +196,26 @@ func (v *Variable) set(data []byte) {
 // spareBytes bounds the former value that is kept to be written over by the next one.
 const spareBytes = 1 << 20
 
-// publish makes data the value and sends it, in one order for all who publish on v.
-func (v *Variable) publish(m OutMsg, distinct bool) *Receipt {
-	v.publishing.Lock()
-	defer v.publishing.Unlock()
-	v.mu.Lock()
-	if !v.target {
-		v.target = true
-		v.follow()
+// publish makes the data of m the value and sends it. The outbox is locked over both, so that values and
+// messages have one order for all who publish on v.
+func (v *Variable) publish(m *[1]OutMsg, distinct bool) *Receipt {
+	data := m[0].Data
+	if !v.target.Load() {
+		v.written()
 	}
+	o := &v.hub.outbox
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	v.mu.Lock()
 	before, lent, known := v.data, v.lent, v.known
-	same := known && bytes.Equal(before, m.Data)
+	same := known && bytes.Equal(before, data)
 	if same && (distinct || v.distinct) {
 		v.mu.Unlock()
 		return handedOver
 	}
 	own := before
 	if !same {
-		own = append(v.spare[:0], m.Data...)
+		own = append(v.spare[:0], data...)
 		v.spare = nil
 		v.set(own)
 	}
@@ -221,7 +224,7 @@ func (v *Variable) publish(m OutMsg, distinct bool) *Receipt {
 		v.unechoed = append(v.unechoed, unechoed{own, v.hub.losses.Load(), time.Now()})
 	}
 	v.mu.Unlock()
-	r := v.hub.outbox.send([]OutMsg{m})
+	r := o.take(m[:])
 	switch {
 	case r != handedOver && r.Err() != nil && known:
 		v.revert(own, before)
