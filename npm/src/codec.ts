@@ -77,6 +77,8 @@ export function decodeText(text: string, coding: Coding): unknown {
 
 /** The text of bytes, or undefined if they are not valid UTF-8. */
 export function textOf(bytes: Uint8Array): string | undefined {
+  const first = bytes[0]!;
+  if (first >= 0x80 && (first < 0xc2 || first > 0xf4)) return undefined; // begins no character, and an exception takes long
   try {
     return strict.decode(bytes);
   } catch {

@@ -19,14 +19,18 @@ export class Echoes {
     this.#waiting.push(payload);
   }
 
+  /** Whether echoes are waited for. */
+  get some(): boolean {
+    return this.#head < this.#waiting.length;
+  }
+
   /** Whether a message that arrives is older than the value. */
-  isOld(payload: () => Payload, losses: number, timeoutMs: number): boolean {
-    if (this.#head === this.#waiting.length) return false;
+  isOld(arrived: Payload, losses: number, timeoutMs: number): boolean {
+    if (!this.some) return false;
     if (losses !== this.#losses) {
       this.#clear();
       return false;
     }
-    const arrived = payload();
     for (let i = this.#head; i < this.#waiting.length; i++) {
       if (!equal(this.#waiting[i]!, arrived)) continue;
       this.#head = i + 1;

@@ -1,4 +1,3 @@
-import type { Rows } from "./rows.js";
 import type { Session } from "./session.js";
 import { Message } from "./message.js";
 
@@ -10,14 +9,14 @@ export class Feed {
   #session: Session;
   #subject: string;
   #wildcard: boolean;
-  #take: (message: Message, rows: Rows, row: number) => void;
+  #take: (message: Message) => void;
   #id = 0;
   #ready: Promise<void> = Promise.resolve();
   #use = 0;
   #follow = false;
   #scheduled = false;
 
-  constructor(session: Session, subject: string, wildcard: boolean, take: (message: Message, rows: Rows, row: number) => void) {
+  constructor(session: Session, subject: string, wildcard: boolean, take: (message: Message) => void) {
     this.#session = session;
     this.#subject = subject;
     this.#wildcard = wildcard;
@@ -68,7 +67,7 @@ export class Feed {
       const subject = this.#wildcard ? "" : this.#subject;
       const { id, ready } = this.#session.subscribe(
         this.#subject,
-        (rows, row) => this.#take(new Message(this.#session, rows, row, subject), rows, row),
+        (rows, row) => this.#take(new Message(this.#session, rows, row, subject)),
         { wildcard: this.#wildcard },
       );
       this.#id = id;

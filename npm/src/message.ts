@@ -1,5 +1,5 @@
 import type { Payload } from "./codec.js";
-import { encode } from "./codec.js";
+import { decodeText, encode } from "./codec.js";
 import { KinopioError } from "./errors.js";
 import { packHeaders, type HeadersInput, type MessageHeaders } from "./headers.js";
 import type { Rows } from "./rows.js";
@@ -13,6 +13,7 @@ export class Message<T = any> {
   #subject: string;
   #value: unknown;
   #decoded = false;
+  #payload: Payload | undefined;
   #raw: Uint8Array | undefined;
   #headers: MessageHeaders | undefined;
 
@@ -27,13 +28,19 @@ export class Message<T = any> {
   /** The decoded payload. */
   get data(): T {
     if (!this.#decoded) {
-      this.#value = this.#rows.value(this.#row, this.#session.coding);
+      const { coding } = this.#session;
+      this.#value = coding.codec ? this.#rows.value(this.#row, coding) : typeof this.payload === "string" ? decodeText(this.payload, coding) : this.payload;
       this.#decoded = true;
     }
     return this.#value as T;
   }
 
-  /** @internal the payload's bytes */
+  /** @internal the payload as a text, if it is one */
+  get payload(): Payload {
+    return (this.#payload ??= this.#rows.text(this.#row) ?? this.#rows.own(this.#row));
+  }
+
+  /** @internal the payload's length in bytes */
   get size(): number {
     return this.#rows.size(this.#row);
   }
@@ -55,7 +62,7 @@ export class Message<T = any> {
 
   /** The payload's bytes. */
   get raw(): Uint8Array {
-    return (this.#raw ??= this.#rows.bytes(this.#row).slice());
+    return (this.#raw ??= typeof this.payload === "string" ? this.#rows.bytes(this.#row).slice() : this.payload);
   }
 
   /**

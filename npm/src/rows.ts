@@ -34,13 +34,16 @@ export class Rows {
   /** The number of rows. */
   readonly length: number;
   readonly #words: Uint32Array;
-  readonly #data: Uint8Array;
+  readonly #data: Uint8Array | Uint8Array[];
   readonly #meta: Uint8Array;
   #text: string | null | undefined; // all payloads as one text; null if offsets do not fit it
   #metaText: string | null | undefined;
 
-  /** @param words, data, meta copies that nobody else changes */
-  constructor(words: Uint32Array, data: Uint8Array, meta: Uint8Array) {
+  /**
+   * @param words, data, meta copies that nobody else changes
+   * @param data all payloads, or one array for each
+   */
+  constructor(words: Uint32Array, data: Uint8Array | Uint8Array[], meta: Uint8Array) {
     this.length = words.length / rowWords;
     this.#words = words;
     this.#data = data;
@@ -64,13 +67,20 @@ export class Rows {
 
   /** The payload's bytes, as a view. */
   bytes(row: number): Uint8Array {
+    if (Array.isArray(this.#data)) return this.#data[row]!;
     const offset = this.#words[row * rowWords + 3]!;
     const length = this.#words[row * rowWords + 4]!;
     return length === 0 ? empty : this.#data.subarray(offset, offset + length);
   }
 
+  /** Bytes that only the caller has. To be asked for once, and nothing of the row's payload after that. */
+  own(row: number): Uint8Array {
+    return Array.isArray(this.#data) ? this.#data[row]! : this.bytes(row).slice();
+  }
+
   /** The payload's text, undefined if it is not valid UTF-8. */
   text(row: number): string | undefined {
+    if (Array.isArray(this.#data)) return textOf(this.#data[row]!);
     const offset = this.#words[row * rowWords + 3]!;
     const length = this.#words[row * rowWords + 4]!;
     if (length === 0) return "";
@@ -82,7 +92,7 @@ export class Rows {
   value(row: number, coding: Coding): unknown {
     if (coding.codec) return decode(this.bytes(row).slice(), coding);
     const text = this.text(row);
-    return text === undefined ? this.bytes(row).slice() : decodeText(text, coding);
+    return text === undefined ? this.own(row) : decodeText(text, coding);
   }
 
   subject(row: number): string {

@@ -50,6 +50,9 @@ export interface Alive {
   webSockets: number;
 }
 
+// From how many bytes on, for each payload on average, each is copied by itself.
+const largeBytes = 8 << 10;
+
 const none = new Uint8Array(0);
 
 /** What is to be done after an export: the lower bits of what `after` of wasm/exports.go returns. */
@@ -263,18 +266,24 @@ export class Runtime {
       const taken = at >>> 2;
       const count = words[taken + 1]!;
       if (count > 0) {
-        const first = words[taken + 2]! >>> 2;
-        this.#inbox.push({
-          hub: words[taken]!,
-          rows: new Rows(
-            this.#arena.words(words, first, count * 8),
-            this.#copyOf(words[taken + 3]!, words[taken + 4]!),
-            this.#copyOf(words[taken + 5]!, words[taken + 6]!),
-          ),
-        });
+        const table = this.#arena.words(words, words[taken + 2]! >>> 2, count * 8);
+        const length = words[taken + 4]!;
+        const data = length >= count * largeBytes ? this.#apart(table, words[taken + 3]!) : this.#copyOf(words[taken + 3]!, length);
+        this.#inbox.push({ hub: words[taken]!, rows: new Rows(table, data, this.#copyOf(words[taken + 5]!, words[taken + 6]!)) });
       }
       if (words[taken + 7] === 0) return;
     }
+  }
+
+  /** A copy of each payload, so that nobody has to copy large ones once more. */
+  #apart(table: Uint32Array, address: number): Uint8Array[] {
+    const { memory } = this;
+    const all: Uint8Array[] = [];
+    for (let i = 0; i < table.length; i += 8) {
+      const from = address + table[i + 3]!;
+      all.push(memory.slice(from, from + table[i + 4]!));
+    }
+    return all;
   }
 
   #copyOf(address: number, length: number): Uint8Array {

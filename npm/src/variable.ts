@@ -61,7 +61,7 @@ export class Variable<T = any> {
   #copied: Uint8Array | undefined; // a payload that only this variable has
   #echoes = new Echoes();
   #watchers = new Set<(value: any) => void>();
-  #subscriptions = new Set<Subscription<any>>();
+  #subscriptions: readonly Subscription<any>[] = []; // replaced, not changed: it may be gone through
 
   /** @internal see VariableOptions */
   distinct = false;
@@ -74,9 +74,7 @@ export class Variable<T = any> {
     this.subject = subject;
     this.#core = core;
     this.#wildcard = isWildcard(subject);
-    this.#feed = new Feed(core.session, subject, this.#wildcard, (message, rows, row) => {
-      this.#arrived(message, () => rows.text(row) ?? message.raw);
-    });
+    this.#feed = new Feed(core.session, subject, this.#wildcard, (message) => this.#arrived(message));
     this.#feed.follow = !this.#wildcard;
   }
 
@@ -134,7 +132,7 @@ export class Variable<T = any> {
     let leave: () => void;
     let drain: () => Promise<void>;
     const left = () => {
-      this.#subscriptions.delete(subscription);
+      this.#subscriptions = this.#subscriptions.filter((other) => other !== subscription);
       this.#core.handles.delete(subscription);
       leave();
     };
@@ -144,7 +142,7 @@ export class Variable<T = any> {
     };
     const subscription = new Subscription<T>(this.subject, callback, max, this.#core.report, left, drained, conflate);
     if (queue === undefined) {
-      this.#subscriptions.add(subscription);
+      this.#subscriptions = [...this.#subscriptions, subscription];
       ready = this.#feed.join();
       leave = () => this.#feed.leave();
       drain = () => this.#feed.drain();
@@ -154,7 +152,7 @@ export class Variable<T = any> {
         this.subject,
         (rows, row) => {
           const message = new Message<T>(session, rows, row, this.#wildcard ? "" : this.subject);
-          if (!this.#feed.active) this.#set(rows.text(row) ?? message.raw, message);
+          if (!this.#feed.active) this.#set(message.payload, message);
           subscription.deliver(message);
         },
         { queue, max, wildcard: this.#wildcard },
@@ -341,11 +339,12 @@ export class Variable<T = any> {
     return own;
   }
 
-  #arrived(message: Message<T>, payload: () => Payload): void {
-    const old = this.#echoes.isOld(payload, this.#core.session.losses, this.#core.timeout);
-    if (!old) this.#set(payload(), this.#subscriptions.size > 0 ? message : undefined);
-    if (this.#subscriptions.size === 0) return;
-    for (const subscription of [...this.#subscriptions]) subscription.deliver(message);
+  #arrived(message: Message<T>): void {
+    const subscriptions = this.#subscriptions;
+    const payload = message.payload;
+    const old = this.#echoes.some && this.#echoes.isOld(payload, this.#core.session.losses, this.#core.timeout);
+    if (!old) this.#set(payload, subscriptions.length > 0 ? message : undefined);
+    for (const subscription of subscriptions) subscription.deliver(message);
   }
 
   /** Changes the value and tells the watchers; `message` is one that will be decoded anyway. */
