@@ -1,11 +1,8 @@
 package hub
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-
-	"github.com/nats-io/nkeys"
 )
 
 // Auth is how a hub shows a server who it is. Its zero value is the server URL's own user
@@ -37,40 +34,14 @@ func (a Auth) check() error {
 		return configError("Auth.User", "", "a user for the password")
 	}
 	if a.NkeySeed != "" {
-		if _, err := publicKey(a.NkeySeed); err != nil {
+		if _, err := userKey(a.NkeySeed); err != nil {
 			return configError("Auth.NkeySeed", "(hidden)", "the seed of a user nkey, which begins with SU")
 		}
 	}
 	if a.Creds != "" {
-		if _, err := nkeys.ParseDecoratedJWT([]byte(a.Creds)); err != nil {
-			return configError("Auth.Creds", "(hidden)", "the content of a credentials file")
-		}
-		if _, err := nkeys.ParseDecoratedUserNKey([]byte(a.Creds)); err != nil {
-			return configError("Auth.Creds", "(hidden)", "the content of a credentials file with a user nkey seed")
+		if _, _, err := splitCreds(a.Creds); err != nil {
+			return configError("Auth.Creds", "(hidden)", "the content of a credentials file, with a user JWT and its nkey seed")
 		}
 	}
 	return nil
-}
-
-func publicKey(seed string) (string, error) {
-	pair, err := nkeys.FromSeed(bytes.TrimSpace([]byte(seed)))
-	if err != nil {
-		return "", err
-	}
-	defer pair.Wipe()
-	public, err := pair.PublicKey()
-	if err == nil && !nkeys.IsValidPublicUserKey(public) {
-		err = nkeys.ErrInvalidUserSeed
-	}
-	return public, err
-}
-
-// sign answers a server's challenge.
-func (a Auth) sign(nonce []byte) ([]byte, error) {
-	pair, err := nkeys.FromSeed(bytes.TrimSpace([]byte(a.NkeySeed)))
-	if err != nil {
-		return nil, err
-	}
-	defer pair.Wipe()
-	return pair.Sign(nonce)
 }

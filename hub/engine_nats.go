@@ -4,6 +4,7 @@ package hub
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"net"
@@ -407,11 +408,12 @@ func (a Auth) apply(opts *nats.Options) error {
 	case a.User != "":
 		opts.User, opts.Password = a.User, a.Password
 	case a.NkeySeed != "":
-		public, err := publicKey(a.NkeySeed)
+		key, err := userKey(a.NkeySeed)
 		if err != nil {
 			return err
 		}
-		opts.Nkey, opts.SignatureCB = public, a.sign
+		opts.Nkey = publicName(key)
+		opts.SignatureCB = func(nonce []byte) ([]byte, error) { return ed25519.Sign(key, nonce), nil }
 	case a.Creds != "":
 		return nats.UserCredentialBytes([]byte(a.Creds))(opts)
 	}

@@ -2,14 +2,13 @@ package hub
 
 import (
 	"context"
+	"crypto/ed25519"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
 	"time"
-
-	"github.com/nats-io/nkeys"
 
 	"github.com/kinopio-hub/kinopio-hub/transport"
 )
@@ -165,7 +164,7 @@ func (w *protoWire) greet(cfg *Config, auth Auth, inURL *url.Userinfo) error {
 }
 
 // introduce fills in who the client is: the URL's user goes before all else, as in nats.go.
-func (a Auth) introduce(me *protoClient, inURL *url.Userinfo, nonce string) (err error) {
+func (a Auth) introduce(me *protoClient, inURL *url.Userinfo, nonce string) error {
 	var signature []byte
 	switch {
 	case inURL != nil:
@@ -180,22 +179,18 @@ func (a Auth) introduce(me *protoClient, inURL *url.Userinfo, nonce string) (err
 	case a.User != "":
 		me.User, me.Password = a.User, a.Password
 	case a.NkeySeed != "":
-		if me.Nkey, err = publicKey(a.NkeySeed); err == nil {
-			signature, err = a.sign([]byte(nonce))
-		}
-	case a.Creds != "":
-		if me.JWT, err = nkeys.ParseDecoratedJWT([]byte(a.Creds)); err != nil {
-			return err
-		}
-		pair, err := nkeys.ParseDecoratedUserNKey([]byte(a.Creds))
+		key, err := userKey(a.NkeySeed)
 		if err != nil {
 			return err
 		}
-		defer pair.Wipe()
-		if signature, err = pair.Sign([]byte(nonce)); err != nil {
+		me.Nkey, signature = publicName(key), ed25519.Sign(key, []byte(nonce))
+	case a.Creds != "":
+		jwt, key, err := splitCreds(a.Creds)
+		if err != nil {
 			return err
 		}
+		me.JWT, signature = jwt, ed25519.Sign(key, []byte(nonce))
 	}
 	me.Signature = base64.RawURLEncoding.EncodeToString(signature)
-	return err
+	return nil
 }
