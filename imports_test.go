@@ -66,8 +66,8 @@ var (
 	bans = []ban{
 		{"hub", nil, heavy, "a program that joins a hub runs no server, and " + download},
 		{"wasm", nil, heavy, download},
-		{"wasm", []string{"js/wasm"}, []string{module + "/transport/native", "github.com/coder/websocket", "github.com/nats-io/nats.go", "crypto/tls", "net/http"}, download},
-		{"hub", []string{"js/wasm"}, []string{module + "/transport/native", "github.com/coder/websocket", "github.com/nats-io/nats.go", "crypto/tls", "net/http"}, download},
+		{"wasm", []string{"js/wasm"}, []string{module + "/transport/native", "github.com/coder/websocket", "github.com/nats-io", "crypto/tls", "net/http", "regexp"}, download},
+		{"hub", []string{"js/wasm"}, []string{module + "/transport/native", "github.com/coder/websocket", "github.com/nats-io", "crypto/tls", "net/http", "regexp"}, download},
 		{"transport", nil, []string{"github.com", "testing"}, "the contract needs the standard library only"},
 		{"transport/inbox", nil, []string{"github.com", "testing"}, "a queue needs the standard library only"},
 		{"transport/native", nil, append([]string{"testing", "github.com/nats-io"}, heavy...), "a transport carries bytes and knows no protocol inside"},
