@@ -163,8 +163,15 @@ func TestFloodIsBoundedAndOthersAreStillHeard(t *testing.T) {
 	flood := shouter.Play("shouter", "-rate", "8000", "-for", lasts.String())
 	for i := range 10 {
 		word := strings.Repeat("x", i+1)
-		honest.Say("send " + word + ".")
-		victim.Await("heard " + word + ".")
+		// On a machine that is busy a datagram may get lost in the system; agents repeat theirs.
+		heard := false
+		for tries := 0; tries < 5 && !heard; tries++ {
+			honest.Say("send " + word + ".")
+			_, heard = victim.Within(time.Second, "heard "+word+".")
+		}
+		if !heard {
+			t.Fatalf("none of 5 datagrams was heard in the flood\n%s", victim.Said())
+		}
 		time.Sleep(lasts / 12)
 	}
 	var sent int
