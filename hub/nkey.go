@@ -9,8 +9,8 @@ import (
 )
 
 // The two things that a client needs of NATS's keys: the user key of a seed, and both parts of a
-// credentials file. github.com/nats-io/nkeys has them, too, but a page would download 7 % more for
-// the regular expression with which that reads the file.
+// credentials file. github.com/nats-io/nkeys has them, too, but a page would download a fifth more
+// for the regular expression with which that reads the file.
 // https://docs.nats.io/reference/reference-protocols/nats-protocol and nkeys' README have the format.
 
 // Prefixes of an encoded key, such that its text begins with S and U.
