@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// endAt is a log handler that ends a hub when that says what, and lets it go on when it starts
-// nothing any more.
+// endAt is a log handler that ends a hub when that says what, and lets it go on when the hub
+// starts nothing any more. It belongs into a bubble of synctest.
 type endAt struct {
 	slog.Handler
 	what  string
@@ -28,11 +28,7 @@ func (e *endAt) Handle(_ context.Context, r slog.Record) error {
 		return nil
 	}
 	h.cancel()
-	for closed := false; !closed; time.Sleep(time.Millisecond) {
-		h.mu.Lock()
-		closed = h.closed
-		h.mu.Unlock()
-	}
+	synctest.Wait()
 	return nil
 }
 

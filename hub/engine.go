@@ -18,8 +18,9 @@ type engine interface {
 // A receiver takes what a wire brings. Its methods are never called side by side.
 type receiver interface {
 	// receive takes messages in the order in which the server sent them. The slice is
-	// reused after the call, and so are the bytes of runs, but nothing else of its elements. calm says that no goroutine
-	// has anything to do because of them: that all went to inline callbacks and requests.
+	// reused after the call, and so are the bytes of runs, but nothing else of its elements.
+	// calm says that no goroutine has anything to do because of them: that all went to inline
+	// callbacks and requests.
 	receive(batch []inbound) (calm bool)
 	// leaving says that the server is about to stop and wants its clients elsewhere.
 	leaving()

@@ -87,7 +87,7 @@ func (h *Hub) openLink(ctx context.Context, t target) (*link, error) {
 // receive is the wire's: messages in the order of the stream. Around a move nothing is calm.
 func (l *link) receive(batch []inbound) (calm bool) {
 	g := &l.gate
-	count, size := len(batch), 0
+	count, size := 0, 0
 	var now time.Time
 	if g.remembers {
 		now = time.Now()
@@ -96,16 +96,12 @@ func (l *link) receive(batch []inbound) (calm bool) {
 	calm = g.rule == ruleSteady && !g.holds
 	if !calm || g.remembers {
 		batch = unroll(batch)
-		count = len(batch)
 	}
 	for i := range batch {
 		m := &batch[i]
-		size += len(m.data)
-		if m.run != nil {
-			r := Run{Data: m.run}
-			count += len(r.Data) - 1
-			size += r.Size()
-		}
+		n, bytes := m.weight()
+		count += n
+		size += bytes
 		switch {
 		case g.shut:
 		case m.route == nil:
@@ -175,6 +171,20 @@ func (l *link) shut() {
 	l.gate.shut, l.gate.held = true, nil
 	l.gate.mu.Unlock()
 	l.wire.close()
+}
+
+// whileAlive is a context for what has to be waited for as long as l lives, which its pings
+// find out.
+func (h *Hub) whileAlive(l *link) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(h.ctx, h.cfg.PingInterval*time.Duration(h.cfg.MaxPingOut+1))
+	h.spawn(func() {
+		select {
+		case <-l.wire.done():
+			cancel()
+		case <-ctx.Done():
+		}
+	})
+	return ctx, cancel
 }
 
 // isLeaving says whether the server has said that it is about to stop.

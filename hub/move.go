@@ -289,20 +289,6 @@ func (l *link) follow(old *link, w way) {
 	}
 }
 
-// whileAlive is a context for what has to be waited for as long as l lives, which its pings
-// find out.
-func (h *Hub) whileAlive(l *link) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithTimeout(h.ctx, h.cfg.PingInterval*time.Duration(h.cfg.MaxPingOut+1))
-	h.spawn(func() {
-		select {
-		case <-l.wire.done():
-			cancel()
-		case <-ctx.Done():
-		}
-	})
-	return ctx, cancel
-}
-
 // barrier returns when interest in everything that next subscribed to has reached old's
 // server, and what was under way to old's subscriptions before that has been received.
 func (h *Hub) barrier(ctx context.Context, old, next *link) error {

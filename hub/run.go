@@ -1,7 +1,5 @@
 package hub
 
-import "fmt"
-
 // A Run is one message, or several that came in a row, on one subject, each without reply and
 // headers. It is valid during the call that brings it.
 type Run struct {
@@ -17,32 +15,44 @@ func (r *Run) Size() (size int) {
 	return size
 }
 
+// weight is how many messages m is, and the size of their payloads in bytes.
+func (m *inbound) weight() (count, size int) {
+	if m.run == nil {
+		return 1, len(m.data)
+	}
+	r := Run{Data: m.run}
+	return len(m.run), r.Size()
+}
+
+// each calls do with the messages of m, which is a run, one by one, as copies that may be kept.
+func (m *inbound) each(do func(*inbound)) {
+	_, size := m.weight()
+	bytes := make([]byte, 0, size)
+	single := *m
+	single.run = nil
+	for _, data := range m.run {
+		at := len(bytes)
+		bytes = append(bytes, data...)
+		single.data = bytes[at:len(bytes):len(bytes)]
+		do(&single)
+	}
+}
+
 // unroll makes single messages, which may be kept, of all runs.
 func unroll(batch []inbound) []inbound {
-	count, size := 0, 0
+	runs := false
 	for i := range batch {
-		for _, data := range batch[i].run {
-			count++
-			size += len(data)
-		}
+		runs = runs || batch[i].run != nil
 	}
-	if count == 0 {
+	if !runs {
 		return batch
 	}
-	all := make([]inbound, 0, len(batch)+count)
-	bytes := make([]byte, 0, size)
-	for _, m := range batch {
-		if m.run == nil {
-			all = append(all, m)
-			continue
-		}
-		run := m.run
-		m.run = nil
-		for _, data := range run {
-			at := len(bytes)
-			bytes = append(bytes, data...)
-			m.data = bytes[at:len(bytes):len(bytes)]
-			all = append(all, m)
+	all := make([]inbound, 0, len(batch))
+	for i := range batch {
+		if m := &batch[i]; m.run == nil {
+			all = append(all, *m)
+		} else {
+			m.each(func(single *inbound) { all = append(all, *single) })
 		}
 	}
 	return all
@@ -56,29 +66,16 @@ func (l *link) deliverRun(m *inbound) (calm bool) {
 		return handles[0].takeRun(&l.run)
 	}
 	calm = true
-	r := Run{Data: m.run}
-	bytes := make([]byte, 0, r.Size())
-	single := *m
-	single.run = nil
-	for _, data := range m.run {
-		at := len(bytes)
-		bytes = append(bytes, data...)
-		single.data = bytes[at:len(bytes):len(bytes)]
-		calm = l.deliver(&single) && calm
-	}
+	m.each(func(single *inbound) { calm = l.deliver(single) && calm })
 	return calm
 }
 
-// takeRun is run for a run.
+// takeRun is Subscription.run for a run.
 func (s *Subscription) takeRun(r *Run) (calm bool) {
 	if s.over.Load() {
 		return true
 	}
-	defer func() {
-		if p := recover(); p != nil {
-			s.hub.report(fmt.Errorf("%w: subscription %s: panic: %v", ErrCallback, s.key.subject, p))
-		}
-	}()
+	defer s.rescue()
 	s.onRun(r)
 	return true
 }

@@ -1,68 +1,128 @@
 //go:build !js
 
-package hub
+package hub_test
 
 import (
+	"errors"
 	"fmt"
-	"reflect"
-	"strings"
 	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/kinopio-hub/kinopio-hub/hub"
+	"github.com/kinopio-hub/kinopio-hub/transport"
+	"github.com/kinopio-hub/kinopio-hub/transport/native"
 )
 
-// What is the same in a row is one run, however it arrives; what differs in more than size is not.
-func TestProtoFindsRuns(t *testing.T) {
-	large := strings.Repeat("x", 1000)
-	text := "MSG a.b 1 1\r\nx\r\nMSG a.b 1 0\r\n\r\nMSG a.b 1 1000\r\n" + large + "\r\nMSG a.b 1 2\r\n\r\n\r\n" +
-		"MSG a.b 2 1\r\nq\r\nMSG a.c 2 1\r\nr\r\nMSG a.c 2 1\r\ns\r\nMSG a.c 2 re 1\r\nt\r\nMSG a.c 2 re 1\r\nu\r\n" +
-		"HMSG a.c 2 12 12\r\nNATS/1.0\r\n\r\n\r\nMSG a.c 2 1\r\nv\r\nMSG a.c 2 1\r\nw\r\nPING\r\nMSG a.c 2 1\r\nx\r\n"
-	want := []string{"a.b 1,0,1000,2", "a.b 1", "a.c 1,1", "a.c 1", "a.c 1", "a.c 0", "a.c 1,1", "a.c 1"}
-	c := &counted{}
-	w := listener(&chunked{}, &c.heard)
-	w.receiver = c
-	copy(w.Room(len(text)), text)
-	w.Filled(len(text))
-	if !reflect.DeepEqual(c.runs, want) {
-		t.Errorf("runs are %q, want %q", c.runs, want)
-	}
-	whole := c.said
-	for cut := range text {
-		c := &counted{}
-		w := listener(&chunked{}, &c.heard)
-		w.receiver = c
-		for _, part := range []string{text[:cut], text[cut:]} {
-			copy(w.Room(len(part)), part)
-			w.Filled(len(part))
+// Whoever takes runs gets every message once and in order, alone on a subject or with others, and
+// while the hub moves, in which there are none; one that panics gets the next all the same.
+func TestRunsBringEveryMessageInOrder(t *testing.T) {
+	const count = 60_000
+	sys := startSystem(t, 0)
+	failed := make(chan error, 1)
+	h := openHub(t, hub.Config{
+		Servers: []string{sys.backbone.ClientURL(), sys.leaf.ClientURL()},
+		Dialers: []transport.Dialer{hub.DirectDialer{Dialer: native.Dialer{}}},
+	})
+	defer h.OnError(func(err error) {
+		select {
+		case failed <- err:
+		default:
 		}
-		if w.over || !reflect.DeepEqual(c.said, whole) {
-			t.Fatalf("cut after %d bytes: got %.300q, %v; want %.300q", cut, c.said, w.err, whole)
+	})()
+	takes := func(*hub.Run) {}
+	for _, opts := range []hub.SubOptions{{Runs: takes}, {Runs: takes, Inline: true, Max: 1}} {
+		if _, err := h.Subscribe("a", opts, func(*hub.Message) {}); !errors.Is(err, hub.ErrInvalidConfig) {
+			t.Errorf("%+v: got %v, want %v", opts, err, hub.ErrInvalidConfig)
 		}
 	}
-	// What goes wrong within a run ends it, and the connection.
-	for _, bad := range []string{"MSG a.b 1 2\r\nx\r\nPING\r\n", "MSG a.b 1 x\r\n", "MSG a.b 1 \r\n", "MSG a.b 1 99999999999\r\n", "MSG a.b 1 1\rxx\r\n"} {
-		got := hear([]byte("MSG a.b 1 1\r\nx\r\nMSG a.b 1 1\r\ny\r\n"+bad), 1<<20)
-		if len(got) != 3 || !strings.Contains(got[2], errProto.Error()) {
-			t.Errorf("%q after a run: heard %q, want two messages and %q", bad, got, errProto)
+	got, runs, panicked := make(chan int, count), 0, false
+	note := func(data []byte) {
+		var n int
+		fmt.Sscan(string(data), &n)
+		got <- n
+	}
+	if _, err := h.Subscribe("a.runs", hub.SubOptions{Inline: true, Runs: func(r *hub.Run) {
+		runs++
+		for _, data := range r.Data {
+			note(data)
+		}
+		if !panicked {
+			panicked = true
+			panic("on purpose")
+		}
+	}}, func(m *hub.Message) { note(m.Data) }); err != nil {
+		t.Fatal(err)
+	}
+	shared := make(chan int, 2*count)
+	for range 2 {
+		if _, err := h.Subscribe("a.shared", hub.SubOptions{Inline: true, Runs: func(r *hub.Run) {
+			t.Error("a run for one of two handles")
+		}}, func(m *hub.Message) { shared <- len(m.Data) }); err != nil {
+			t.Fatal(err)
 		}
 	}
-}
-
-// counted notes the sizes of runs, too.
-type counted struct {
-	heard
-	runs []string
-}
-
-func (c *counted) receive(batch []inbound) bool {
-	for i := range batch {
-		run := batch[i].run
-		if run == nil {
-			run = [][]byte{batch[i].data}
-		}
-		var sizes []string
-		for _, data := range run {
-			sizes = append(sizes, fmt.Sprint(len(data)))
-		}
-		c.runs = append(c.runs, batch[i].subject+" "+strings.Join(sizes, ","))
+	if err := h.Flush(soon(t)); err != nil {
+		t.Fatal(err)
 	}
-	return c.heard.receive(batch)
+	peer, err := nats.Connect(sys.backbone.ClientURL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(peer.Close)
+	published := make(chan error, 1)
+	publish := func(from int) {
+		for i := range count / 3 {
+			if err := peer.Publish("a.runs", fmt.Append(nil, from+i)); err != nil {
+				published <- err
+				return
+			}
+		}
+		for range count / 3 {
+			if err := peer.Publish("a.shared", nil); err != nil {
+				published <- err
+				return
+			}
+		}
+		published <- peer.Flush()
+	}
+	patience := time.After(time.Minute)
+	for part := range 3 {
+		from := part * count / 3
+		go publish(from)
+		if part == 1 {
+			if err := h.Reconnect(soon(t)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := <-published; err != nil {
+			t.Fatal(err)
+		}
+		for i := from; i < from+count/3; i++ {
+			select {
+			case n := <-got:
+				if n != i {
+					t.Fatalf("message %d came in place of %d", n, i)
+				}
+			case <-patience:
+				t.Fatalf("message %d did not come", i)
+			}
+		}
+	}
+	waitFor(t, "the other handles", func() bool { return len(shared) == 2*count })
+	select {
+	case err := <-failed:
+		if !errors.Is(err, hub.ErrCallback) {
+			t.Errorf("the panic is reported as %v, want %v", err, hub.ErrCallback)
+		}
+	case <-soon(t).Done():
+		t.Error("the panic is not reported")
+	}
+	if err := h.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if runs == 0 || len(got) > 0 {
+		t.Errorf("%d runs, and %d messages too many", runs, len(got))
+	}
 }

@@ -184,11 +184,7 @@ func (s *Subscription) run(m *Message) (calm bool) {
 		last = n == s.max
 	}
 	func() {
-		defer func() {
-			if p := recover(); p != nil {
-				s.hub.report(fmt.Errorf("%w: subscription %s: panic: %v", ErrCallback, s.key.subject, p))
-			}
-		}()
+		defer s.rescue()
 		s.fn(m)
 		calm = !last
 	}()
@@ -197,6 +193,13 @@ func (s *Subscription) run(m *Message) (calm bool) {
 		s.hub.spawn(func() { s.hub.registry.remove(s) })
 	}
 	return calm
+}
+
+// rescue, deferred, reports a callback that panics.
+func (s *Subscription) rescue() {
+	if p := recover(); p != nil {
+		s.hub.report(fmt.Errorf("%w: subscription %s: panic: %v", ErrCallback, s.key.subject, p))
+	}
 }
 
 // Messages subscribes to subject and yields each message, in order, until the loop is left,

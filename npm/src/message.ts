@@ -29,7 +29,8 @@ export class Message<T = any> {
   get data(): T {
     if (!this.#decoded) {
       const { coding } = this.#session;
-      this.#value = coding.codec ? this.#rows.value(this.#row, coding) : typeof this.payload === "string" ? decodeText(this.payload, coding) : this.payload;
+      if (coding.codec) this.#value = this.#rows.value(this.#row, coding);
+      else this.#value = typeof this.payload === "string" ? decodeText(this.payload, coding) : this.payload;
       this.#decoded = true;
     }
     return this.#value as T;

@@ -22,7 +22,8 @@ export const Row = {
   ask: 16,
 } as const;
 
-const rowWords = 8;
+/** Words of a row. */
+export const rowWords = 8;
 const empty = /* @__PURE__ */ new Uint8Array(0);
 const noHeaders: MessageHeaders = /* @__PURE__ */ Object.freeze(/* @__PURE__ */ Object.create(null));
 
@@ -39,10 +40,7 @@ export class Rows {
   #text: string | null | undefined; // all payloads as one text; null if offsets do not fit it
   #metaText: string | null | undefined;
 
-  /**
-   * @param words, data, meta copies that nobody else changes
-   * @param data all payloads, or one array for each
-   */
+  /** All three are copies that nobody else changes; `data` are all payloads, or one array for each. */
   constructor(words: Uint32Array, data: Uint8Array | Uint8Array[], meta: Uint8Array) {
     this.length = words.length / rowWords;
     this.#words = words;
@@ -142,6 +140,16 @@ export class Rows {
       ? (textOf(this.#meta.subarray(offset, offset + length)) ?? "")
       : this.#metaText.substring(offset, offset + length);
   }
+}
+
+/** A copy of each payload, so that nobody has to copy large ones once more. They begin at `address`. */
+export function copyPayloads(words: Uint32Array, memory: Uint8Array, address: number): Uint8Array[] {
+  const all: Uint8Array[] = [];
+  for (let row = 0; row < words.length; row += rowWords) {
+    const from = address + words[row + 3]!;
+    all.push(memory.slice(from, from + words[row + 4]!));
+  }
+  return all;
 }
 
 /** The text of bytes if every character is one byte, else null. */

@@ -4,7 +4,7 @@ import { Arena } from "./arena.js";
 import { GoClock } from "./clock.js";
 import { answerQuickly } from "./go-events.js";
 import { makeFileSystem, makeScope } from "./go-scope.js";
-import { Row, Rows } from "./rows.js";
+import { copyPayloads, Row, Rows, rowWords } from "./rows.js";
 import { Sockets, type WebSocketClass } from "./sockets.js";
 import { GoTimers } from "./timers.js";
 
@@ -266,24 +266,13 @@ export class Runtime {
       const taken = at >>> 2;
       const count = words[taken + 1]!;
       if (count > 0) {
-        const table = this.#arena.words(words, words[taken + 2]! >>> 2, count * 8);
-        const length = words[taken + 4]!;
-        const data = length >= count * largeBytes ? this.#apart(table, words[taken + 3]!) : this.#copyOf(words[taken + 3]!, length);
+        const table = this.#arena.words(words, words[taken + 2]! >>> 2, count * rowWords);
+        const [address, length] = [words[taken + 3]!, words[taken + 4]!];
+        const data = length >= count * largeBytes ? copyPayloads(table, this.memory, address) : this.#copyOf(address, length);
         this.#inbox.push({ hub: words[taken]!, rows: new Rows(table, data, this.#copyOf(words[taken + 5]!, words[taken + 6]!)) });
       }
       if (words[taken + 7] === 0) return;
     }
-  }
-
-  /** A copy of each payload, so that nobody has to copy large ones once more. */
-  #apart(table: Uint32Array, address: number): Uint8Array[] {
-    const { memory } = this;
-    const all: Uint8Array[] = [];
-    for (let i = 0; i < table.length; i += 8) {
-      const from = address + table[i + 3]!;
-      all.push(memory.slice(from, from + table[i + 4]!));
-    }
-    return all;
   }
 
   #copyOf(address: number, length: number): Uint8Array {

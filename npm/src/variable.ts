@@ -148,7 +148,7 @@ export class Variable<T = any> {
       drain = () => this.#feed.drain();
     } else {
       // A member of a group is one on the wire.
-        const wire = session.subscribe(
+      const wire = session.subscribe(
         this.subject,
         (rows, row) => {
           const message = new Message<T>(session, rows, row, this.#wildcard ? "" : this.subject);
