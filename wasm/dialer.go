@@ -134,6 +134,11 @@ func (d dialer) Dial(ctx context.Context, rawURL string) (net.Conn, error) {
 	case <-c.ready:
 		return c, nil
 	case <-c.gone:
+		select {
+		case <-c.ready: // it opened and ended at once: Read tells what it brought, and why it ended
+			return c, nil
+		default:
+		}
 		cause := c.cause()
 		_ = c.Close()
 		if cause == io.EOF || cause == nil {

@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"sync"
@@ -52,6 +53,35 @@ func keepsTheContract(t *testing.T, of func(dialer) transport.Dialer) {
 			}
 		})
 	})
+}
+
+// brief is a port whose sockets open, bring three bytes and end before open returns.
+type brief struct{ sockets *sockets }
+
+func (b brief) open(_, id uint32, _ string) {
+	b.sockets.opened(id)
+	b.sockets.room(id, 3)
+	b.sockets.commit(id, 3)
+	b.sockets.ended(id, endUnclean, "gone")
+}
+func (brief) send(uint32, []byte) bool { return false }
+func (brief) close(uint32)             {}
+
+// What happened before who dials came to look is neither lost nor mistaken for a refusal.
+func TestSocketThatEndsAsItOpensIsAStream(t *testing.T) {
+	for range 50 { // a select chooses by chance
+		port := &brief{}
+		port.sockets = newSockets(port)
+		c, err := dialer{port.sockets, 1}.Dial(t.Context(), "ws://host")
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := io.ReadAll(c)
+		if len(p) != 3 || !errors.Is(err, transport.ErrUnclean) {
+			t.Fatalf("read %d bytes, %v", len(p), err)
+		}
+		_ = c.Close()
+	}
 }
 
 // directly has connections that are read and written as [transport.Direct].
