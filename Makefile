@@ -36,7 +36,7 @@ npm_files   := $(call files,npm/src) $(wildcard npm/*.json npm/*.mjs)
 js_packages  = $(addprefix ./,$(addsuffix /...,$(call existing,hub transport wasm examples))) ./conformance
 wasm_tests  ?= ./transport/... ./conformance
 
-.PHONY: build demo test bench continuity sim lan fuzz leaf-test pack pack-test pack-test-setup pack-test-installs pack-test-runtimes pack-test-pages pack-test-programs lint clean setup test-all test-go test-wasm test-npm test-e2e
+.PHONY: build demo test bench continuity sim lan fuzz leaf-test pack pack-test pack-test-setup pack-test-installs pack-test-runtimes pack-test-pages pack-test-programs lint clean setup test-all test-go test-go-race test-go-moves test-go-pages-engine test-wasm test-npm test-e2e test-e2e-browser test-e2e-moves
 
 build: bin/kinopio-hub npm/dist/index.mjs
 
@@ -129,7 +129,7 @@ clean:
 	rm -rf bin npm/dist npm/pack e2e/out
 
 # Tests. Each kind goes through bin/testreport, which refuses skipped tests and adds its count
-# to the file of results.
+# to the file of results; one that fails does not keep the others from running.
 
 results = bin/test-results.txt
 report  = bin/testreport -results $(results)
@@ -144,9 +144,15 @@ test-all: test-go test-wasm test-npm test-e2e
 moving = $(addprefix ./,$(call existing,hub continuity cmd/kinopio-hub))
 race   = env CGO_ENABLED=1 $(GO) test -race -count=1 -timeout 20m -json
 
-test-go: bin/testreport
+test-go: test-go-race test-go-moves test-go-pages-engine
+
+test-go-race: bin/testreport
 	$(report) -name go -- $(race) $$($(GO) list ./... | grep -v -e '/e2e$$' -e '/kinopio-hub/hub$$' -e '/continuity$$' -e '/cmd/kinopio-hub$$')
+
+test-go-moves: bin/testreport
 	$(report) -name moves -- $(race) -p 1 $(moving)
+
+test-go-pages-engine: bin/testreport
 	$(report) -name pages-engine -- env KINOPIO_TEST_ENGINE=direct $(GO) test -count=1 -timeout 20m -json ./hub
 
 test-wasm: bin/testreport bin/wasmtest
@@ -155,8 +161,12 @@ test-wasm: bin/testreport bin/wasmtest
 test-npm: bin/testreport build npm/tools/node_modules/.package-lock.json
 	$(report) -name npm -format node -- npm --prefix npm test
 
-test-e2e: bin/testreport build npm/tools/node_modules/.package-lock.json
+test-e2e: test-e2e-browser test-e2e-moves
+
+test-e2e-browser: bin/testreport build npm/tools/node_modules/.package-lock.json
 	$(report) -name e2e -- $(GO) test -count=1 -timeout 30m -json ./e2e
+
+test-e2e-moves: bin/testreport build
 	$(report) -name continuity -- $(GO) test -count=1 -timeout 10m -json -tags chromium -run Page ./continuity
 
 bin/testreport: $(call files,scripts/testreport)
