@@ -34,6 +34,9 @@ func (s *session) guard(old, next *link) error {
 	if err := s.pause(s.dwell(), old, next); err != nil {
 		return err
 	}
+	if err := old.refusal(); err != nil { // copies that were refused never come in pairs
+		return err
+	}
 	if err := s.even(old, next, old.gate.recount, old.gate.owes); err != nil {
 		return err
 	}
