@@ -22,19 +22,23 @@ ARGS   ?=
 RELEASE = -trimpath -ldflags="-s -w"
 JS      = GOOS=js GOARCH=wasm
 
+# Packages that work once for a connection, or never: in the page's module their functions stand once
+# each, not wherever they are called, which saves a fortieth of the download.
+cold    = crypto/... fmt net/... reflect time
+
 # Tests must not touch the trust stores of whoever runs them.
 export KINOPIO_SKIP_CA_TRUST_INSTALL = 1
 
 # What the two programs are made of: all files, as some are embedded.
 existing     = $(foreach dir,$(1),$(if $(wildcard $(dir)),$(dir)))
 files        = $(if $(call existing,$(1)),$(shell find $(call existing,$(1)) -type f ! -name '*_test.go'))
-wasm_files  := go.mod go.sum $(call files,wasm hub transport)
+wasm_files  := go.mod go.sum $(call files,wasm hub transport internal)
 bin_files   := $(wasm_files) $(call files,cmd leaf election tlsca)
 npm_files   := $(call files,npm/src) $(wildcard npm/*.json npm/*.mjs)
 
 # What runs in a browser, and which of it has tests that do.
-js_packages  = $(addprefix ./,$(addsuffix /...,$(call existing,hub transport wasm examples))) ./conformance
-wasm_tests  ?= ./transport/... ./conformance
+js_packages  = $(addprefix ./,$(addsuffix /...,$(call existing,hub internal transport wasm examples))) ./conformance
+wasm_tests  ?= ./internal/... ./transport/... ./conformance
 
 .PHONY: build demo test bench continuity sim lan fuzz leaf-test pack pack-test pack-test-setup pack-test-installs pack-test-runtimes pack-test-pages pack-test-programs lint clean setup test-all test-go test-go-race test-go-moves test-go-pages-engine test-wasm test-npm test-e2e test-e2e-browser test-e2e-moves
 
@@ -44,7 +48,7 @@ bin/kinopio-hub: $(bin_files)
 	CGO_ENABLED=0 $(GO) build $(RELEASE) -o $@ ./cmd/kinopio-hub
 
 npm/dist/kinopio-hub.wasm: $(wasm_files)
-	$(JS) $(GO) build $(RELEASE) -o $@ ./wasm
+	$(JS) $(GO) build $(RELEASE) $(foreach package,$(cold),-gcflags='$(package)=-l') -o $@ ./wasm
 
 npm/node_modules/.package-lock.json: npm/package.json npm/package-lock.json
 	cd npm && npm ci --no-audit --no-fund

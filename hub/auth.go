@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"crypto/ed25519"
 	"fmt"
 )
 
@@ -33,15 +34,46 @@ func (a Auth) check() error {
 	case a.Password != "" && a.User == "":
 		return configError("Auth.User", "", "a user for the password")
 	}
-	if a.NkeySeed != "" {
-		if _, err := userKey(a.NkeySeed); err != nil {
-			return configError("Auth.NkeySeed", "(hidden)", "the seed of a user nkey, which begins with SU")
+	_, err := a.identity()
+	return err
+}
+
+// identity is what a server is shown.
+type identity struct {
+	token, user, password string
+	jwt                   string             // that names the key
+	key                   ed25519.PrivateKey // nil: none
+}
+
+// identity reads the keys.
+func (a Auth) identity() (identity, error) {
+	id := identity{token: a.Token, user: a.User, password: a.Password}
+	var err error
+	switch {
+	case a.NkeySeed != "":
+		if id.key, err = userKey(a.NkeySeed); err != nil {
+			return id, configError("Auth.NkeySeed", "(hidden)", "the seed of a user nkey, which begins with SU")
+		}
+	case a.Creds != "":
+		if id.jwt, id.key, err = splitCreds(a.Creds); err != nil {
+			return id, configError("Auth.Creds", "(hidden)", "the content of a credentials file, with a user JWT and its nkey seed")
 		}
 	}
-	if a.Creds != "" {
-		if _, _, err := splitCreds(a.Creds); err != nil {
-			return configError("Auth.Creds", "(hidden)", "the content of a credentials file, with a user JWT and its nkey seed")
-		}
+	return id, nil
+}
+
+// nkey is how a server knows the key; "" if there is none, or the JWT has its name.
+func (id identity) nkey() string {
+	if id.key == nil || id.jwt != "" {
+		return ""
 	}
-	return nil
+	return publicName(id.key)
+}
+
+// sign answers a server's nonce; with nothing if there is no key.
+func (id identity) sign(nonce []byte) []byte {
+	if id.key == nil {
+		return nil
+	}
+	return ed25519.Sign(id.key, nonce)
 }

@@ -30,6 +30,15 @@ func (jsonCodec) Encode(value any) ([]byte, error) {
 
 func (jsonCodec) Decode(data []byte, into any) error { return json.Unmarshal(data, into) }
 
+// codec is Codec, or JSON. It is not a default that stands in the configuration, so that a program
+// which handles bytes only, as the module for pages does, does not link encoding/json.
+func (c *Config) codec() Codec {
+	if c.Codec == nil {
+		return jsonCodec{}
+	}
+	return c.Codec
+}
+
 // encode gives the bytes of value; an error wraps ErrInvalidValue.
 func (h *Hub) encode(value any) ([]byte, error) {
 	switch v := value.(type) {
@@ -40,7 +49,7 @@ func (h *Hub) encode(value any) ([]byte, error) {
 	case string:
 		return []byte(v), nil
 	}
-	data, err := h.cfg.Codec.Encode(value)
+	data, err := h.cfg.codec().Encode(value)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %T: %w", ErrInvalidValue, value, err)
 	}
@@ -53,7 +62,7 @@ func (h *Hub) decode(data []byte) any {
 		return nil
 	}
 	var value any
-	if err := h.cfg.Codec.Decode(data, &value); err == nil {
+	if err := h.cfg.codec().Decode(data, &value); err == nil {
 		return value
 	}
 	if utf8.Valid(data) {

@@ -2,7 +2,6 @@ package hub
 
 import (
 	"fmt"
-	"log/slog"
 	"net/url"
 	"strings"
 	"time"
@@ -116,8 +115,9 @@ type Config struct {
 
 	// Codec replaces JSON for values other than nil, []byte and string.
 	Codec Codec
-	// Logger gets readable lines at level Debug, and Warn for what needs attention. Nil is silent.
-	Logger *slog.Logger
+	// Logger gets readable lines at level Debug, and Warn for what needs attention, such as a
+	// *slog.Logger does. Nil is silent.
+	Logger Logger
 	// Dialers open the connections. Nil means the platform's own.
 	Dialers []transport.Dialer
 	// OnBatch, if set, is called on a link's goroutine after each run of messages that one
@@ -162,7 +162,7 @@ const (
 func (cfg Config) normalize() (Config, error) {
 	if cfg.Servers == nil {
 		cfg.Servers = demoServers
-		if cfg.Logger != nil {
+		if isLogger(cfg.Logger) {
 			cfg.Logger.Warn("no servers configured: using the public demo servers, which are not for production", "servers", demoServers)
 		}
 	}
@@ -269,11 +269,8 @@ func (cfg Config) normalize() (Config, error) {
 	if cfg.Page == nil {
 		cfg.Page = defaultPage()
 	}
-	if cfg.Codec == nil {
-		cfg.Codec = jsonCodec{}
-	}
-	if cfg.Logger == nil {
-		cfg.Logger = slog.New(slog.DiscardHandler)
+	if !isLogger(cfg.Logger) {
+		cfg.Logger = silent{}
 	}
 	return cfg, nil
 }

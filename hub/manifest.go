@@ -2,13 +2,13 @@ package hub
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
 	"strings"
 	"time"
 
+	"github.com/kinopio-hub/kinopio-hub/internal/plainjson"
 	"github.com/kinopio-hub/kinopio-hub/transport"
 )
 
@@ -20,15 +20,30 @@ const (
 
 // manifest is what a hub needs of the document that a leaf serves.
 type manifest struct {
-	Version         string   `json:"version"`
-	ExpiresAt       string   `json:"expiresAt"`
-	LeaderEpoch     int64    `json:"leaderEpoch"`
-	WebsocketURL    string   `json:"websocketUrl"`
-	WssURL          string   `json:"wssUrl"`
-	FallbackServers []string `json:"fallbackServers"`
-	BridgeState     string   `json:"bridgeState"`
-	NodeID          string   `json:"nodeId"`
-	IsLeader        *bool    `json:"isLeader"`
+	version         string
+	expiresAt       string
+	websocketURL    string
+	wssURL          string
+	fallbackServers []string
+	bridgeState     string
+	follows         bool // says of itself that it is not the leader
+}
+
+func parseManifest(body []byte) (m manifest, err error) {
+	r, err := plainjson.Read(body)
+	if err != nil {
+		return m, err
+	}
+	m = manifest{
+		version:         r.Text("version"),
+		expiresAt:       r.Text("expiresAt"),
+		websocketURL:    r.Text("websocketUrl"),
+		wssURL:          r.Text("wssUrl"),
+		fallbackServers: r.Texts("fallbackServers"),
+		bridgeState:     r.Text("bridgeState"),
+		follows:         r.Has("isLeader") && !r.Bool("isLeader"),
+	}
+	return m, r.Err()
 }
 
 // errNoLeader: the place where manifests are served says that there is no leaf. That is no failure.
@@ -79,36 +94,36 @@ func readManifest(body []byte, contentType string, now time.Time, require Backbo
 	if len(body) > manifestLimit {
 		return fail("more than %d bytes", manifestLimit)
 	}
-	var m manifest
-	if err := json.Unmarshal(body, &m); err != nil {
+	m, err := parseManifest(body)
+	if err != nil {
 		if media := mediaType(contentType); media != "" && media != "application/json" {
 			return fail("is %s, want application/json", media)
 		}
-		return fail("is no JSON object: %w", err)
+		return fail("is no JSON object of a leaf: %w", err)
 	}
-	if m.Version != "1" {
-		return fail(`version = %q: want "1"`, m.Version)
+	if m.version != "1" {
+		return fail(`version = %q: want "1"`, m.version)
 	}
-	expires, err := time.Parse(time.RFC3339, m.ExpiresAt)
+	expires, err := time.Parse(time.RFC3339, m.expiresAt)
 	if err != nil {
-		return fail("expiresAt = %q: want a time such as 2030-01-02T15:04:05.000Z", m.ExpiresAt)
+		return fail("expiresAt = %q: want a time such as 2030-01-02T15:04:05.000Z", m.expiresAt)
 	}
 	// Date has whole seconds: the expiry may not be judged more finely.
 	if expires.Before(now.Truncate(time.Second)) {
-		return fail("expired at %s", m.ExpiresAt)
+		return fail("expired at %s", m.expiresAt)
 	}
-	if m.IsLeader != nil && !*m.IsLeader {
+	if m.follows {
 		return target{}, errNoLeader
 	}
 	// A leaf that has a backbone but no way to it would cut the hub off from everybody there.
-	bridged := m.BridgeState == "connected"
-	hasBackbone := len(m.FallbackServers) > 0 || m.BridgeState == "connecting" || m.BridgeState == "error"
+	bridged := m.bridgeState == "connected"
+	hasBackbone := len(m.fallbackServers) > 0 || m.bridgeState == "connecting" || m.bridgeState == "error"
 	if !bridged && (require == BackboneAlways || require == BackboneConfigured && hasBackbone) {
-		return fail("bridgeState = %q: the leaf has no connection to its backbone", m.BridgeState)
+		return fail("bridgeState = %q: the leaf has no connection to its backbone", m.bridgeState)
 	}
-	address := m.WssURL
+	address := m.wssURL
 	if address == "" {
-		address = m.WebsocketURL
+		address = m.websocketURL
 	}
 	leaf, err := canonicalURL(address)
 	if err == nil {

@@ -59,7 +59,7 @@ type Message struct {
 func (m *Message) Value() any { return m.hub.decode(m.Data) }
 
 // Decode stores the JSON (or codec) value of the payload in the value that into points to.
-func (m *Message) Decode(into any) error { return decodeInto(m.hub.cfg.Codec, m.Data, into) }
+func (m *Message) Decode(into any) error { return decodeInto(m.hub.cfg.codec(), m.Data, into) }
 
 // Respond answers the message. It fails with ErrNoReply when no answer is wanted.
 func (m *Message) Respond(value any) error {

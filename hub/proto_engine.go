@@ -2,14 +2,13 @@ package hub
 
 import (
 	"context"
-	"crypto/ed25519"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
 	"time"
 
+	"github.com/kinopio-hub/kinopio-hub/internal/plainjson"
 	"github.com/kinopio-hub/kinopio-hub/transport"
 )
 
@@ -23,34 +22,6 @@ type protoEngine struct {
 
 func newProtoEngine(cfg *Config) *protoEngine {
 	return &protoEngine{cfg: cfg, dialers: dialersOf(cfg)}
-}
-
-// protoServer is what a server says of itself in INFO.
-type protoServer struct {
-	MaxPayload int64  `json:"max_payload"`
-	Headers    bool   `json:"headers"`
-	Nonce      string `json:"nonce"`
-	LameDuck   bool   `json:"ldm"`
-}
-
-// protoClient is CONNECT.
-type protoClient struct {
-	Verbose      bool   `json:"verbose"`
-	Pedantic     bool   `json:"pedantic"`
-	JWT          string `json:"jwt,omitempty"`
-	Nkey         string `json:"nkey,omitempty"`
-	Signature    string `json:"sig,omitempty"`
-	User         string `json:"user,omitempty"`
-	Password     string `json:"pass,omitempty"`
-	Token        string `json:"auth_token,omitempty"`
-	TLS          bool   `json:"tls_required"`
-	Name         string `json:"name"`
-	Lang         string `json:"lang"`
-	Version      string `json:"version"`
-	Protocol     int    `json:"protocol"`
-	Echo         bool   `json:"echo"`
-	Headers      bool   `json:"headers"`
-	NoResponders bool   `json:"no_responders"`
 }
 
 func (e *protoEngine) dial(ctx context.Context, server string, r receiver) (wire, error) {
@@ -121,22 +92,18 @@ func (w *protoWire) greet(cfg *Config, auth Auth, inURL *url.Userinfo) error {
 	if err != nil {
 		return err
 	}
-	if !info.Headers {
+	if !info.headers {
 		return fmt.Errorf("%w: the server knows no headers: want nats-server 2.2 or later, with headers", errProto)
 	}
-	me := protoClient{
-		Name: cfg.Name, Lang: "kinopio-hub", Version: "3", Protocol: 1,
-		Echo: !cfg.NoEcho, Headers: true, NoResponders: true,
-	}
-	if err := auth.introduce(&me, inURL, info.Nonce); err != nil {
+	var me plainjson.Writer
+	me.Text("name", cfg.Name).Text("lang", "kinopio-hub").Text("version", "3").Int("protocol", 1).
+		Bool("verbose", false).Bool("pedantic", false).Bool("tls_required", false).
+		Bool("echo", !cfg.NoEcho).Bool("headers", true).Bool("no_responders", true)
+	if err := auth.introduce(&me, inURL, info.nonce); err != nil {
 		return fmt.Errorf("credentials: %w", err)
 	}
-	text, err := json.Marshal(me)
-	if err != nil {
-		return err
-	}
 	said := time.Now()
-	if _, err := w.conn.Write([]byte("CONNECT " + string(text) + "\r\nPING\r\n")); err != nil {
+	if _, err := w.conn.Write([]byte("CONNECT " + me.String() + "\r\nPING\r\n")); err != nil {
 		return err
 	}
 	for {
@@ -164,33 +131,25 @@ func (w *protoWire) greet(cfg *Config, auth Auth, inURL *url.Userinfo) error {
 }
 
 // introduce fills in who the client is: the URL's user goes before all else, as in nats.go.
-func (a Auth) introduce(me *protoClient, inURL *url.Userinfo, nonce string) error {
-	var signature []byte
-	switch {
-	case inURL != nil:
-		var hasPassword bool
-		if me.Password, hasPassword = inURL.Password(); hasPassword {
-			me.User = inURL.Username()
-		} else {
-			me.Token = inURL.Username()
-		}
-	case a.Token != "":
-		me.Token = a.Token
-	case a.User != "":
-		me.User, me.Password = a.User, a.Password
-	case a.NkeySeed != "":
-		key, err := userKey(a.NkeySeed)
-		if err != nil {
-			return err
-		}
-		me.Nkey, signature = publicName(key), ed25519.Sign(key, []byte(nonce))
-	case a.Creds != "":
-		jwt, key, err := splitCreds(a.Creds)
-		if err != nil {
-			return err
-		}
-		me.JWT, signature = jwt, ed25519.Sign(key, []byte(nonce))
+func (a Auth) introduce(me *plainjson.Writer, inURL *url.Userinfo, nonce string) error {
+	id, err := a.identity()
+	if err != nil {
+		return err
 	}
-	me.Signature = base64.RawURLEncoding.EncodeToString(signature)
+	if inURL != nil {
+		id = identity{user: inURL.Username()}
+		var hasPassword bool
+		if id.password, hasPassword = inURL.Password(); !hasPassword {
+			id.token, id.user = id.user, ""
+		}
+	}
+	for _, f := range [][2]string{
+		{"auth_token", id.token}, {"user", id.user}, {"pass", id.password}, {"jwt", id.jwt},
+		{"nkey", id.nkey()}, {"sig", base64.RawURLEncoding.EncodeToString(id.sign([]byte(nonce)))},
+	} {
+		if f[1] != "" {
+			me.Text(f[0], f[1])
+		}
+	}
 	return nil
 }

@@ -1,10 +1,10 @@
 package hub
 
 import (
-	"encoding/json"
 	"fmt"
 	"strings"
 
+	"github.com/kinopio-hub/kinopio-hub/internal/plainjson"
 	"github.com/kinopio-hub/kinopio-hub/transport"
 )
 
@@ -162,19 +162,31 @@ func (w *protoWire) heed(op *protoOp) error {
 		if err != nil {
 			return err
 		}
-		if info.LameDuck {
+		if info.lameDuck {
 			w.receiver.leaving()
 		}
 	}
 	return nil
 }
 
+// protoServer is what a server says of itself in INFO.
+type protoServer struct {
+	nonce    string // to be signed; "" if the server asks for no key
+	headers  bool
+	lameDuck bool
+}
+
 // info reads INFO.
 func (w *protoWire) info(op *protoOp) (info protoServer, err error) {
-	if err = json.Unmarshal(op.text, &info); err != nil {
+	r, err := plainjson.Read(op.text)
+	if err == nil {
+		info = protoServer{r.Text("nonce"), r.Bool("headers"), r.Bool("ldm")}
+		w.max.Store(r.Int("max_payload"))
+		err = r.Err()
+	}
+	if err != nil {
 		return info, fmt.Errorf("%w: INFO: %w", errProto, err)
 	}
-	w.max.Store(info.MaxPayload)
 	return info, nil
 }
 

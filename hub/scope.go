@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"github.com/kinopio-hub/kinopio-hub/internal/plainjson"
 )
 
 // A Scope is a part of the names: everything below one prefix.
@@ -275,7 +277,7 @@ func errorReply(err error) OutMsg {
 	}
 	return OutMsg{
 		Header: Header{headerServiceError: {oneLine(message)}, headerServiceErrorCode: {code}},
-		Data:   []byte(`{"error":true,"message":` + quoteJSON(message) + `}`),
+		Data:   []byte(`{"error":true,"message":` + plainjson.Quote(message) + `}`),
 	}
 }
 
@@ -287,11 +289,6 @@ func oneLine(s string) string {
 		}
 		return r
 	}, s)
-}
-
-func quoteJSON(s string) string {
-	quoted, _ := jsonCodec{}.Encode(s) // a string can always be encoded
-	return string(quoted)
 }
 
 // untilDeadline is never 0, which would mean the default.

@@ -25,7 +25,7 @@ func (v Typed[T]) Get() (value T, ok bool) {
 	if !known {
 		return value, false
 	}
-	err := decodeInto(v.hub.cfg.Codec, data, &value)
+	err := decodeInto(v.hub.cfg.codec(), data, &value)
 	return value, err == nil
 }
 

@@ -2,16 +2,26 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 
 	"github.com/kinopio-hub/kinopio-hub/hub"
+	"github.com/kinopio-hub/kinopio-hub/internal/plainjson"
 )
 
 // credentials are JavaScript's answer to an ask row.
 type credentials struct {
 	hub.Auth
-	Error string `json:"error"` // why there are none
+	failure string // why there are none
+}
+
+func readAuth(r *plainjson.Reader) hub.Auth {
+	return hub.Auth{
+		Token:    r.Text("token"),
+		User:     r.Text("user"),
+		Password: r.Text("password"),
+		NkeySeed: r.Text("nkeySeed"),
+		Creds:    r.Text("creds"),
+	}
 }
 
 // ask is the hub's authenticator where JavaScript has one.
@@ -30,8 +40,8 @@ func (s *session) ask(ctx context.Context, server string) (hub.Auth, error) {
 	s.out.text(rowAsk, id, 0, server)
 	select {
 	case c := <-answer:
-		if c.Error != "" {
-			return hub.Auth{}, fmt.Errorf("authenticator: %s", c.Error)
+		if c.failure != "" {
+			return hub.Auth{}, fmt.Errorf("authenticator: %s", c.failure)
 		}
 		return c.Auth, nil
 	case <-ctx.Done():
@@ -42,8 +52,13 @@ func (s *session) ask(ctx context.Context, server string) (hub.Auth, error) {
 // answerAuth passes on what JavaScript's authenticator gave, unless nobody waits any more.
 func (s *session) answerAuth(id uint32, text []byte) {
 	var c credentials
-	if err := json.Unmarshal(text, &c); err != nil {
-		c.Error = err.Error()
+	r, err := plainjson.Read(text)
+	if err == nil {
+		c = credentials{readAuth(r), r.Text("error")}
+		err = r.Err()
+	}
+	if err != nil {
+		c.failure = err.Error()
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -6,6 +6,8 @@ import (
 	"runtime"
 	"sync"
 	"unsafe"
+
+	"github.com/kinopio-hub/kinopio-hub/internal/plainjson"
 )
 
 // page is everything of this module. Exports run one at a time, while no goroutine runs.
@@ -170,31 +172,31 @@ func kinopioDebug() unsafe.Pointer {
 	}
 	pending := len(page.pending)
 	page.mu.Unlock()
-	alive := struct {
-		Goroutines    int    `json:"goroutines"`
-		Hubs          int    `json:"hubs"`
-		Sockets       int    `json:"sockets"`
-		Subscriptions int    `json:"subscriptions"`
-		Requests      int    `json:"requests"`
-		Answers       int    `json:"answers"`
-		Batches       int    `json:"batches"`
-		Unacked       int    `json:"unacked"`
-		Pending       int    `json:"pending"`
-		HeapBytes     uint64 `json:"heapBytes"`
-	}{Goroutines: runtime.NumGoroutine(), Hubs: len(sessions), Sockets: page.sockets.len(), Pending: pending}
+	var subscriptions, requests, batches, unacked, answers int
 	for _, s := range sessions {
 		s.mu.Lock()
-		alive.Subscriptions += len(s.subs)
-		alive.Requests += int(s.asking.Load())
-		alive.Batches += len(s.queue)
-		alive.Unacked += len(s.unacked)
+		subscriptions += len(s.subs)
+		requests += int(s.asking.Load())
+		batches += len(s.queue)
+		unacked += len(s.unacked)
 		s.mu.Unlock()
-		alive.Answers += s.answers.len()
+		answers += s.answers.len()
 	}
 	var memory runtime.MemStats
 	runtime.ReadMemStats(&memory)
-	alive.HeapBytes = memory.HeapAlloc
-	page.text = []byte(toJSON(alive))
+	var alive plainjson.Writer
+	page.text = []byte(alive.
+		Int("goroutines", int64(runtime.NumGoroutine())).
+		Int("hubs", int64(len(sessions))).
+		Int("sockets", int64(page.sockets.len())).
+		Int("subscriptions", int64(subscriptions)).
+		Int("requests", int64(requests)).
+		Int("answers", int64(answers)).
+		Int("batches", int64(batches)).
+		Int("unacked", int64(unacked)).
+		Int("pending", int64(pending)).
+		Int("heapBytes", int64(memory.HeapAlloc)).
+		String())
 	out = [8]uint32{pointer(page.text), uint32(len(page.text))}
 	return unsafe.Pointer(&out)
 }

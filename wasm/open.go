@@ -1,247 +1,170 @@
 package main
 
 import (
-	"context"
-	"encoding/json"
 	"fmt"
-	"log/slog"
-	"strings"
 	"time"
 
 	"github.com/kinopio-hub/kinopio-hub/hub"
+	"github.com/kinopio-hub/kinopio-hub/internal/plainjson"
 	"github.com/kinopio-hub/kinopio-hub/transport"
 )
 
-// millis is a duration as JavaScript writes it.
-type millis float64
-
-func (m millis) duration() time.Duration {
-	return time.Duration(float64(m) * float64(time.Millisecond))
-}
-
-func toMillis(d time.Duration) millis { return millis(float64(d) / float64(time.Millisecond)) }
-
-// config is what JavaScript sends to open a hub; npm/src/options.ts writes it. A zero value
-// stands for the default of [hub.Config].
-type config struct {
-	Servers           []string `json:"servers"`
-	Selection         string   `json:"selection"`
-	Moves             string   `json:"moves"`
-	Standby           bool     `json:"standby"`
-	Name              string   `json:"name"`
-	NoEcho            bool     `json:"noEcho"`
-	ManualConnect     bool     `json:"manualConnect"`
-	FailFast          bool     `json:"failFast"`
-	NoRetry           bool     `json:"noRetry"`
-	MaxReconnects     int      `json:"maxReconnects"`
-	ReconnectTimeout  millis   `json:"reconnectTimeout"`
-	ReconnectWait     millis   `json:"reconnectWait"`
-	RetryDelay        millis   `json:"retryDelay"`
-	RetryFactor       float64  `json:"retryFactor"`
-	MaxRetryDelay     millis   `json:"maxRetryDelay"`
-	PingInterval      millis   `json:"pingInterval"`
-	MaxPingOut        int      `json:"maxPingOut"`
-	Timeout           millis   `json:"timeout"`
-	PendingLimit      int      `json:"pendingLimit"`
-	HealthReport      millis   `json:"healthReport"`
-	Reprobe           millis   `json:"reprobe"`
-	ReprobeGain       millis   `json:"reprobeGain"`
-	Auth              hub.Auth `json:"auth"`
-	Authenticator     bool     `json:"authenticator"`
-	Debug             bool     `json:"debug"`
-	Discovery         bool     `json:"discovery"`
-	ManifestURL       string   `json:"manifestUrl"`
-	NoBackgroundProbe bool     `json:"noBackgroundProbe"`
-	SwitchTimeout     millis   `json:"switchTimeout"`
-	CacheTTL          millis   `json:"cacheTtl"`
-	LocalNetwork      string   `json:"localNetwork"`
-	RequireBackbone   string   `json:"requireBackbone"`
-}
-
 // openHub opens the hub of s and passes on what it has to say as rows.
 func openHub(s *session, text []byte) (*hub.Hub, error) {
-	var c config
-	if err := json.Unmarshal(text, &c); err != nil {
+	r, err := plainjson.Read(text)
+	if err != nil {
 		return nil, fmt.Errorf("%w: %w", hub.ErrInvalidConfig, err)
 	}
-	cfg := hub.Config{
-		Servers:          c.Servers,
-		Selection:        hub.Selection(c.Selection),
-		Moves:            hub.Moves(c.Moves),
-		Standby:          c.Standby,
-		Name:             c.Name,
-		NoEcho:           c.NoEcho,
-		ManualConnect:    c.ManualConnect,
-		FailFast:         c.FailFast,
-		NoRetry:          c.NoRetry,
-		MaxReconnects:    c.MaxReconnects,
-		ReconnectTimeout: c.ReconnectTimeout.duration(),
-		ReconnectWait:    c.ReconnectWait.duration(),
-		RetryDelay:       c.RetryDelay.duration(),
-		RetryFactor:      c.RetryFactor,
-		MaxRetryDelay:    c.MaxRetryDelay.duration(),
-		PingInterval:     c.PingInterval.duration(),
-		MaxPingOut:       c.MaxPingOut,
-		Timeout:          c.Timeout.duration(),
-		PendingLimit:     c.PendingLimit,
-		HealthReport:     c.HealthReport.duration(),
-		Reprobe:          c.Reprobe.duration(),
-		ReprobeGain:      c.ReprobeGain.duration(),
-		Auth:             c.Auth,
-		Discovery: hub.Discovery{
-			Enabled:           c.Discovery,
-			ManifestURL:       c.ManifestURL,
-			NoBackgroundProbe: c.NoBackgroundProbe,
-			SwitchTimeout:     c.SwitchTimeout.duration(),
-			CacheTTL:          c.CacheTTL.duration(),
-			LocalNetwork:      hub.LocalNetwork(c.LocalNetwork),
-			RequireBackbone:   hub.Backbone(c.RequireBackbone),
-		},
-		Dialers: []transport.Dialer{s.dialer},
-	}
-	if c.Authenticator {
+	cfg := readConfig(r)
+	if r.Bool("authenticator") {
 		cfg.Authenticator = s.ask
 	}
-	level := slog.LevelWarn
-	if c.Debug {
-		level = slog.LevelDebug
+	cfg.Logger = logRows{out: &s.out, debug: r.Bool("debug")}
+	cfg.Dialers = []transport.Dialer{s.dialer}
+	if err := r.Err(); err != nil {
+		return nil, fmt.Errorf("%w: %w", hub.ErrInvalidConfig, err)
 	}
-	cfg.Logger = slog.New(&logRows{out: &s.out, level: level})
 	h, err := hub.Open(s.ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
 	h.OnStateChange(func(state hub.State) { s.out.text(rowState, 0, 1, statusJSON(h, state)) })
 	h.OnMove(func(m hub.Move) { s.out.text(rowMove, 0, 0, moveJSON(m)) })
-	h.OnDiscovery(func(d hub.DiscoveryStatus) { s.out.text(rowDiscovery, 0, 0, toJSON(toDiscovery(d))) })
+	h.OnDiscovery(func(d hub.DiscoveryStatus) { s.out.text(rowDiscovery, 0, 0, discoveryJSON(d)) })
 	h.OnError(func(err error) { s.out.fail(rowError, 0, err) })
 	return h, nil
 }
 
-// failure is an error in JSON.
-type failure struct {
-	Code    string `json:"code"`
-	Message string `json:"message"`
-}
-
-func toFailure(err error) *failure {
-	if err == nil {
-		return nil
+// readConfig reads what JavaScript sends to open a hub; npm/src/options.ts writes it. What is
+// missing has the default of [hub.Config].
+func readConfig(r *plainjson.Reader) hub.Config {
+	millis := func(name string) time.Duration {
+		return time.Duration(r.Number(name) * float64(time.Millisecond))
 	}
-	return &failure{hub.Code(err), err.Error()}
+	number := func(name string) int { return int(r.Int(name)) }
+	return hub.Config{
+		Servers:          r.Texts("servers"),
+		Selection:        hub.Selection(r.Text("selection")),
+		Moves:            hub.Moves(r.Text("moves")),
+		Standby:          r.Bool("standby"),
+		Name:             r.Text("name"),
+		NoEcho:           r.Bool("noEcho"),
+		ManualConnect:    r.Bool("manualConnect"),
+		FailFast:         r.Bool("failFast"),
+		NoRetry:          r.Bool("noRetry"),
+		MaxReconnects:    number("maxReconnects"),
+		ReconnectTimeout: millis("reconnectTimeout"),
+		ReconnectWait:    millis("reconnectWait"),
+		RetryDelay:       millis("retryDelay"),
+		RetryFactor:      r.Number("retryFactor"),
+		MaxRetryDelay:    millis("maxRetryDelay"),
+		PingInterval:     millis("pingInterval"),
+		MaxPingOut:       number("maxPingOut"),
+		Timeout:          millis("timeout"),
+		PendingLimit:     number("pendingLimit"),
+		HealthReport:     millis("healthReport"),
+		Reprobe:          millis("reprobe"),
+		ReprobeGain:      millis("reprobeGain"),
+		Auth:             readAuth(r.Object("auth")),
+		Discovery: hub.Discovery{
+			Enabled:           r.Bool("discovery"),
+			ManifestURL:       r.Text("manifestUrl"),
+			NoBackgroundProbe: r.Bool("noBackgroundProbe"),
+			SwitchTimeout:     millis("switchTimeout"),
+			CacheTTL:          millis("cacheTtl"),
+			LocalNetwork:      hub.LocalNetwork(r.Text("localNetwork")),
+			RequireBackbone:   hub.Backbone(r.Text("requireBackbone")),
+		},
+	}
 }
 
-// discovery is a hub's search for the leaf, as JavaScript reads it.
-type discovery struct {
-	State  hub.DiscoveryState `json:"state"`
-	Detail string             `json:"detail"`
+// What follows are objects that npm/src/session.ts reads; durations are in milliseconds.
+
+func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+func errorJSON(err error) string {
+	if err == nil {
+		return "null"
+	}
+	var w plainjson.Writer
+	return w.Text("code", hub.Code(err)).Text("message", err.Error()).String()
 }
 
-func toDiscovery(d hub.DiscoveryStatus) discovery { return discovery{d.State, d.Detail} }
+func discoveryJSON(d hub.DiscoveryStatus) string {
+	var w plainjson.Writer
+	return w.Text("state", string(d.State)).Text("detail", d.Detail).String()
+}
 
 func statusJSON(h *hub.Hub, state hub.State) string {
-	status := h.Status()
-	return toJSON(struct {
-		State         hub.State `json:"state"`
-		Server        string    `json:"server"`
-		Via           string    `json:"via"`
-		RTT           millis    `json:"rttMs"`
-		MaxPayload    int       `json:"maxPayload"`
-		Standby       string    `json:"standby"`
-		Moves         int       `json:"moves"`
-		Reconnects    int       `json:"reconnects"`
-		Subscriptions int       `json:"subscriptions"`
-		PendingBytes  int       `json:"pendingBytes"`
-		Isolated      bool      `json:"isolated"`
-		Missing       uint64    `json:"missing"`
-		LastError     *failure  `json:"lastError"`
-		Discovery     discovery `json:"discovery"`
-	}{
-		state, status.Server, status.Via, toMillis(status.RTT), status.MaxPayload, status.Standby, status.Moves,
-		status.Reconnects, status.Subscriptions, status.PendingBytes, status.Isolated, status.Missing, toFailure(status.LastError),
-		toDiscovery(h.DiscoveryStatus()),
-	})
+	var w plainjson.Writer
+	s := h.Status()
+	return w.Text("state", string(state)).
+		Text("server", s.Server).
+		Text("via", s.Via).
+		Number("rttMs", millis(s.RTT)).
+		Int("maxPayload", int64(s.MaxPayload)).
+		Text("standby", s.Standby).
+		Int("moves", int64(s.Moves)).
+		Int("reconnects", int64(s.Reconnects)).
+		Int("subscriptions", int64(s.Subscriptions)).
+		Int("pendingBytes", int64(s.PendingBytes)).
+		Bool("isolated", s.Isolated).
+		Int("missing", int64(s.Missing)).
+		Raw("lastError", errorJSON(s.LastError)).
+		Raw("discovery", discoveryJSON(h.DiscoveryStatus())).
+		String()
 }
 
 func healthJSON(h hub.Health) string {
-	return toJSON(struct {
-		State         hub.State `json:"state"`
-		Server        string    `json:"server"`
-		RTT           millis    `json:"rttMs"`
-		Reconnects    int       `json:"reconnects"`
-		Moves         int       `json:"moves"`
-		Switches      int       `json:"switches"`
-		InMessages    uint64    `json:"inMessages"`
-		OutMessages   uint64    `json:"outMessages"`
-		InBytes       uint64    `json:"inBytes"`
-		OutBytes      uint64    `json:"outBytes"`
-		Subscriptions int       `json:"subscriptions"`
-		PendingBytes  int       `json:"pendingBytes"`
-		Pending       int       `json:"pending"`
-	}{
-		h.State, h.Server, toMillis(h.RTT), h.Reconnects, h.Moves, h.Moves, h.InMessages, h.OutMessages,
-		h.InBytes, h.OutBytes, h.Subscriptions, h.PendingBytes, h.PendingBytes,
-	})
+	var w plainjson.Writer
+	return w.Text("state", string(h.State)).
+		Text("server", h.Server).
+		Number("rttMs", millis(h.RTT)).
+		Int("reconnects", int64(h.Reconnects)).
+		Int("moves", int64(h.Moves)).
+		Int("switches", int64(h.Moves)).
+		Int("inMessages", int64(h.InMessages)).
+		Int("outMessages", int64(h.OutMessages)).
+		Int("inBytes", int64(h.InBytes)).
+		Int("outBytes", int64(h.OutBytes)).
+		Int("subscriptions", int64(h.Subscriptions)).
+		Int("pendingBytes", int64(h.PendingBytes)).
+		Int("pending", int64(h.PendingBytes)).
+		String()
 }
 
 func moveJSON(m hub.Move) string {
-	return toJSON(struct {
-		From     string   `json:"from"`
-		To       string   `json:"to"`
-		Via      string   `json:"via"`
-		Reason   string   `json:"reason"`
-		Planned  bool     `json:"planned"`
-		Took     millis   `json:"tookMs"`
-		Held     millis   `json:"heldMs"`
-		Overlap  millis   `json:"overlapMs"`
-		Isolated bool     `json:"isolated"`
-		Error    *failure `json:"error"`
-	}{m.From, m.To, m.Via, m.Reason, m.Planned, toMillis(m.Took), toMillis(m.Held), toMillis(m.Overlap), m.Isolated, toFailure(m.Err)})
+	var w plainjson.Writer
+	return w.Text("from", m.From).
+		Text("to", m.To).
+		Text("via", m.Via).
+		Text("reason", m.Reason).
+		Bool("planned", m.Planned).
+		Number("tookMs", millis(m.Took)).
+		Number("heldMs", millis(m.Held)).
+		Number("overlapMs", millis(m.Overlap)).
+		Bool("isolated", m.Isolated).
+		Raw("error", errorJSON(m.Err)).
+		String()
 }
 
-func toJSON(v any) string {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return "{}" // of plain fields: cannot be
-	}
-	return string(b)
-}
-
-// logRows is a slog.Handler that passes lines on to JavaScript.
+// logRows passes the hub's lines on to JavaScript, with levels as those of log/slog plus 8.
 type logRows struct {
 	out   *outbox
-	level slog.Level
-	attrs string
+	debug bool
 }
 
-func (l *logRows) Enabled(_ context.Context, level slog.Level) bool { return level >= l.level }
-
-func (l *logRows) Handle(_ context.Context, r slog.Record) error {
-	var b strings.Builder
-	b.WriteString(r.Message)
-	b.WriteString(l.attrs)
-	r.Attrs(func(a slog.Attr) bool {
-		writeAttr(&b, a)
-		return true
-	})
-	l.out.text(rowLog, 0, uint32(r.Level+8), b.String())
-	return nil
-}
-
-func (l *logRows) WithAttrs(attrs []slog.Attr) slog.Handler {
-	var b strings.Builder
-	b.WriteString(l.attrs)
-	for _, a := range attrs {
-		writeAttr(&b, a)
+func (l logRows) Debug(msg string, args ...any) {
+	if l.debug {
+		l.line(4, msg, args)
 	}
-	return &logRows{l.out, l.level, b.String()}
 }
+func (l logRows) Warn(msg string, args ...any)  { l.line(12, msg, args) }
+func (l logRows) Error(msg string, args ...any) { l.line(16, msg, args) }
 
-func (l *logRows) WithGroup(string) slog.Handler { return l }
-
-func writeAttr(b *strings.Builder, a slog.Attr) {
-	b.WriteByte(' ')
-	b.WriteString(a.Key)
-	b.WriteByte('=')
-	b.WriteString(a.Value.String())
+func (l logRows) line(level uint32, msg string, args []any) {
+	for i := 0; i+1 < len(args); i += 2 {
+		msg += fmt.Sprintf(" %v=%v", args[i], args[i+1])
+	}
+	l.out.text(rowLog, 0, level, msg)
 }
