@@ -132,15 +132,18 @@ func (w *protoWire) greet(cfg *Config, auth Auth, inURL *url.Userinfo) error {
 
 // introduce fills in who the client is: the URL's user goes before all else, as in nats.go.
 func (a Auth) introduce(me *plainjson.Writer, inURL *url.Userinfo, nonce string) error {
-	id, err := a.identity()
-	if err != nil {
-		return err
-	}
+	var id identity
 	if inURL != nil {
-		id = identity{user: inURL.Username()}
 		var hasPassword bool
-		if id.password, hasPassword = inURL.Password(); !hasPassword {
-			id.token, id.user = id.user, ""
+		if id.password, hasPassword = inURL.Password(); hasPassword {
+			id.user = inURL.Username()
+		} else {
+			id.token = inURL.Username()
+		}
+	} else {
+		var err error
+		if id, err = a.identity(); err != nil {
+			return err
 		}
 	}
 	for _, f := range [][2]string{
