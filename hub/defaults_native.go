@@ -20,4 +20,4 @@ func defaultDialers(config *TLSConfig) []transport.Dialer {
 func defaultManifestURL() string { return "" }
 
 // newEngine is a variable for tests.
-var newEngine = func(cfg *Config) engine { return newNatsEngine(cfg) }
+var newEngine = func(cfg *Config) engine { return newProtoEngine(cfg) }

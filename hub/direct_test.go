@@ -12,26 +12,15 @@ import (
 	"github.com/kinopio-hub/kinopio-hub/transport"
 )
 
-// KINOPIO_TEST_ENGINE plays all tests of this package with the engine that pages have: "proto" on
-// connections as they are, "direct" on connections as pages have them. A hub with a
-// [DirectDialer] has that engine always.
+// KINOPIO_TEST_ENGINE=direct plays all tests of this package on connections as pages have them.
 func init() {
 	native := newEngine
 	newEngine = func(cfg *Config) engine {
-		switch os.Getenv("KINOPIO_TEST_ENGINE") {
-		case "proto":
-			return newProtoEngine(cfg)
-		case "direct":
+		if IsDirect() {
 			for i, d := range cfg.Dialers {
 				if _, ok := d.(DirectDialer); !ok {
 					cfg.Dialers[i] = DirectDialer{Dialer: d}
 				}
-			}
-			return newProtoEngine(cfg)
-		}
-		for _, d := range cfg.Dialers {
-			if _, ok := d.(DirectDialer); ok {
-				return newProtoEngine(cfg)
 			}
 		}
 		return native(cfg)

@@ -16,8 +16,7 @@
 //
 // # What runs where
 //
-// One goroutine a hub decides which server it is on. One goroutine a link (nats.go's
-// reader) takes messages off the socket and hands them, in their order, to the
+// One goroutine a hub decides which server it is on. One goroutine a link takes messages off the socket and hands them, in their order, to the
 // subscriptions; every subscription with an ordinary callback has one goroutine of its own,
 // so that a slow callback holds up nobody else. Close waits for all of them.
 package hub

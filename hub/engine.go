@@ -7,8 +7,7 @@ import (
 	"github.com/kinopio-hub/kinopio-hub/transport"
 )
 
-// An engine opens connections to servers. Natively that is natsEngine, in pages protoEngine;
-// tests have an in-memory one beside them.
+// An engine opens connections to servers. That is protoEngine; tests have an in-memory one.
 type engine interface {
 	// dial connects to one server, for good: a wire never reconnects by itself. ctx bounds
 	// the dial only. Messages go to r from before dial returns.

@@ -7,5 +7,5 @@ import "time"
 // defaultPage: a native program runs in no page.
 func defaultPage() Page { return nil }
 
-// pulseEvery: natively the engine's own pings find dead connections.
-func pulseEvery(time.Duration, bool) time.Duration { return 0 }
+// pulseEvery is the time between the hub's own pings.
+func pulseEvery(interval time.Duration, _ bool) time.Duration { return interval }

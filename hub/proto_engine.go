@@ -12,8 +12,8 @@ import (
 	"github.com/kinopio-hub/kinopio-hub/transport"
 )
 
-// protoEngine speaks the NATS protocol itself. It is what pages have: without nats.go they
-// download 40 % less.
+// protoEngine speaks the NATS protocol itself, in pages and natively: a message's number is read and
+// written where its line is, and pages download 40 % less than with nats.go.
 type protoEngine struct {
 	cfg     *Config
 	dialers map[string]transport.Dialer
@@ -61,7 +61,7 @@ func (e *protoEngine) open(ctx context.Context, server string, r receiver) (wire
 	}
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	w := newProtoWire(conn, r, &e.bursts)
-	err = w.greet(e.cfg, auth, u.User)
+	err = w.greet(ctx, e.cfg, auth, u)
 	if !stop() && err == nil {
 		err = ctx.Err()
 	}
@@ -77,7 +77,7 @@ func (e *protoEngine) open(ctx context.Context, server string, r receiver) (wire
 }
 
 // greet is the talk before anything else: INFO, then CONNECT and PING, then PONG.
-func (w *protoWire) greet(cfg *Config, auth Auth, inURL *url.Userinfo) error {
+func (w *protoWire) greet(ctx context.Context, cfg *Config, auth Auth, u *url.URL) error {
 	var op protoOp
 	if err := w.next(&op); err != nil {
 		return err
@@ -95,11 +95,19 @@ func (w *protoWire) greet(cfg *Config, auth Auth, inURL *url.Userinfo) error {
 	if !info.headers {
 		return fmt.Errorf("%w: the server knows no headers: want nats-server 2.2 or later, with headers", errProto)
 	}
+	conn, err := secure(ctx, w.conn, u, cfg, info)
+	if err != nil {
+		return err
+	}
+	if conn != w.conn && w.from < w.to {
+		return fmt.Errorf("%w: the server says more before TLS", errProto)
+	}
+	w.conn = conn
 	var me plainjson.Writer
 	me.Text("name", cfg.Name).Text("lang", "kinopio-hub").Text("version", "3").Int("protocol", 1).
 		Bool("verbose", false).Bool("pedantic", false).Bool("tls_required", false).
 		Bool("echo", !cfg.NoEcho).Bool("headers", true).Bool("no_responders", true)
-	if err := auth.introduce(&me, inURL, info.nonce); err != nil {
+	if err := auth.introduce(&me, u.User, info.nonce); err != nil {
 		return fmt.Errorf("credentials: %w", err)
 	}
 	said := time.Now()

@@ -174,13 +174,18 @@ type protoServer struct {
 	nonce    string // to be signed; "" if the server asks for no key
 	headers  bool
 	lameDuck bool
+
+	tlsRequired, tlsAvailable bool
 }
 
 // info reads INFO.
 func (w *protoWire) info(op *protoOp) (info protoServer, err error) {
 	r, err := plainjson.Read(op.text)
 	if err == nil {
-		info = protoServer{r.Text("nonce"), r.Bool("headers"), r.Bool("ldm")}
+		info = protoServer{
+			nonce: r.Text("nonce"), headers: r.Bool("headers"), lameDuck: r.Bool("ldm"),
+			tlsRequired: r.Bool("tls_required"), tlsAvailable: r.Bool("tls_available"),
+		}
 		w.max.Store(r.Int("max_payload"))
 		err = r.Err()
 	}

@@ -237,7 +237,12 @@ func (w *protoWire) maxPayload() int         { return int(w.max.Load()) }
 func (w *protoWire) done() <-chan struct{}   { return w.ended }
 func (w *protoWire) cause() error            { return w.err }
 
-// close: see natsWire.close, of which it keeps both rules.
+// close gives what is still to be written a moment.
+//
+// A server that is still taking UNSUBs when it sees the connection end takes those
+// subscriptions off twice (clearAccountSubs beside processUnsub, nats-server 2.15), and other
+// servers then believe that nobody listens, although another client does. So it must have
+// answered them before.
 func (w *protoWire) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), closing)
 	defer cancel()

@@ -1,0 +1,12 @@
+package hub
+
+import (
+	"context"
+	"net"
+	"net/url"
+)
+
+// secure has nothing to do where there are only WebSockets.
+func secure(_ context.Context, conn net.Conn, _ *url.URL, _ *Config, _ protoServer) (net.Conn, error) {
+	return conn, nil
+}
