@@ -20,6 +20,7 @@ func (n *nullNet) dial(_ context.Context, _ string, r receiver) (wire, error) {
 	return n.wire, nil
 }
 
+func (*nullWire) ping(answered func()) error { answered(); return nil }
 func (w *nullWire) publish(OutMsg) error { return nil }
 func (w *nullWire) subscribe(subject, _ string, route *leg) (wireSub, error) {
 	w.routes[subject] = route

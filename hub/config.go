@@ -25,25 +25,6 @@ const (
 // NATS project and are for trying things out only.
 var demoServers = []string{"wss://demo.nats.io:8443", "wss://demo.nats.io:4443"}
 
-// Moves is how a planned move keeps messages from being lost, repeated or reordered.
-type Moves string
-
-const (
-	// MovesAdaptive, the default, subscribes plainly, and as queue groups of one only for
-	// some tenths of a second around a move: nothing is added to the traffic between servers
-	// otherwise, whatever the number of hubs.
-	MovesAdaptive Moves = "adaptive"
-	// MovesIDs numbers every message in a header, Kinopio-Id, by its publisher and subject:
-	// moves are then exact in the order across subjects, too, and Status.Missing counts what was
-	// lost. For those whose publishers are all hubs with this setting; messages without a
-	// number are moved as where a server refuses queue groups: equal ones may get lost.
-	MovesIDs Moves = "ids"
-	// MovesQueue subscribes as queue groups of one all the time. A move is a little quicker,
-	// but every link between servers carries the group's name with every message: for a
-	// handful of hubs a subject.
-	MovesQueue Moves = "queue"
-)
-
 // Config says how a hub connects. Its zero value works; each field's zero value stands for
 // the default that its comment names.
 type Config struct {
@@ -83,7 +64,8 @@ type Config struct {
 	// Timeout bounds an operation that got no deadline of its own: a request, a publish that
 	// waits for a connection, a flush. Default 3 s.
 	Timeout time.Duration
-	// PendingLimit bounds the bytes that wait while there is no connection. Default 8 MiB.
+	// PendingLimit bounds the bytes that wait while there is no connection, and those of messages
+	// that came and wait for one before them. Default 8 MiB.
 	PendingLimit int
 	// HealthReport is the time between two calls of OnHealth. Default 5 s.
 	HealthReport time.Duration
@@ -96,8 +78,11 @@ type Config struct {
 	Auth          Auth
 	Authenticator Authenticator
 
-	// Moves is how planned moves are made. Default MovesAdaptive.
-	Moves Moves
+	// NoNumbers publishes bare messages. Otherwise each has a number in a header, Kseq, of 31 bytes and more,
+	// by which other hubs keep each publisher's order, leave out copies, and ask for what got lost.
+	NoNumbers bool
+	// Repair says what is kept for those who ask, and how long this hub waits for what it asks for.
+	Repair Repair
 	// Standby keeps a second connection, without subscriptions, to the next-best of Servers,
 	// so that the loss of the first costs one round trip. With one server it does nothing
 	// until the hub is on a leaf.
@@ -144,6 +129,16 @@ type Discovery struct {
 	RequireBackbone Backbone
 }
 
+// Repair is about messages that get lost with a connection.
+type Repair struct {
+	// Bytes bounds what is kept of what was published lately. Default 8 MiB; below 0 nothing is kept.
+	Bytes int
+	// Age is how long it is kept. Default 10 s.
+	Age time.Duration
+	// Wait is how long messages wait for one before them that is missing. Default 5 s.
+	Wait time.Duration
+}
+
 // Backbone says whether a leaf must be connected to its backbone before a hub moves there.
 type Backbone string
 
@@ -185,13 +180,6 @@ func (cfg Config) normalize() (Config, error) {
 	default:
 		return cfg, configError("Selection", cfg.Selection, `"latency", "ordered" or "random"`)
 	}
-	switch cfg.Moves {
-	case "":
-		cfg.Moves = MovesAdaptive
-	case MovesAdaptive, MovesQueue, MovesIDs:
-	default:
-		return cfg, configError("Moves", cfg.Moves, `"adaptive", "queue" or "ids"`)
-	}
 	switch cfg.Discovery.LocalNetwork {
 	case "":
 		cfg.Discovery.LocalNetwork = LocalNetworkAsk
@@ -223,6 +211,8 @@ func (cfg Config) normalize() (Config, error) {
 		{"HealthReport", &cfg.HealthReport, 5 * time.Second},
 		{"Reprobe", &cfg.Reprobe, 10 * time.Minute},
 		{"ReprobeGain", &cfg.ReprobeGain, 30 * time.Millisecond},
+		{"Repair.Age", &cfg.Repair.Age, 10 * time.Second},
+		{"Repair.Wait", &cfg.Repair.Wait, 5 * time.Second},
 		{"Discovery.SwitchTimeout", &cfg.Discovery.SwitchTimeout, 1500 * time.Millisecond},
 		{"Discovery.CacheTTL", &cfg.Discovery.CacheTTL, 5 * time.Second},
 	} {
@@ -232,6 +222,9 @@ func (cfg Config) normalize() (Config, error) {
 		if *d.value == 0 {
 			*d.value = d.def
 		}
+	}
+	if cfg.Repair.Bytes == 0 {
+		cfg.Repair.Bytes = 8 << 20
 	}
 	if cfg.RetryFactor == 0 {
 		cfg.RetryFactor = 1.5

@@ -33,7 +33,8 @@ type inbound struct {
 	subject, reply string
 	header         Header
 	data           []byte
-	run            [][]byte // payloads of several messages that differ in nothing else; nil: it is one
+	number         number
+	run            [][]byte // payloads of several messages that differ in nothing else, with numbers in a row if the first has one; nil: it is one
 }
 
 // A wire is one connection to one server. Its methods may be called from any goroutine,
@@ -49,6 +50,9 @@ type wire interface {
 	// flush returns when the server has dealt with all that was sent before, and
 	// everything that it sent before its answer has been through receive.
 	flush(ctx context.Context) error
+	// ping calls answered, where messages are received, when the server has dealt with all that was
+	// sent before.
+	ping(answered func()) error
 	// distance is the round trip to the server, as it was while connecting.
 	distance() time.Duration
 	// maxPayload is the largest payload, headers included, that the server takes, in bytes.

@@ -144,6 +144,14 @@ func (w *fakeWire) flush(ctx context.Context) error {
 	}
 }
 
+func (w *fakeWire) ping(answered func()) error {
+	if w.gone() {
+		return ErrDisconnected
+	}
+	time.AfterFunc(w.rtt, answered)
+	return nil
+}
+
 func (w *fakeWire) distance() time.Duration { return w.rtt }
 func (w *fakeWire) maxPayload() int         { return 1 << 20 }
 func (w *fakeWire) done() <-chan struct{}   { return w.ended }

@@ -18,14 +18,14 @@ type Hub struct {
 	cfg      Config
 	id       string // unique; part of inboxes and queue names
 	engine   engine
-	seed     maphash.Seed // of fingerprints
 	registry registry
+	intake   intake
 	outbox   outbox
+	repairs  repairs
 	missing  atomic.Uint64 // messages, by their numbers
 	requests requests
 	standby  *standby // nil unless configured
 	links    atomic.Uint64
-	marks    atomic.Uint64
 	losses   atomic.Uint64 // of links that broke
 
 	ctx    context.Context // ends with the hub
@@ -49,6 +49,8 @@ type Hub struct {
 	onMove   observers[Move]
 	onError  observers[error]
 	onHealth observers[Health]
+
+	onMissing observers[Missing]
 
 	onDiscovery observers[DiscoveryStatus]
 
@@ -80,7 +82,6 @@ func open(ctx context.Context, cfg Config, e engine) *Hub {
 		cfg:       cfg,
 		id:        rand.Text()[:10],
 		engine:    e,
-		seed:      maphash.MakeSeed(),
 		done:      make(chan struct{}),
 		wanted:    make(chan struct{}, 1),
 		again:     make(chan reconnect),
@@ -98,10 +99,14 @@ func open(ctx context.Context, cfg Config, e engine) *Hub {
 		variables: map[string]*Variable{},
 	}
 	h.ctx, h.cancel = context.WithCancel(ctx)
-	h.registry.entries = map[entryKey]*entry{}
-	h.registry.prefix = "_KH." + h.id + "."
-	h.registry.always = cfg.Moves == MovesQueue
-	h.outbox.hub = h
+	h.registry = registry{hub: h, entries: map[entryKey]*entry{}, wild: map[*entry]bool{}}
+	h.intake = intake{
+		hub: h, start: time.Now(), seed: maphash.MakeSeed(), remembers: cfg.Standby,
+		gaps: map[*counter]bool{}, deaf: map[uint64]int64{},
+	}
+	h.outbox.hub, h.outbox.publisher = h, newPublisher()
+	h.outbox.store.limit, h.outbox.store.age = cfg.Repair.Bytes, cfg.Repair.Age
+	h.repairs.h, h.repairs.wake = h, make(chan struct{}, 1)
 	if cfg.Standby {
 		h.standby = &standby{h: h, turn: make(chan struct{}, 1)}
 	}
@@ -252,6 +257,7 @@ func (h *Hub) flush(ctx context.Context) error {
 		}
 		err = l.wire.flush(ctx)
 		if err == nil {
+			l.hears()
 			return nil
 		}
 		if ctx.Err() != nil {
@@ -300,7 +306,7 @@ func (h *Hub) Status() Status {
 		s.Server, s.Via, s.MaxPayload, s.Isolated = l.target.String(), l.target.via, l.limit, l.isolated
 		h.refreshDistance(l)
 	}
-	s.Missing = h.missing.Load()
+	s.Missing, s.Repairing = h.missing.Load(), h.intake.waitingFor()
 	s.Standby = h.standby.server()
 	s.Subscriptions, s.PendingBytes = h.registry.size(), h.outbox.pending()
 	return s

@@ -3,6 +3,7 @@ package hub
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -12,8 +13,7 @@ import (
 	"github.com/kinopio-hub/kinopio-hub/transport"
 )
 
-// A link is one connection as the hub sees it: a wire, an inbox of its own on it, and a
-// gate that can hold messages back while a move puts them in order.
+// A link is one connection as the hub sees it: a wire, and an inbox of its own on it.
 type link struct {
 	hub    *Hub
 	wire   wire
@@ -21,22 +21,20 @@ type link struct {
 	// isolated: the server is not of one system with the configured ones. The session's.
 	isolated bool
 	limit    int    // the largest payload, in bytes
-	inbox    string // "_INBOX.<hub>.<link>.", each answer and marker adds a token
+	inbox    string // "_INBOX.<hub>.<link>.", each answer adds a token
 
 	leave chan struct{} // closed when the server says that it is about to stop
 	left  sync.Once
 
-	gate    gate
-	scratch Message // of the message that is being delivered
-	run     Run     // of the run that is being delivered
+	shutOff bool         // the intake's: nothing passes any more
+	heard   atomic.Int64 // when the server last said something, in ns since the intake's start
 
-	marks sync.Mutex
-	mark  map[string]chan struct{}
+	mu       sync.Mutex
+	refusals []string // what the server did not take
 
-	refused    atomic.Pointer[error] // why the server did not take a subscription that a move needs
-	measured   atomic.Int64          // when the distance was last measured, in ns since 1970
-	unanswered atomic.Int64          // requests sent by this link that wait for their answer
-	quiet      chan struct{}         // a token when unanswered falls to 0
+	measured   atomic.Int64  // when the distance was last measured, in ns since 1970
+	unanswered atomic.Int64  // requests sent by this link that wait for their answer
+	quiet      chan struct{} // a token when unanswered falls to 0
 }
 
 // target is a server that a hub may be on, and how the hub came by it.
@@ -67,16 +65,15 @@ func (h *Hub) openLink(ctx context.Context, t target) (*link, error) {
 		target: t,
 		inbox:  "_INBOX." + h.id + "." + strconv.FormatUint(h.links.Add(1), 36) + ".",
 		leave:  make(chan struct{}),
-		mark:   map[string]chan struct{}{},
 		quiet:  make(chan struct{}, 1),
 	}
-	l.gate.seed, l.gate.remembers = h.seed, h.standby != nil
 	w, err := h.engine.dial(ctx, t.url, l)
 	if err != nil {
 		return nil, err
 	}
 	l.wire, l.limit = w, w.maxPayload()
 	l.measured.Store(time.Now().UnixNano())
+	l.hears()
 	if _, err = w.subscribe(l.inbox+"*", "", nil); err != nil {
 		w.close()
 		return nil, err
@@ -84,92 +81,12 @@ func (h *Hub) openLink(ctx context.Context, t target) (*link, error) {
 	return l, nil
 }
 
-// receive is the wire's: messages in the order of the stream. Around a move nothing is calm.
-func (l *link) receive(batch []inbound) (calm bool) {
-	g := &l.gate
-	count, size := 0, 0
-	var now time.Time
-	if g.remembers {
-		now = time.Now()
-	}
-	g.mu.Lock()
-	calm = g.rule == ruleSteady && !g.holds
-	if !calm || g.remembers {
-		batch = unroll(batch)
-	}
-	for i := range batch {
-		m := &batch[i]
-		n, bytes := m.weight()
-		count += n
-		size += bytes
-		switch {
-		case g.shut:
-		case m.route == nil:
-			calm = l.answer(m) && calm
-		case m.run != nil:
-			calm = l.deliverRun(m) && calm
-		case g.holds && !m.route.entry.shared():
-			g.held = append(g.held, *m)
-		case g.counts(m):
-			if g.remembers && !m.route.entry.shared() {
-				g.remember(m, now)
-			}
-			calm = l.deliver(m) && calm
-		}
-	}
-	g.mu.Unlock()
-	l.hub.traffic.inMessages.Add(uint64(count))
-	l.hub.traffic.inBytes.Add(uint64(size))
-	l.hub.batchEnd()
-	return calm
-}
-
-// deliver hands one message to the handles of its name. The gate is locked. calm is as in receiver.
-func (l *link) deliver(m *inbound) (calm bool) {
-	if id := takeID(m); id != "" && l.hub.cfg.Moves == MovesIDs && !m.route.entry.shared() {
-		if !m.route.entry.reader.note(m.subject, id, &l.hub.missing) {
-			return true
-		}
-	}
-	l.scratch = Message{Subject: m.subject, Reply: m.reply, Header: m.header, Data: m.data, hub: l.hub, link: l}
-	return m.route.entry.deliver(&l.scratch)
-}
-
-// release delivers what was held back, in order, and holds no more.
-func (l *link) release() {
-	g := &l.gate
-	g.mu.Lock()
-	for i := range g.held {
-		if g.counts(&g.held[i]) {
-			l.deliver(&g.held[i])
-		}
-	}
-	g.held, g.holds = nil, false
-	g.mu.Unlock()
-	l.hub.batchEnd()
-}
-
-// conclude delivers what was held back, except for the entries that another link serves, and
-// then shuts.
-func (l *link) conclude(served map[*entry]bool) {
-	g := &l.gate
-	g.mu.Lock()
-	for i := range g.held {
-		if !served[g.held[i].route.entry] {
-			l.deliver(&g.held[i])
-		}
-	}
-	g.held, g.shut = nil, true
-	g.mu.Unlock()
-	l.hub.batchEnd()
-	l.shut()
-}
+// receive is the wire's: messages in the order of the stream.
+func (l *link) receive(batch []inbound) (calm bool) { return l.hub.intake.receive(l, batch) }
 
 // shut lets nothing through any more and closes the connection.
 func (l *link) shut() {
-	l.gate.mu.Lock()
-	l.gate.shut, l.gate.held = true, nil
-	l.gate.mu.Unlock()
+	l.hub.intake.shut(l)
 	l.wire.close()
 }
 
@@ -187,6 +104,14 @@ func (h *Hub) whileAlive(l *link) (context.Context, context.CancelFunc) {
 	return ctx, cancel
 }
 
+// hears notes that the server has said something.
+func (l *link) hears() { l.heard.Store(int64(time.Since(l.hub.intake.start))) }
+
+// silence is for how long the server has said nothing.
+func (l *link) silence() time.Duration {
+	return time.Since(l.hub.intake.start) - time.Duration(l.heard.Load())
+}
+
 // isLeaving says whether the server has said that it is about to stop.
 func (l *link) isLeaving() bool {
 	select {
@@ -199,58 +124,53 @@ func (l *link) isLeaving() bool {
 
 func (l *link) leaving() { l.left.Do(func() { close(l.leave) }) }
 
-// trouble takes what the server complains of. What a move asked for is the move's affair; the
-// server says no more than "maximum subscriptions exceeded" of which one was too many.
+// trouble takes what the server complains of. What it does not let the hub do for itself is no
+// error of the program's.
 func (l *link) trouble(err error) {
-	ours := strings.Contains(err.Error(), l.hub.registry.prefix)
-	if ours || strings.Contains(err.Error(), "maximum subscriptions exceeded") {
-		l.refused.Store(&err)
+	text := err.Error()
+	l.mu.Lock()
+	if len(l.refusals) < refusalsKept {
+		l.refusals = append(l.refusals, text)
 	}
-	if !ours || l.hub.registry.always {
-		l.hub.report(err)
+	l.mu.Unlock()
+	if strings.Contains(text, "\""+ownPrefix) {
+		l.hub.repairs.forbidden(err)
+		return
 	}
+	l.hub.report(err)
 }
 
-// refusal is errRefused if the server has refused what a move needs.
-func (l *link) refusal() error {
-	if why := l.refused.Load(); why != nil {
-		return fmt.Errorf("%w: %s: %w", errRefused, l.target, *why)
+// refusalsKept bounds what is remembered of a server's refusals.
+const refusalsKept = 64
+
+// refusal is errRefused if the server has refused what old's did not, which a move needs.
+func (l *link) refusal(old *link) error {
+	l.mu.Lock()
+	mine := slices.Clone(l.refusals)
+	l.mu.Unlock()
+	old.mu.Lock()
+	defer old.mu.Unlock()
+	for _, why := range mine {
+		if !strings.Contains(why, "\""+ownPrefix) && !slices.Contains(old.refusals, why) {
+			return fmt.Errorf("%w: %s: %s", errRefused, l.target, why)
+		}
 	}
 	return nil
 }
 
-// answer takes what came to the link's inbox: a marker, which somebody waits for, or the answer
-// to a request.
-func (l *link) answer(m *inbound) (calm bool) {
-	var arrived chan struct{}
-	l.marks.Lock()
-	if len(l.mark) > 0 {
-		arrived = l.mark[m.subject]
-		delete(l.mark, m.subject)
-	}
-	l.marks.Unlock()
-	if arrived != nil {
-		close(arrived)
-		return false
-	}
+// answer takes what came to an inbox: a mark of a move, or the answer to a request. in.mu is held.
+func (h *Hub) answer(l *link, m *inbound) (calm bool) {
 	if token, ok := strings.CutPrefix(m.subject, l.inbox); ok {
-		l.scratch = Message{Subject: m.subject, Reply: m.reply, Header: m.header, Data: m.data, hub: l.hub, link: l}
-		l.hub.requests.answer(token, &l.scratch)
+		h.intake.scratch = Message{Subject: m.subject, Reply: m.reply, Header: m.header, Data: m.data, hub: h, link: l}
+		h.requests.answer(token, &h.intake.scratch)
+		return true
 	}
-	return true
-}
-
-// expect returns a channel that is closed when a message on subject arrives.
-func (l *link) expect(subject string) <-chan struct{} {
-	arrived := make(chan struct{})
-	l.marks.Lock()
-	l.mark[subject] = arrived
-	l.marks.Unlock()
-	return arrived
-}
-
-func (l *link) forget(subject string) {
-	l.marks.Lock()
-	delete(l.mark, subject)
-	l.marks.Unlock()
+	if o := h.intake.over; o != nil {
+		if text, ok := strings.CutPrefix(m.subject, o.subject); ok {
+			if mark, err := strconv.Atoi(text); err == nil && mark != 0 {
+				o.mark(l, mark)
+			}
+		}
+	}
+	return false
 }

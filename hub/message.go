@@ -23,6 +23,9 @@ func (h Header) check() error {
 		return nil // far cheaper than a loop over nothing
 	}
 	for name, values := range h {
+		if name == headerNumber {
+			return fmt.Errorf("%w: header name %q: it is the hub's own, for the number of a message: want another name", ErrInvalidValue, name)
+		}
 		if name == "" || strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == ':' }) {
 			return fmt.Errorf("%w: header name %q: want visible ASCII without a colon", ErrInvalidValue, name)
 		}
@@ -41,6 +44,8 @@ type OutMsg struct {
 	Reply   string // where an answer is wanted, or ""
 	Header  Header
 	Data    []byte
+
+	number number
 }
 
 // Message is a message that arrived. It may be kept, and must not be changed.
@@ -50,8 +55,9 @@ type Message struct {
 	Header  Header
 	Data    []byte
 
-	hub  *Hub
-	link *link // where it arrived, and an answer to it leaves
+	number number
+	hub    *Hub
+	link   *link // where it arrived, and an answer to it leaves
 }
 
 // Value decodes the payload: nil if empty, else the JSON value in it, else the text, else
@@ -80,9 +86,13 @@ func (m *OutMsg) check() error {
 	return m.Header.check()
 }
 
-// size is what counts against a server's max payload, in bytes: data and encoded headers.
+// size is what counts against a server's max payload, in bytes: data and encoded headers, with a
+// number at its longest.
 func (m *OutMsg) size() int {
 	size := len(m.Data)
+	if m.number.stream != 0 {
+		size += numberSize
+	}
 	if len(m.Header) > 0 {
 		size += len("NATS/1.0\r\n\r\n")
 		for name, values := range m.Header {

@@ -1,64 +1,44 @@
 package hub
 
 import (
-	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"strconv"
 	"time"
 )
 
-// move takes the hub from its link, which is alive, to one of the targets, such that
-// nothing is lost, repeated or reordered; on failure it stays, with nothing lost. It is the
-// one place that knows how. What makes it exact is that a queue group with a name of its own,
-// with the hub as only member, gets each message once even while the hub is on two servers of
-// one system; and what keeps the order is that the plain subscriptions on the old link get
-// every message as well, until the moment when the new link takes over.
+// move takes the hub from its link, which is alive, to one of the targets, such that nothing is
+// lost, repeated or reordered; on failure it stays, with nothing lost. It is the one place that
+// knows how:
 //
 //  1. Connect.
-//  2. Old link: add such groups beside the plain subscriptions, which go on to count. Wait
-//     until every message comes in both ways (guard).
-//  3. Join the groups on the new link, and hold what comes there. Barrier: a probe
-//     old → new shows that the old server knows; a marker new → old shows that what was on
-//     its way when the new link joined has arrived. Leave the groups on the old link, and give
-//     that time to spread. From now on each message comes by both links: plain on the old
-//     one, where it counts, and by its group on the new one, where it is held.
-//  4. Hold publishing. Let the old link count no more, and release what the new one holds,
-//     except those that have counted on the old one: a message that is not in the
-//     difference of plain and group copies there has not. A marker old → new shows that
-//     everything published so far is where nothing published later can overtake it. Publish
-//     on. The hub has moved.
-//  5. New link: subscribe plainly, wait until every message comes in both ways, leave the
-//     groups (settle). Only then do the plain subscriptions on the old link go, and the
-//     link itself when the requests that it sent are answered.
+//  2. Join: subscribe to everything on the new link, too. From now on both links bring messages,
+//     and the intake takes of two copies the first. Marks that the hub sends to itself, from each
+//     server to the other, show that the old server knows of the new subscriptions, and that
+//     what was on its way to the old link before has come.
+//  3. Leave: unsubscribe on the old link, and wait until the server has answered: it brings nothing
+//     more. What the hub publishes waits meanwhile until one more mark has gone from the old
+//     server to the new one, so that for plain clients, too, nothing overtakes what was
+//     published before; then it goes by the new link.
+//  4. The old link ends when the requests that it sent are answered.
 //
-// With MovesQueue the groups are there all the time and there is nothing plain: steps 2 and 5
-// fall away, and in step 4 the new link's messages are held until the old one has none. That
-// keeps the order where servers prefer members of their own (a leaf and its backbone), but not
-// within a cluster, which picks at random.
+// A step goes on while both links live; what ends it is told by movePatience.
 func (s *session) move(targets []target, reason string, timeout time.Duration) error {
 	h, start := s.h, time.Now()
 	old := s.link
-	s.trip = 0
 	m := Move{From: old.target.String(), Reason: reason, Planned: true}
-	m.insists = reason == "requested"
 	if len(targets) > 0 {
 		m.To, m.Via = targets[0].String(), targets[0].via
 	}
+	s.enter(&m, PhaseConnect)
 	next, err := h.race(h.ctx, targets, timeout)
 	if err == nil {
 		m.To, m.Via = next.target.String(), next.target.via
 		err = s.carry(old, next, &m)
 	}
-	if errors.Is(err, errRefused) && s.way() == wayGroups {
-		s.refused = true
-		h.cfg.Logger.Warn("a server refuses the queue groups that make moves exact: from now on equal messages may get lost while the hub moves", "err", err)
-		if next, err = h.race(h.ctx, targets, timeout); err == nil {
-			m.To, m.Via = next.target.String(), next.target.via
-			err = s.carry(old, next, &m)
-		}
-	}
 	m.Took = time.Since(start)
+	h.count(func(st *Status) { st.Phase = "" })
 	if err != nil {
 		m.Err = fmt.Errorf("%w: %w", ErrMove, err)
 		if h.ctx.Err() == nil {
@@ -67,6 +47,7 @@ func (s *session) move(targets []target, reason string, timeout time.Duration) e
 		}
 		return m.Err
 	}
+	m.Phase = PhaseDone
 	h.count(func(st *Status) {
 		if m.Planned {
 			st.Moves++
@@ -75,149 +56,108 @@ func (s *session) move(targets []target, reason string, timeout time.Duration) e
 		}
 	})
 	h.moved(m)
-	if s.way() != wayQueue && !m.Isolated {
-		s.settle(next, old)
-	}
 	h.wg.Go(func() { h.retire(old) }) // also when the hub is ending: old is nobody else's
 	return nil
 }
 
-// carry does steps 2 to 4. When they cannot be completed it undoes what it did, unless going
-// on is better: when the old link has died, or when the two servers are not one system and
-// the program insists on the move, or the hub was told that this is so.
+// enter notes how far a move has come.
+func (s *session) enter(m *Move, p Phase) {
+	m.Phase = p
+	s.h.count(func(st *Status) { st.Phase = p })
+	s.h.cfg.Logger.Debug("move", "phase", p, "from", m.From, "to", m.To, "reason", m.Reason)
+}
+
+// carry does what follows the connection. When it cannot be completed it undoes what it did, unless
+// the old link has died: then the hub is on the new one.
 func (s *session) carry(old, next *link, m *Move) error {
 	h := s.h
 	if old.isolated || next.target.alone {
 		return s.part(old, next, m)
 	}
-	fail := func(err error) error {
-		switch {
-		case h.ctx.Err() == nil && ended(old.wire) && !ended(next.wire):
-			s.rescue(old, next, m)
+	p := s.newPassage(old, next)
+	s.enter(m, PhaseJoin)
+	err := p.join()
+	m.Trip = p.trip
+	if err != nil {
+		if h.ctx.Err() == nil && ended(old.wire) && !ended(next.wire) {
+			s.rescue(p, m)
 			return nil
-		case errors.Is(err, errApart) && m.insists:
-			return s.part(old, next, m)
 		}
-		s.undo(old, next)
+		s.undo(p)
 		return err
 	}
-	way := s.way()
-	old.refused.Store(nil)
-	if way == wayGroups {
-		if err := s.guard(old, next); err != nil {
-			return fail(err)
+	s.enter(m, PhaseLeave)
+	h.intake.leaves(p.marks)
+	// From here on there is no way back: the old link may take as long as it lives.
+	held := time.Now()
+	h.outbox.hold()
+	opened := make(chan struct{})
+	h.wg.Go(func() {
+		defer close(opened)
+		p.passOnce()
+		h.outbox.open(next)
+		m.Held = time.Since(held)
+	})
+	left := h.registry.promote(old, next, p.round)
+	s.promote(next)
+	s.settled(old)
+	<-opened
+	for left > 0 && !ended(old.wire) && h.ctx.Err() == nil { // what was subscribed to meanwhile
+		p.round = h.registry.mark()
+		if err := p.pass(); err != nil {
+			h.cfg.Logger.Debug("old link did not pass on what was subscribed to last", "err", err)
 		}
+		left = h.registry.promote(old, next, p.round)
+		s.settled(old)
 	}
-	if way == wayCopies {
-		// What comes by the old link before the new one has its subscriptions may come there
-		// later than that, over a longer way.
-		h.registry.count(old)
-		if err := s.pause(s.dwell(), old, next); err != nil {
-			return fail(err)
-		}
+	h.intake.concludes(p.trip)
+	m.Overlap = time.Since(p.joined)
+	if ended(old.wire) {
+		m.Planned, m.Reason = false, s.kindOf(old)+" lost"
+		s.missed(old)
 	}
-	ctx, cancel := context.WithTimeout(h.ctx, h.cfg.Timeout)
-	defer cancel()
-	next.gate.hold()
-	start := time.Now()
-	joined := start
-	if h.cfg.NoEcho {
-		// The server keeps a link's own messages from that link, and the two links are
-		// strangers to it: nothing may be published while both are subscribed.
-		h.outbox.hold()
-		if err := pass(ctx, old, next, next.inbox+h.mark()); err != nil {
-			return fail(err)
-		}
-	}
-	if way != wayQueue {
-		joined = time.Now()
-		if way == wayGroups {
-			h.registry.join(old, next)
-		} else {
-			h.registry.copy(old, next)
-		}
-		if err := s.barrier(ctx, old, next); err != nil {
-			return fail(err)
-		}
-		if err := next.refusal(); err != nil {
-			return fail(err)
-		}
-		if way == wayGroups {
-			// What a server had already given to the group here must have come: it may have
-			// chosen before the new link joined, and been busy with something else since.
-			if err := s.pause(s.step(), old, next); err != nil {
-				return fail(err)
-			}
-			h.registry.leave(old)
-			if err := old.wire.flush(ctx); err != nil {
-				return fail(err)
-			}
-		}
-		if err := s.pause(s.dwell(), old, next); err != nil {
-			return fail(err)
-		}
-		if !h.cfg.NoEcho {
-			start = time.Now() // so far nothing has had to wait
-		}
-	}
-	for left := 1; left > 0; {
-		h.registry.bind(next)
-		if err := s.barrier(ctx, old, next); err != nil && s.link == old {
-			return fail(err)
-		}
-		// Who subscribes from now on does so on the new link, and must hear what the hub
-		// publishes after that: so that has to wait for the new link, too.
-		h.outbox.hold()
-		left = h.registry.cut(old, next)
-		if s.link == old {
-			// From here on there is no way back: the old link may take as long as it lives.
-			ctx, cancel = h.whileAlive(old)
-			defer cancel()
-		}
-		if err := old.wire.flush(ctx); err != nil {
-			h.cfg.Logger.Debug("old link did not confirm the move", "err", err)
-		}
-		if s.link == old {
-			next.follow(old, way)
-		}
-		next.release()
-		if s.link == old {
-			m.Held, m.Overlap = time.Since(start), time.Since(joined)
-			s.promote(next)
-		}
-		if left > 0 { // what was subscribed to meanwhile is on the old link only
-			next.gate.hold()
-		}
-	}
-	if err := pass(ctx, old, next, next.inbox+h.mark()); err != nil {
-		h.cfg.Logger.Debug("old link did not pass on what was published", "err", err)
-	}
-	h.outbox.open(next)
+	p.close()
 	return nil
 }
 
-// rescue completes a move whose old link has died on the way: what next holds already is not
-// lost, and what had counted on old is not repeated.
-func (s *session) rescue(old, next *link, m *Move) {
+// settled returns when the server of l has answered to all that was unsubscribed.
+func (s *session) settled(l *link) {
+	ctx, cancel := s.h.whileAlive(l)
+	defer cancel()
+	if err := l.wire.flush(ctx); err != nil {
+		s.h.cfg.Logger.Debug("a link did not confirm that it brings nothing more", "server", l.target.String(), "err", err)
+	}
+}
+
+// missed is called when a link has died while the hub had another one: what it had still to bring
+// or to send may be missing.
+func (s *session) missed(old *link) {
+	h := s.h
+	h.losses.Add(1)
+	h.requests.lost(old)
+	h.intake.returned(old.silence())
+	h.repairs.returned()
+}
+
+// rescue completes a move whose old link has died on the way.
+func (s *session) rescue(p *passage, m *Move) {
 	h := s.h
 	m.Planned, m.Reason = false, s.kind()+" lost"
 	h.outbox.hold()
-	h.losses.Add(1)
-	if !h.registry.carries(next) {
-		h.registry.attach(next, true)
+	if h.registry.carries(p.next) {
+		h.registry.promote(p.old, p.next, h.registry.mark())
 	} else {
-		h.registry.bind(next)
-		h.registry.cut(old, next)
-		h.registry.forget(old)
-		next.follow(old, s.way())
+		h.registry.attach(p.next)
 	}
-	next.release()
-	h.requests.lost(old)
-	s.promote(next)
-	h.outbox.open(next)
+	h.registry.forget(p.old)
+	h.intake.concludes(p.trip)
+	s.promote(p.next)
+	h.outbox.open(p.next)
+	s.missed(p.old)
+	p.close()
 }
 
-// part moves to a server that is of another system: messages of the one never reach the
+// part moves to a server that is known to be of another system: messages of the one never reach the
 // other, so there is nothing to keep in order, and what is published here is not heard there.
 func (s *session) part(old, next *link, m *Move) error {
 	h := s.h
@@ -225,94 +165,228 @@ func (s *session) part(old, next *link, m *Move) error {
 	next.isolated = !old.isolated
 	h.cfg.Logger.Warn("the new server is not of one system with the old one", "from", old.target.String(), "to", next.target.String())
 	h.outbox.hold()
-	if h.registry.carries(next) {
-		// A move was tried first. If the servers are one system after all, only slow, what has
-		// counted on the old link must not do so again.
-		h.registry.unbind(next)
-		next.gate.takeOver(&old.gate, ruleQueue)
-	}
-	next.release()
-	h.registry.attach(next, true)
-	next.gate.follow(ruleSteady)
+	h.registry.unbind(old)
+	h.registry.attach(next)
 	s.promote(next)
 	h.outbox.open(next)
 	return nil
 }
 
-// undo leaves everything on old. What next was given before it gave up its subscriptions is
-// delivered after what was on its way through old, unless old has it as well.
-func (s *session) undo(old, next *link) {
+// undo leaves everything on old, which has brought everything.
+func (s *session) undo(p *passage) {
 	h := s.h
-	h.outbox.open(old)
-	h.registry.uncount()
-	h.registry.unbind(next)
-	ctx, cancel := h.whileAlive(old)
-	if err := next.wire.flush(ctx); err != nil {
-		h.cfg.Logger.Debug("new link did not confirm the way back", "err", err)
+	h.outbox.open(p.old)
+	if h.registry.carries(p.next) {
+		h.registry.unbind(p.next)
+		s.settled(p.next) // members of queue groups may have been given something there
 	}
-	cancel()
-	next.conclude(h.registry.plainOn(old))
-	if s.way() != wayQueue {
-		s.settle(old, nil)
+	if p.over {
+		h.intake.canceled()
 	}
+	p.close()
+	p.next.shut()
 }
 
-// A way is how messages are kept from getting lost or repeated while the hub is on two links.
-type way int
-
-const (
-	wayGroups way = iota // as described at move
-	wayQueue             // groups all the time
-	// wayCopies subscribes plainly on both links and drops what counted on the old one already.
-	// Exact if no two messages are equal, as with MovesIDs. Of equal ones, those may get lost
-	// of which one came before the new link had its subscriptions and another one after.
-	wayCopies
-)
-
-func (s *session) way() way {
-	switch {
-	case s.h.cfg.Moves == MovesQueue:
-		return wayQueue
-	case s.h.cfg.Moves == MovesIDs, s.refused:
-		return wayCopies
-	}
-	return wayGroups
+// A passage is a move from one link to another, after connecting.
+type passage struct {
+	s         *session
+	old, next *link
+	subject   string // of marks, which end in a number
+	subs      []markSub
+	overlap   *overlap
+	over      bool // the intake has the overlap
+	round     uint64
+	marks     int
+	trip      time.Duration // from the one link to the other, at most, as measured
+	joined    time.Time
 }
 
-// follow lets what counts go by l instead of by old.
-func (l *link) follow(old *link, w way) {
-	switch w {
-	case wayGroups:
-		l.gate.takeOver(&old.gate, ruleQueue)
-	case wayCopies:
-		l.gate.takeOver(&old.gate, ruleRest)
-	}
+func (s *session) newPassage(old, next *link) *passage {
+	return &passage{s: s, old: old, next: next, subject: "_INBOX." + s.h.id + "." + rand.Text() + ".", trip: old.wire.distance() + next.wire.distance()}
 }
 
-// barrier returns when interest in everything that next subscribed to has reached old's
-// server, and what was under way to old's subscriptions before that has been received.
-func (h *Hub) barrier(ctx context.Context, old, next *link) error {
-	// An inbox that is subscribed to after everything else: interest spreads in order.
-	last := "_INBOX." + h.id + ".last." + h.mark()
-	sub, err := next.wire.subscribe(last, "", nil)
+// listen subscribes to marks on l. Interest spreads in order: where marks come from, everything that
+// was subscribed to on l before is known.
+func (p *passage) listen(l *link) error {
+	sub, err := l.wire.subscribe(p.subject+"*", "", nil)
 	if err != nil {
 		return err
 	}
-	defer next.wire.retire(sub)
-	if err := pass(ctx, old, next, last); err != nil {
-		return fmt.Errorf("%s does not hear of %s: %w", old.target, next.target, err)
-	}
-	if err := pass(ctx, next, old, old.inbox+h.mark()); err != nil {
-		return fmt.Errorf("%s does not hear of %s: %w", next.target, old.target, err)
-	}
+	p.subs = append(p.subs, markSub{l, sub})
 	return nil
 }
 
-// errRefused: a server does not take the subscriptions that a move needs.
-var errRefused = errors.New("subscriptions refused")
+type markSub struct {
+	link *link
+	sub  wireSub
+}
 
-// errApart: the two servers do not seem to be one system.
-var errApart = errors.New("not one system")
+// close takes the marks' subscriptions back.
+func (p *passage) close() {
+	for _, m := range p.subs {
+		_ = m.link.wire.retire(m.sub) // a link that has ended has none
+	}
+}
+
+// join subscribes on the new link, too, and returns when that is known, and what was on its way has come.
+func (p *passage) join() error {
+	h := p.s.h
+	p.overlap, p.over = h.intake.overlaps(p.old, p.next, p.subject), true
+	if err := p.listen(p.old); err != nil {
+		return err
+	}
+	silent := h.cfg.NoEcho && h.cfg.NoNumbers
+	if silent {
+		// The server keeps a link's own messages from that link, and the two links are strangers to
+		// it: nothing may be published while both are subscribed, and no number tells.
+		h.outbox.hold()
+	}
+	if silent || h.intake.hasPlain() {
+		// What has come by the old link lately may still be on its way to the new server, and come
+		// once more there. For as long as that can be, what comes is written down first.
+		if err := p.listen(p.next); err != nil {
+			return err
+		}
+		if err := p.pass(); err != nil {
+			return err
+		}
+		p.subject = "_INBOX." + h.id + "." + rand.Text() + "."
+		if err := p.listen(p.old); err != nil {
+			return err
+		}
+	}
+	p.joined = time.Now()
+	h.intake.joins(p.subject, p.marks+1)
+	h.registry.join(p.next)
+	p.round = h.registry.mark()
+	if err := p.listen(p.next); err != nil {
+		return err
+	}
+	if err := p.pass(); err != nil {
+		return err
+	}
+	// Others than the two servers may hear of the new subscriptions a little later.
+	return p.s.pause(p.trip/4+spreading, p.old, p.next)
+}
+
+// spreading is the least time for subscriptions to become known to servers other than the two.
+const spreading = 10 * time.Millisecond
+
+// movePatience is how long marks may be under way: tens of times as long as they should be. It is so
+// long because a move that fails is only repeated, and a busy machine is no reason for it.
+func (p *passage) movePatience() time.Duration { return max(10*time.Second, 20*p.trip) }
+
+// pass returns when a mark has gone from each server to the other's link that was sent after its
+// beginning.
+func (p *passage) pass() error {
+	s, start := p.s, time.Now()
+	first := p.marks + 1
+	pause := max(5*time.Millisecond, p.trip/16)
+	timer, limit := time.NewTimer(0), time.NewTimer(p.movePatience())
+	defer timer.Stop()
+	defer limit.Stop()
+	var there, back bool
+	for !there || !back {
+		select {
+		case mark := <-p.overlap.marks:
+			there = there || mark >= first
+			back = back || -mark >= first
+		case <-p.old.wire.done():
+			return fmt.Errorf("%s: %w", p.old.target, p.old.wire.cause())
+		case <-p.next.wire.done():
+			return fmt.Errorf("%s: %w", p.next.target, p.next.wire.cause())
+		case <-s.h.ctx.Done():
+			return ErrDisposed
+		case <-p.overlap.full:
+			return fmt.Errorf("%w: more than %d bytes wait at %s", errTooMuch, s.h.cfg.PendingLimit, p.next.target)
+		case <-limit.C:
+			if len(p.overlap.marks) > 0 || (there || back) && time.Since(start) < 3*p.movePatience() {
+				limit.Reset(p.movePatience()) // the timer was early, or one way works
+				continue
+			}
+			return p.apart(there, time.Since(start))
+		case <-timer.C:
+			if err := p.next.refusal(p.old); err != nil {
+				return err
+			}
+			p.marks++
+			for i, l := range []*link{p.old, p.next} {
+				if err := p.mark(l, p.marks*(1-2*i)); err != nil {
+					return err
+				}
+			}
+			timer.Reset(pause)
+			pause = min(pause*3/2, max(100*time.Millisecond, p.trip/4))
+		}
+	}
+	p.trip = max(p.trip, time.Since(start))
+	return p.next.refusal(p.old)
+}
+
+// apart says which of the two servers does not hear of the other.
+func (p *passage) apart(there bool, after time.Duration) error {
+	deaf, unheard := p.old.target, p.next.target
+	if there {
+		deaf, unheard = unheard, deaf
+	}
+	return fmt.Errorf("%w: %s does not hear of %s in %v", errApart, deaf, unheard, after.Round(time.Millisecond))
+}
+
+// mark sends a mark through l's server. With NoEcho l does not hear it: there it stands where the
+// server has answered a PING that followed it.
+func (p *passage) mark(l *link, mark int) error {
+	if err := l.wire.publish(OutMsg{Subject: p.subject + strconv.Itoa(mark)}); err != nil {
+		return err
+	}
+	in := &p.s.h.intake
+	if !in.hub.cfg.NoEcho {
+		return nil
+	}
+	return l.wire.ping(func() {
+		in.lock()
+		defer in.mu.Unlock()
+		if o := in.over; o != nil {
+			o.mark(l, mark)
+		}
+	})
+}
+
+// passOnce returns when one more mark has gone from the old server to the new link, or will not soon.
+// What is published then may overtake what was published before: hubs put that in order.
+func (p *passage) passOnce() {
+	p.marks++
+	mark := p.marks
+	if p.mark(p.old, mark) != nil {
+		return
+	}
+	timer := time.NewTimer(2*p.trip + 50*time.Millisecond)
+	defer timer.Stop()
+	for {
+		select {
+		case came := <-p.overlap.marks:
+			if came >= mark {
+				return
+			}
+		case <-timer.C:
+			return
+		case <-p.old.wire.done():
+			return
+		case <-p.next.wire.done():
+			return
+		case <-p.s.h.ctx.Done():
+			return
+		}
+	}
+}
+
+var (
+	// errRefused: a server does not take the subscriptions that a move needs.
+	errRefused = errors.New("refused")
+	// errApart: the two servers do not seem to be one system.
+	errApart = errors.New("not one system")
+	// errTooMuch: more messages wait than may.
+	errTooMuch = errors.New("too much to hold")
+)
 
 // ended says whether w's connection has.
 func ended(w wire) bool {
@@ -324,49 +398,23 @@ func ended(w wire) bool {
 	}
 }
 
-// grace is how long a marker may come after its deadline.
-const grace = 50 * time.Millisecond
-
-// mark is a token that no request has: those are numbers.
-func (h *Hub) mark() string { return "-" + strconv.FormatUint(h.marks.Add(1), 36) }
-
-// pass publishes on from, to an inbox of to, until one arrives: interest in it may still be
-// on its way.
-func pass(ctx context.Context, from, to *link, subject string) error {
-	arrived := to.expect(subject)
-	defer to.forget(subject)
-	pause := 5 * time.Millisecond
-	timer := time.NewTimer(0)
+// pause waits, unless the hub or one of the links ends before.
+func (s *session) pause(d time.Duration, l *link, others ...*link) error {
+	timer := time.NewTimer(d)
 	defer timer.Stop()
-	for {
-		select {
-		case <-arrived:
-			return nil
-		case <-from.wire.done():
-			return fmt.Errorf("%s: %w", from.target, from.wire.cause())
-		case <-to.wire.done():
-			return fmt.Errorf("%s: %w", to.target, to.wire.cause())
-		case <-ctx.Done():
-			// Where timers are late, in a page that nobody looks at, the marker may wait beside them.
-			late := time.NewTimer(grace)
-			defer late.Stop()
-			select {
-			case <-arrived:
-				return nil
-			case <-from.hub.ctx.Done():
-			case <-late.C:
-			}
-			return ctxError(ctx, fmt.Errorf("%w: no marker came from %s to %s", errApart, from.target, to.target))
-		case <-timer.C:
-			if err := to.refusal(); err != nil {
-				return err
-			}
-			if err := from.wire.publish(OutMsg{Subject: subject}); err != nil {
-				return err
-			}
-			timer.Reset(pause)
-			pause = min(2*pause, 100*time.Millisecond)
-		}
+	var other <-chan struct{}
+	for _, o := range others {
+		other = o.wire.done()
+	}
+	select {
+	case <-timer.C:
+		return nil
+	case <-s.h.ctx.Done():
+		return ErrDisposed
+	case <-l.wire.done():
+		return fmt.Errorf("%s: %w", l.target, l.wire.cause())
+	case <-other:
+		return fmt.Errorf("the other link: %w", ErrDisconnected)
 	}
 }
 

@@ -98,26 +98,26 @@ func publishNumbers(ctx context.Context, perSecond int, publish func(payload str
 // A planned move loses, repeats and reorders nothing: for a hub that listens while two plain
 // clients publish, and for a hub that publishes.
 func TestPlannedMovesAreExact(t *testing.T) {
+	const hubs, plain = true, false // what publishes
 	for _, c := range []struct {
 		delay    time.Duration
 		noEcho   bool
 		subjects int
-		moves    hub.Moves
+		numbers  bool
 		start    func(testing.TB, time.Duration) system
 	}{
-		{0, false, 8, hub.MovesAdaptive, startSystem}, {10 * time.Millisecond, false, 8, hub.MovesAdaptive, startSystem},
-		{30 * time.Millisecond, false, 1, hub.MovesAdaptive, startSystem}, {10 * time.Millisecond, true, 8, hub.MovesAdaptive, startSystem},
-		{0, false, 200, hub.MovesAdaptive, startSystem},
-		{0, false, 200, hub.MovesQueue, startSystem}, {10 * time.Millisecond, true, 8, hub.MovesQueue, startSystem}, {30 * time.Millisecond, false, 8, hub.MovesQueue, startSystem},
-		{0, true, 8, hub.MovesIDs, startSystem}, {10 * time.Millisecond, false, 8, hub.MovesIDs, startCluster}, {10 * time.Millisecond, false, 8, hub.MovesIDs, startGateway},
-		{0, false, 8, hub.MovesAdaptive, startCluster}, {10 * time.Millisecond, false, 8, hub.MovesAdaptive, startCluster},
-		{0, false, 8, hub.MovesAdaptive, startGateway}, {10 * time.Millisecond, false, 8, hub.MovesAdaptive, startGateway},
+		{0, false, 8, plain, startSystem}, {10 * time.Millisecond, false, 8, plain, startSystem},
+		{30 * time.Millisecond, false, 1, plain, startSystem}, {10 * time.Millisecond, true, 8, plain, startSystem},
+		{0, false, 200, plain, startSystem}, {100 * time.Millisecond, false, 8, plain, startSystem},
+		{0, true, 8, hubs, startSystem}, {10 * time.Millisecond, false, 8, hubs, startSystem}, {300 * time.Millisecond, false, 8, hubs, startSystem},
+		{0, false, 8, hubs, startCluster}, {10 * time.Millisecond, false, 8, hubs, startCluster},
+		{0, false, 8, hubs, startGateway}, {10 * time.Millisecond, false, 8, hubs, startGateway},
 	} {
-		t.Run(fmt.Sprintf("%s/%s/delay=%v/noEcho=%v/subjects=%d", topology(c.start), c.moves, c.delay, c.noEcho, c.subjects), func(t *testing.T) {
+		t.Run(fmt.Sprintf("%s/numbers=%v/delay=%v/noEcho=%v/subjects=%d", topology(c.start), c.numbers, c.delay, c.noEcho, c.subjects), func(t *testing.T) {
 			t.Parallel()
 
 			sys := c.start(t, c.delay)
-			listener := openHub(t, hub.Config{Servers: []string{sys.backbone.ClientURL()}, NoEcho: c.noEcho, Moves: c.moves, Logger: logTo(t)})
+			listener := openHub(t, hub.Config{Servers: []string{sys.backbone.ClientURL()}, NoEcho: c.noEcho, Logger: logTo(t)})
 			fixed := openHub(t, hub.Config{Servers: []string{sys.backbone.ClientURL()}})
 			book := &ledger{publisher: map[string]*stream{}}
 			listen := func(h *hub.Hub, who, subject string) {
@@ -160,7 +160,7 @@ func TestPlannedMovesAreExact(t *testing.T) {
 			defer stop()
 			totals := sync.Map{}
 			for name, url := range sys.urls() {
-				publish, flush := publisher(t, url, c.moves)
+				publish, flush := publisher(t, url, c.numbers)
 				subjects := make([]string, c.subjects)
 				for i := range subjects {
 					subjects[i] = fmt.Sprintf("n.%d.%s", i, name)
@@ -243,11 +243,11 @@ func logTo(t *testing.T) *slog.Logger {
 	return slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
-// publisher is a plain client of the server at url, or a hub, where messages need numbers.
-func publisher(t *testing.T, url string, moves hub.Moves) (publish func(subject string, data []byte) error, flush func() error) {
+// publisher is a plain client of the server at url, or a hub, whose messages have numbers.
+func publisher(t *testing.T, url string, numbers bool) (publish func(subject string, data []byte) error, flush func() error) {
 	t.Helper()
-	if moves == hub.MovesIDs {
-		h := openHub(t, hub.Config{Servers: []string{url}, Moves: moves})
+	if numbers {
+		h := openHub(t, hub.Config{Servers: []string{url}})
 		return func(subject string, data []byte) error {
 			return h.Publish(hub.OutMsg{Subject: subject, Data: data}).Err()
 		}, func() error { return h.Flush(soon(t)) }

@@ -71,3 +71,20 @@ func plain(name string) bool {
 	}
 	return !dot
 }
+
+// matches says whether what is published on subject comes to who listens to pattern.
+func matches(pattern, subject string) bool {
+	for {
+		p, restP, moreP := strings.Cut(pattern, ".")
+		s, restS, moreS := strings.Cut(subject, ".")
+		switch {
+		case p == ">":
+			return true
+		case p != "*" && p != s, moreP != moreS:
+			return false
+		case !moreP:
+			return true
+		}
+		pattern, subject = restP, restS
+	}
+}

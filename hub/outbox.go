@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
+	"slices"
 	"sync"
 	"time"
 )
@@ -20,9 +20,24 @@ type outbox struct {
 	bytes   int
 	timer   *time.Timer
 	closed  bool
-	numbers numbers // of messages, with MovesIDs
-	sent    uint64  // messages that were handed to a link; answers go past the outbox
-	size    uint64  // of their payloads, in bytes
+	sent    uint64 // messages that were handed to a link; answers go past the outbox
+	size    uint64 // of their payloads, in bytes
+
+	publisher uint64 // the hub's name in numbers
+	index     uint64 // of the newest stream
+	streams   map[string]*outStream
+	latest    *outStream // that was used last
+	store     store
+	idle      bool // the store has become empty
+}
+
+// An outStream is what the hub publishes on one subject.
+type outStream struct {
+	subject string
+	id      uint64
+	count   uint64 // of messages so far
+	used    uint64 // outbox.sent, when it was used last
+	resent  uint64 // see repairs
 }
 
 // A Receipt is what becomes of a batch of messages.
@@ -319,11 +334,14 @@ func (h *Hub) wait(ctx context.Context, r *Receipt) error {
 	}
 }
 
-// publish hands one message to the link, with a number if so configured. o.mu is held.
+// publish hands one message to the link, with a number. o.mu is held.
 func (o *outbox) publish(m *OutMsg) error {
-	numbered := o.hub.cfg.Moves == MovesIDs && !strings.HasPrefix(m.Subject, "_INBOX.")
-	if numbered {
-		m = o.numbers.with(m)
+	var s *outStream
+	if !o.hub.cfg.NoNumbers && m.number.stream == 0 && numbered(m.Subject) {
+		s = o.stream(m.Subject)
+		one := *m // the caller's stays as it is
+		one.number = number{s.id, s.count + 1}
+		m = &one
 	}
 	err := o.link.wire.publish(*m)
 	if err != nil {
@@ -331,10 +349,57 @@ func (o *outbox) publish(m *OutMsg) error {
 	}
 	o.sent++
 	o.size += uint64(len(m.Data))
-	if numbered {
-		o.numbers.sent(m)
+	if s != nil {
+		s.count++
+		s.used = o.sent
+		o.store.keep(s, m)
+		if o.idle {
+			o.idle = false
+			o.hub.repairs.published()
+		}
 	}
 	return nil
+}
+
+// stream is the one of subject.
+func (o *outbox) stream(subject string) *outStream {
+	if s := o.latest; s != nil && s.subject == subject {
+		return s
+	}
+	s := o.streams[subject]
+	if s == nil {
+		s = o.begin(subject)
+	}
+	o.latest = s
+	return s
+}
+
+// begin begins a stream. Those that have not been used for longest are forgotten when they are too
+// many: under a new index they may begin anew.
+func (o *outbox) begin(subject string) *outStream {
+	if o.streams == nil {
+		o.streams = map[string]*outStream{}
+		o.hub.spawn(o.hub.repairs.serve)
+	}
+	if len(o.streams) >= mostStreams {
+		used := make([]uint64, 0, len(o.streams))
+		for _, s := range o.streams {
+			used = append(used, s.used)
+		}
+		slices.Sort(used)
+		for subject, s := range o.streams {
+			if s.used <= used[len(used)/2] {
+				delete(o.streams, subject)
+			}
+		}
+	}
+	if o.index++; o.index >= 1<<streamBits {
+		o.publisher, o.index = newPublisher(), 1
+		o.hub.spawn(o.hub.repairs.serve)
+	}
+	s := &outStream{subject: subject, id: streamOf(o.publisher, o.index)}
+	o.streams[subject] = s
+	return s
 }
 
 // traffic is how many messages, and bytes of payloads, have been handed to links.
@@ -358,8 +423,8 @@ func (h *Hub) publish(l *link, m OutMsg) error {
 func tooLarge(l *link, msgs []OutMsg) error {
 	for i := range msgs {
 		size := msgs[i].size()
-		if l.hub.cfg.Moves == MovesIDs {
-			size += idSize
+		if !l.hub.cfg.NoNumbers && numbered(msgs[i].Subject) {
+			size += numberSize
 		}
 		if size > l.limit {
 			return fmt.Errorf("%w: %s: %d bytes, and %s takes %d", ErrMessageTooLarge, msgs[i].Subject, size, l.target, l.limit)

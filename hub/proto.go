@@ -127,11 +127,11 @@ func parseMsg(b []byte, at, sizes int, op *protoOp) (size, need int, err error) 
 	default:
 		return bad()
 	}
-	sid, ok := number(field[1])
-	total, ok2 := number(field[n-1])
+	sid, ok := decimal(field[1])
+	total, ok2 := decimal(field[n-1])
 	header, ok3 := uint64(0), true
 	if sizes == 2 {
-		header, ok3 = number(field[n-2])
+		header, ok3 = decimal(field[n-2])
 	}
 	if !ok || !ok2 || !ok3 || total > protoPayload || header > total {
 		return bad()
@@ -148,8 +148,8 @@ func parseMsg(b []byte, at, sizes int, op *protoOp) (size, need int, err error) 
 	return size, 0, nil
 }
 
-// number reads a decimal number without sign.
-func number(b []byte) (n uint64, ok bool) {
+// decimal reads a number without sign.
+func decimal(b []byte) (n uint64, ok bool) {
 	if len(b) == 0 || len(b) > 18 {
 		return 0, false
 	}
@@ -206,9 +206,24 @@ func appendPub(b []byte, m *OutMsg) []byte {
 
 // appendPubHead is appendPub up to the data.
 func appendPubHead(b []byte, m *OutMsg) []byte {
+	var space [numberSize]byte
+	var text []byte // of the number
 	header := 0
+	if m.number.stream != 0 {
+		text = appendNumber(space[:0], m.number)
+		header += len(numberLine) + len(text) + len("\r\n\r\n")
+	}
 	if len(m.Header) > 0 {
-		header = m.size() - len(m.Data)
+		if header == 0 {
+			header = len(headerLine + "\r\n\r\n")
+		}
+		for name, values := range m.Header {
+			for _, v := range values {
+				header += len(name) + len(": \r\n") + len(v)
+			}
+		}
+	}
+	if header > 0 {
 		b = append(b, 'H')
 	}
 	b = append(b, "PUB "...)
@@ -225,7 +240,11 @@ func appendPubHead(b []byte, m *OutMsg) []byte {
 	b = strconv.AppendInt(b, int64(header+len(m.Data)), 10)
 	b = append(b, "\r\n"...)
 	if header > 0 {
-		b = append(b, headerLine+"\r\n"...)
+		if text != nil {
+			b = append(append(append(b, numberLine...), text...), "\r\n"...)
+		} else {
+			b = append(b, headerLine+"\r\n"...)
+		}
 		for name, values := range m.Header {
 			for _, value := range values {
 				b = append(append(b, name...), ": "...)

@@ -231,27 +231,45 @@ func (w *protoWire) add(op *protoOp) error {
 	if len(op.reply) > 0 {
 		m.reply = string(op.reply)
 	}
-	if len(op.header) > 0 {
-		h, err := parseHeader(op.header)
-		if err != nil {
-			return err
+	var text []byte // of the number
+	plain := len(op.header) == 0
+	if !plain {
+		if m.number, text, plain = onlyNumber(op.header); !plain {
+			h, err := parseHeader(op.header)
+			if err != nil {
+				return err
+			}
+			m.header = h
+			m.takeNumber()
 		}
-		m.header = h
+		if m.number.stream != 0 && m.stored() {
+			m.number = number{}
+		}
 	}
 	w.batch = append(w.batch, m)
-	if sub.route != nil && op.reply == nil && len(op.header) == 0 {
-		w.takeRun(op)
+	if sub.route != nil && op.reply == nil && plain {
+		w.takeRun(op, text)
 	}
 	return nil
 }
 
 // takeRun makes a run of op, which has just been added, and of the messages that follow it, as long
-// as their lines differ in the size at most. What is wrong or incomplete is left to parse.
-func (w *protoWire) takeRun(op *protoOp) {
+// as their lines differ in the size at most, and their numbers, if text is the first one's, are in a
+// row. What is wrong or incomplete is left to parse.
+func (w *protoWire) takeRun(op *protoOp, text []byte) {
 	b, at := w.in[:w.to], w.from
-	begin := b[at-op.size : at-len("\r\n")-len(op.data)-len("\r\n")]
+	begin := b[at-op.size : at-len("\r\n")-len(op.data)-len("\r\n")-len(op.header)]
 	for begin[len(begin)-1] != ' ' { // the size
 		begin = begin[:len(begin)-1]
+	}
+	count := w.batch[len(w.batch)-1].number.count
+	var head []byte // of the headers, up to the count
+	digits := 0     // of the count
+	if text != nil {
+		for text[len(text)-1-digits] != '.' {
+			digits++
+		}
+		head = op.header[:len(numberLine)+len(text)-digits]
 	}
 	first := len(w.runs)
 	w.runs = append(w.runs, op.data)
@@ -260,18 +278,29 @@ func (w *protoWire) takeRun(op *protoOp) {
 		if i >= len(b) || string(b[at:i]) != string(begin) {
 			break
 		}
-		size, digits := 0, i
+		size, from := 0, i
 		for ; i < len(b) && b[i]-'0' <= 9; i++ {
 			size = 10*size + int(b[i]-'0')
 		}
-		if i == digits || i > digits+len("999999999") {
+		if i == from || i > from+len("999999999") {
 			break
 		}
-		from := i + len("\r\n")
+		from = i + len("\r\n")
 		to := from + size
 		end := to + len("\r\n")
 		if end > len(b) || b[i] != '\r' || b[i+1] != '\n' || b[to] != '\r' || b[to+1] != '\n' {
 			break
+		}
+		if text != nil {
+			header := len(head) + digits + len("\r\n\r\n")
+			if size < header || string(b[from:from+len(head)]) != string(head) || string(b[from+header-4:from+header]) != "\r\n\r\n" {
+				break
+			}
+			if n, ok := parse62(b[from+len(head) : from+len(head)+digits]); !ok || n != count+1 {
+				break
+			}
+			count++
+			from += header
 		}
 		w.runs = append(w.runs, b[from:to])
 		at = end

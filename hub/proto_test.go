@@ -40,8 +40,19 @@ func (c *chunked) Close() error { return nil }
 type heard struct{ said []string }
 
 func (h *heard) receive(batch []inbound) bool {
-	for _, m := range unroll(batch) {
-		h.said = append(h.said, fmt.Sprintf("%s|%s|%v|%s", m.subject, m.reply, m.header, m.data))
+	say := func(m *inbound) {
+		line := fmt.Sprintf("%s|%s|%v|%s", m.subject, m.reply, m.header, m.data)
+		if m.number.stream != 0 {
+			line += "|" + string(appendNumber(nil, m.number))
+		}
+		h.said = append(h.said, line)
+	}
+	for i := range batch {
+		if batch[i].run == nil {
+			say(&batch[i])
+		} else {
+			batch[i].each(say)
+		}
 	}
 	return true
 }

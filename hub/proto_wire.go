@@ -210,15 +210,21 @@ func (w *protoWire) retire(s wireSub) error {
 	return nil
 }
 
-func (w *protoWire) flush(ctx context.Context) error {
-	answered := make(chan struct{})
+func (w *protoWire) ping(answered func()) error {
 	w.mu.Lock()
+	defer w.mu.Unlock()
 	if !w.put("PING\r\n") {
-		defer w.mu.Unlock()
 		return w.disconnected()
 	}
-	w.pongs = append(w.pongs, func() { close(answered) })
-	w.mu.Unlock()
+	w.pongs = append(w.pongs, answered)
+	return nil
+}
+
+func (w *protoWire) flush(ctx context.Context) error {
+	answered := make(chan struct{})
+	if err := w.ping(func() { close(answered) }); err != nil {
+		return err
+	}
 	select {
 	case <-answered:
 		return nil

@@ -76,6 +76,7 @@ func (h *Hub) answers(l *link, limit time.Duration) bool {
 		select {
 		case err := <-answered:
 			if err == nil {
+				l.hears()
 				return true
 			}
 			select {

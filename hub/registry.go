@@ -1,41 +1,47 @@
 package hub
 
 import (
-	"strconv"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // The registry is the set of names that outlives every link. One entry is one wire
 // subscription, whatever number of handles share it.
 type registry struct {
-	prefix string // of the queue names that make this hub's plain subscriptions exact
+	hub *Hub
 
 	mu      sync.Mutex
 	entries map[entryKey]*entry
+	wild    map[*entry]bool // those with wildcards
+	own     int             // entries that are the hub's own
 	serial  uint64
 	bound   []*binding // the links that carry entries: the current one first
-	always  bool       // plain subscriptions are queue groups of one all the time
-	guarded bool       // new ones are, because a move is under way
-	copying bool       // new ones are plain on all links, for the same reason
+	moving  bool       // new ones go on all links, for a move
+	round   uint64     // see mark
 	closed  bool
 }
 
-type entryKey struct{ subject, queue string }
+// An entry's key. arrival: its messages come in the order of their arrival, whatever is missing.
+type entryKey struct {
+	subject, queue string
+	arrival        bool
+}
 
 // An entry is a subject that somebody in this hub listens to.
 type entry struct {
-	key    entryKey
-	serial uint64
-	// wireQueue is the queue group on the wire: the application's own, or one that only this
-	// entry has. As the sole member of a group on two servers at a time, the hub gets every
-	// message exactly once while it moves. The group's name is unique to the entry, not just
-	// to the hub, because a server picks one member among all groups of the same name that
-	// match a message, whatever their subjects (a.* and a.b).
-	wireQueue string
-	handles   atomic.Pointer[[]*Subscription]
-	turn      uint32 // round robin; the gate of a link is held
-	reader    reader // with MovesIDs
+	key          entryKey
+	serialNumber uint64
+	control      bool // the hub's own: everything is delivered, copies, too
+	handles      atomic.Pointer[[]*Subscription]
+	onBoth       atomic.Bool // a move has it on two links
+
+	// The intake's.
+	since    int64  // when it began
+	turn     uint32 // round robin
+	counters map[counterKey]*counter
+	latest   *counter // that was used last
+	serial   uint64   // of uses
 }
 
 // shared says that the queue group is the application's: its members take turns anyway.
@@ -76,15 +82,19 @@ func (r *registry) add(s *Subscription) error {
 	e := r.entries[s.key]
 	if e == nil {
 		r.serial++
-		e = &entry{key: s.key, serial: r.serial, wireQueue: s.key.queue}
-		if e.wireQueue == "" {
-			e.wireQueue = r.prefix + strconv.FormatUint(r.serial, 36)
-		}
+		e = &entry{key: s.key, serialNumber: r.serial, control: s.control, since: int64(time.Since(r.hub.intake.start))}
 		r.entries[s.key] = e
+		if !plain(s.key.subject) && checkName(s.key.subject, false) != nil {
+			r.wild[e] = true
+		}
+		if e.control {
+			r.own++
+		}
 		e.handles.Store(&[]*Subscription{s})
+		e.onBoth.Store(r.moving && len(r.bound) > 1)
 		for i, b := range r.bound {
-			if i == 0 || r.copying {
-				b.begin(e, r.always || r.guarded, !r.copying)
+			if i == 0 || r.moving {
+				b.begin(e, r.round)
 			}
 		}
 	} else {
@@ -97,6 +107,13 @@ func (r *registry) add(s *Subscription) error {
 
 // remove takes s off its entry, and the entry off the links when it was the last.
 func (r *registry) remove(s *Subscription) {
+	if r.release(s) {
+		r.hub.intake.forget(s.entry)
+	}
+}
+
+// release is remove; last says that nobody is left.
+func (r *registry) release(s *Subscription) (last bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var rest []*Subscription
@@ -106,13 +123,13 @@ func (r *registry) remove(s *Subscription) {
 		}
 	}
 	s.entry.handles.Store(&rest)
-	if len(rest) > 0 || r.entries[s.key] != s.entry {
-		return
+	if len(rest) > 0 {
+		return false
 	}
-	delete(r.entries, s.key)
-	for _, b := range r.bound {
-		b.end(s.entry)
+	if r.entries[s.key] == s.entry {
+		r.drop(s.entry)
 	}
+	return true
 }
 
 // drain asks the servers to send no more for s, if nobody else needs it. What they have sent
@@ -123,9 +140,18 @@ func (r *registry) drain(s *Subscription) {
 	if len(*s.entry.handles.Load()) > 1 || r.entries[s.key] != s.entry {
 		return
 	}
-	delete(r.entries, s.key)
+	r.drop(s.entry)
+}
+
+// drop takes e off the links. r.mu is held.
+func (r *registry) drop(e *entry) {
+	delete(r.entries, e.key)
+	delete(r.wild, e)
+	if e.control {
+		r.own--
+	}
 	for _, b := range r.bound {
-		b.end(s.entry)
+		b.end(e)
 	}
 }
 
@@ -144,5 +170,5 @@ func (r *registry) close() []*Subscription {
 func (r *registry) size() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return len(r.entries)
+	return len(r.entries) - r.own
 }

@@ -35,39 +35,10 @@ func (m *inbound) each(do func(*inbound)) {
 		bytes = append(bytes, data...)
 		single.data = bytes[at:len(bytes):len(bytes)]
 		do(&single)
-	}
-}
-
-// unroll makes single messages, which may be kept, of all runs.
-func unroll(batch []inbound) []inbound {
-	runs := false
-	for i := range batch {
-		runs = runs || batch[i].run != nil
-	}
-	if !runs {
-		return batch
-	}
-	all := make([]inbound, 0, len(batch))
-	for i := range batch {
-		if m := &batch[i]; m.run == nil {
-			all = append(all, *m)
-		} else {
-			m.each(func(single *inbound) { all = append(all, *single) })
+		if single.number.stream != 0 {
+			single.number.count++
 		}
 	}
-	return all
-}
-
-// deliverRun is deliver for a run, which is handed on as a whole to a handle that takes runs and is
-// the only one. The gate is locked.
-func (l *link) deliverRun(m *inbound) (calm bool) {
-	if handles := *m.route.entry.handles.Load(); len(handles) == 1 && handles[0].onRun != nil {
-		l.run = Run{m.subject, m.run}
-		return handles[0].takeRun(&l.run)
-	}
-	calm = true
-	m.each(func(single *inbound) { calm = l.deliver(single) && calm })
-	return calm
 }
 
 // takeRun is Subscription.run for a run.

@@ -9,14 +9,12 @@ import (
 // A session is one hub's way from server to server. Its goroutine alone decides where the
 // hub is: everything that may lead to another server comes to it and is done one at a time.
 type session struct {
-	h     *Hub
-	link  *link     // the current one; nil while there is none
-	last  target    // where the hub was last connected
-	since time.Time // when that connection began
-	lost  *link     // what broke last
-	// refused: a server did not take the queue groups that make moves exact.
-	refused bool
-	trip    time.Duration // the longest barrier of the current move
+	h      *Hub
+	link   *link     // the current one; nil while there is none
+	last   target    // where the hub was last connected
+	since  time.Time // when that connection began
+	lost   *link     // what broke last
+	absent time.Time // when it broke
 }
 
 // spread is the time within which the clients of a server that will stop begin to leave it.
@@ -169,9 +167,23 @@ func (s *session) establish(reason string) error {
 // arrive binds everything to l, when there was no link.
 func (s *session) arrive(l *link, reason string, start time.Time) {
 	h := s.h
-	h.registry.attach(l, true)
+	h.registry.attach(l)
 	s.arrived(l, reason, start)
+	s.open(l)
+}
+
+// open lets the hub publish by l, after a time without a link: then others have to know how far it
+// has counted, and the hub what it has missed.
+func (s *session) open(l *link) {
+	h := s.h
+	if !s.absent.IsZero() {
+		h.intake.returned(time.Since(s.absent))
+	}
 	h.outbox.open(l)
+	if !s.absent.IsZero() {
+		h.repairs.returned()
+	}
+	s.absent = time.Time{}
 }
 
 // arrived makes l the current link and tells of it.
@@ -278,8 +290,10 @@ func (s *session) elsewhere() (targets []target) {
 }
 
 // kind is how a Move's reason names the current server.
-func (s *session) kind() string {
-	if s.link.target.via == viaLeaf {
+func (s *session) kind() string { return s.kindOf(s.link) }
+
+func (s *session) kindOf(l *link) string {
+	if l.target.via == viaLeaf {
 		return "leaf"
 	}
 	return "server"
@@ -296,7 +310,7 @@ func (s *session) lose() (reason string) {
 	h.requests.lost(l)
 	h.count(func(st *Status) { st.LastError = l.wire.cause() })
 	h.cfg.Logger.Debug("link lost", "server", l.target.String(), "err", l.wire.cause())
-	s.link, s.lost = nil, l
+	s.link, s.lost, s.absent = nil, l, time.Now().Add(-l.silence())
 	return reason
 }
 

@@ -61,16 +61,16 @@ func (b *standby) server() string {
 }
 
 // takeOver goes on with l, which was the standby, when another link has just broken. That is so
-// quick that what both servers have is still on its way: what has come by the broken link is
-// not taken again, and what is published waits for half a round trip, and then takes another
-// half, so as not to overtake what was published last.
+// quick that what both servers have is still on its way: messages without numbers that have come by
+// the broken link are not taken again, and what is published waits for half a round trip, and then
+// takes another half, so as not to overtake what was published last.
 func (s *session) takeOver(l *link, reason string, start time.Time) {
 	h := s.h
 	trip := l.wire.distance()
 	if s.lost != nil {
-		l.gate.recall(&s.lost.gate, trip)
+		h.intake.recall(trip)
 	}
-	h.registry.attach(l, false)
+	h.registry.attach(l)
 	s.arrived(l, reason, start)
 	// It has been quiet, so it may be dead without knowing.
 	alive := make(chan bool, 1)
@@ -78,14 +78,10 @@ func (s *session) takeOver(l *link, reason string, start time.Time) {
 		alive <- h.answers(l, min(checkTimeout, h.cfg.PingInterval*time.Duration(h.cfg.MaxPingOut)))
 	})
 	if err := s.pause(trip/2, l); err == nil {
-		h.outbox.open(l)
+		s.open(l)
 	}
 	if !<-alive {
 		l.wire.close()
-		return
-	}
-	if err := s.pause(trip, l); err == nil {
-		l.gate.follow(ruleSteady)
 	}
 }
 

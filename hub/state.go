@@ -32,11 +32,28 @@ type Status struct {
 	// Subscriptions on the wire, and bytes that wait for a connection.
 	Subscriptions int
 	PendingBytes  int
-	// Missing messages: with MovesIDs, how many never came between two that a subscription got.
-	Missing   uint64
+	// Missing is how many messages did not come to subscriptions and will not, as OnMissing tells.
+	Missing uint64
+	// Repairing is how many streams of messages wait for one that is missing and was asked for.
+	Repairing int
+	Phase     Phase // of the move that is being made; "" at rest
 	Isolated  bool  // the server is not of one system with the configured ones
 	LastError error // of the last attempt to connect or move that failed
 }
+
+// A Phase is where a move stands. See docs/moves.md.
+type Phase string
+
+const (
+	// PhaseConnect: connecting to the new server.
+	PhaseConnect Phase = "connect"
+	// PhaseJoin: subscribing there, too, and waiting until the old server knows of it.
+	PhaseJoin Phase = "join"
+	// PhaseLeave: unsubscribing from the old server, until it brings nothing more.
+	PhaseLeave Phase = "leave"
+	// PhaseDone: the hub is on the new server.
+	PhaseDone Phase = "done"
+)
 
 // Move is a change of server, or the failure of one.
 type Move struct {
@@ -45,17 +62,17 @@ type Move struct {
 	// Reason is "connect", "requested", "leaf found", "leaf leaving", "server leaving",
 	// "leaf lost", "server lost" or "faster".
 	Reason string
-	// Planned: the old connection was alive, so nothing was lost, repeated or reordered.
+	// Planned: the old connection was alive all the time.
 	Planned bool
 	// Isolated: the two servers are not one system, so that what others publish on the one is
 	// not heard on the other.
 	Isolated bool
+	Phase    Phase         // how far it came
 	Took     time.Duration // from the decision, connecting included
-	Held     time.Duration // the part of it in which messages were held back
+	Held     time.Duration // the part of it in which what the hub published was held back
+	Trip     time.Duration // how long a message took from the one server's link to the other's, at most
 	Overlap  time.Duration // the part of it in which both servers had the hub's subscriptions
 	Err      error         // why the hub stayed where it was
-
-	insists bool // the program wants this move
 }
 
 // observers calls functions back, in the order of their registration, each event on the

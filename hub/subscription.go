@@ -18,6 +18,10 @@ type SubOptions struct {
 	// Conflate is for values, not for events: while the callback runs only the latest message
 	// is kept for it. It needs one subject, without wildcards, and no Queue.
 	Conflate bool
+	// Arrival calls back in the order of arrival: no message waits for one that is before it and has
+	// not come, after a loss for example; that one is called back later, when it has been asked for. Without
+	// it each publisher's messages come in their order, and wait at most Config.Repair.Wait.
+	Arrival bool
 	// Inline calls back on the goroutine that reads the socket, with a Message that is valid
 	// during the call only. The callback must neither wait nor call the hub. For bridges.
 	Inline bool
@@ -29,12 +33,13 @@ type SubOptions struct {
 // A Subscription is one callback on one subject. It lives, on whatever server the hub is,
 // until Unsubscribe, its Max, or the end of the hub.
 type Subscription struct {
-	hub    *Hub
-	key    entryKey
-	entry  *entry
-	inline bool
-	fn     func(*Message)
-	onRun  func(*Run) // nil: fn gets every message
+	hub     *Hub
+	key     entryKey
+	entry   *entry
+	inline  bool
+	control bool // the hub's own
+	fn      func(*Message)
+	onRun   func(*Run) // nil: fn gets every message
 
 	max  int64
 	seen atomic.Int64
@@ -73,7 +78,7 @@ func (h *Hub) subscribe(subject string, opts SubOptions, fn func(*Message), ende
 	}
 	s := &Subscription{
 		hub:    h,
-		key:    entryKey{subject, opts.Queue},
+		key:    entryKey{subject, opts.Queue, opts.Arrival && opts.Queue == ""},
 		inline: opts.Inline,
 		fn:     fn,
 		onRun:  opts.Runs,
@@ -92,7 +97,19 @@ func (h *Hub) subscribe(subject string, opts SubOptions, fn func(*Message), ende
 		s.finish()
 		return nil, err
 	}
+	if opts.Queue == "" {
+		h.repairs.listen()
+	}
 	return s, nil
+}
+
+// listenTo is subscribe for the hub itself: fn is called with the intake's lock held.
+func (h *Hub) listenTo(subject string, fn func(*Message)) *Subscription {
+	s := &Subscription{hub: h, key: entryKey{subject: subject}, inline: true, control: true, fn: fn, ended: func() {}, done: make(chan struct{})}
+	if h.registry.add(s) != nil {
+		return nil
+	}
+	return s
 }
 
 // Subject is what was subscribed to.

@@ -1,0 +1,401 @@
+package hub
+
+import (
+	"encoding/binary"
+	"slices"
+	"time"
+)
+
+// A counter follows one stream on one subject for one entry: what comes twice is left out, what
+// comes too early waits for what is before it, and what is missing is known.
+//
+// A late subscriber begins at the first number that it hears. It is pure: now is given to it.
+type counter struct {
+	stream  uint64
+	subject string
+	entry   *entry
+	used    uint64 // by the entry's serial, so that the idle ones can be forgotten
+
+	begun     bool   // false: what comes first is not known yet; nothing before it is missed
+	last      uint64 // all up to this one came, or will not
+	at        int64  // when last moved
+	unsettled int64  // until then copies of what came may come
+	prints    [printsKept]uint32
+	recent    uint64 // of a queue group: which of the 64 up to last came
+
+	waiting []inbound // came too early, in order
+	bytes   int       // of waiting
+	open    []span    // with arrival order: what is before last and has not come
+	gone    []span    // what will not come, in order
+	told    uint64    // so far the publisher has counted, as it says
+	gap     gap
+}
+
+// A span is from number to number, both included.
+type span struct{ from, to uint64 }
+
+// A gap is what is done about what is missing.
+type gap struct {
+	since int64 // when it was found; 0: there is none
+	due   int64 // when something is to be done next
+	tries int
+	age   time.Duration // only what was published so lately is asked for; 0: all
+	loose bool          // gaps in this stream are none of ours: its messages go to several subjects
+}
+
+const (
+	printsKept = 16 // of the last messages
+	// copyWindow is how long after a message another one with its number and content is a copy of it, which
+	// servers make when a member leaves a queue group, and not one that is sent again on purpose.
+	copyWindow = time.Second
+	// settling is for how long after a change of links, or a repair, what has an old number is a copy
+	// that took a longer way, and settlingNumbers how old that is at most.
+	settling        = 30 * time.Second
+	settlingNumbers = 1 << 16
+	// mostGap is how many numbers may be missing at a time. More is a new beginning.
+	mostGap = 1 << 20
+)
+
+type decision int
+
+const (
+	takeIt decision = iota
+	dropIt
+	keepIt
+)
+
+// printOf tells messages apart that have the same number.
+func printOf(data []byte) uint32 {
+	h := uint64(len(data)) * 0x9E3779B97F4A7C15
+	mix := func(b []byte) {
+		for len(b) >= 8 {
+			h = (h ^ binary.LittleEndian.Uint64(b)) * 0xff51afd7ed558ccd
+			h ^= h >> 32
+			b = b[8:]
+		}
+		for _, c := range b {
+			h = (h ^ uint64(c)) * 0xff51afd7ed558ccd
+		}
+		h ^= h >> 29
+	}
+	if len(data) <= 128 {
+		mix(data)
+	} else {
+		mix(data[:64])
+		mix(data[len(data)-64:])
+	}
+	return uint32(h>>32) | 1
+}
+
+// takeRun takes payloads with numbers in a row, from first on, if nothing has to be thought about.
+func (c *counter) takeRun(first uint64, run [][]byte, now int64) bool {
+	if !c.begun || first != c.last+1 || len(c.waiting) > 0 || c.entry.shared() {
+		return false
+	}
+	c.last += uint64(len(run))
+	c.at = now
+	for i := max(0, len(run)-printsKept); i < len(run); i++ {
+		c.prints[(first+uint64(i))%printsKept] = printOf(run[i])
+	}
+	return true
+}
+
+// take says what is to be done with m. unsettled: copies of what came may come by another link.
+// After takeIt and dropIt next may have more.
+func (c *counter) take(m *inbound, now int64, unsettled bool) decision {
+	n := m.number.count
+	unsettled = unsettled || now < c.unsettled
+	switch {
+	case c.entry.shared():
+		return c.takeShared(m, now, unsettled)
+	case !c.begun:
+		return c.wait(m, now)
+	case n == c.last+1:
+		c.came(n, m.data, now)
+		return takeIt
+	case n <= c.last:
+		if i := spanAt(c.open, n); i >= 0 {
+			c.open = without(c.open, n)
+			c.prints[n%printsKept] = 0 // of which number it is says the place only near last
+			c.unsettled = now + int64(settling)
+			return takeIt
+		}
+		if c.copied(n, m.data, now, unsettled) {
+			return dropIt
+		}
+		if c.last-n > mostGap { // a new beginning
+			c.begin(n - 1)
+			c.came(n, m.data, now)
+		}
+		return takeIt
+	case c.gap.loose:
+		c.skipTo(n - 1)
+		c.came(n, m.data, now)
+		return takeIt
+	case c.entry.key.arrival && n-c.last <= mostGap:
+		c.open = append(c.open, span{c.last + 1, n - 1})
+		c.skipTo(n - 1)
+		c.came(n, m.data, now)
+		return takeIt
+	}
+	return c.wait(m, now)
+}
+
+// takeShared is take for a member of a queue group, which gets some of the numbers only.
+func (c *counter) takeShared(m *inbound, now int64, unsettled bool) decision {
+	n := m.number.count
+	switch {
+	case !c.begun || n > c.last:
+		if ahead := n - c.last; c.begun && ahead < 64 {
+			c.recent = c.recent<<ahead | 1
+		} else {
+			c.recent = 1
+		}
+		c.skipTo(n - 1)
+		c.begun = true
+		c.came(n, m.data, now)
+		return takeIt
+	case c.last-n < 64 && c.recent&(1<<(c.last-n)) == 0:
+		c.recent |= 1 << (c.last - n)
+		if c.last-n < printsKept {
+			c.prints[n%printsKept] = printOf(m.data)
+		}
+		return takeIt
+	case c.last-n < 64 && c.copied(n, m.data, now, unsettled):
+		return dropIt
+	case c.last-n > mostGap:
+		c.begun = false
+		return c.takeShared(m, now, unsettled)
+	}
+	return takeIt
+}
+
+// came notes that n, the next, came.
+func (c *counter) came(n uint64, data []byte, now int64) {
+	c.last, c.at = n, now
+	c.prints[n%printsKept] = printOf(data)
+}
+
+// begin says that the next number is the one after last.
+func (c *counter) begin(last uint64) {
+	c.begun, c.last = true, last
+	c.prints = [printsKept]uint32{}
+	c.open, c.gone, c.told = nil, nil, 0
+}
+
+// skipTo moves last on without anything having come.
+func (c *counter) skipTo(last uint64) {
+	for n := last; n > c.last && last-n < printsKept; n-- {
+		c.prints[n%printsKept] = 0
+	}
+	c.last = max(c.last, last)
+}
+
+// copied says that n, which came before, comes once more.
+func (c *counter) copied(n uint64, data []byte, now int64, unsettled bool) bool {
+	back := c.last - n
+	if back < printsKept {
+		if known := c.prints[n%printsKept]; known != 0 {
+			return known == printOf(data) && (unsettled || now-c.at < int64(copyWindow))
+		}
+	}
+	return unsettled && back < settlingNumbers
+}
+
+// wait keeps m, which came too early.
+func (c *counter) wait(m *inbound, now int64) decision {
+	n := m.number.count
+	i, found := slices.BinarySearchFunc(c.waiting, n, func(w inbound, n uint64) int {
+		if w.number.count < n {
+			return -1
+		}
+		if w.number.count > n {
+			return 1
+		}
+		return 0
+	})
+	for ; found && i < len(c.waiting) && c.waiting[i].number.count == n; i++ {
+		if printOf(c.waiting[i].data) == printOf(m.data) {
+			return dropIt
+		}
+	}
+	c.waiting = slices.Insert(c.waiting, i, *m)
+	c.bytes += m.held()
+	c.found(now)
+	return keepIt
+}
+
+// held is what it costs to keep m, in bytes.
+func (m *inbound) held() int { return len(m.data) + 128 }
+
+// found notes that something is missing.
+func (c *counter) found(now int64) {
+	if c.gap.since == 0 {
+		c.gap.since, c.gap.due, c.gap.tries = now, 0, 0
+	}
+}
+
+// next takes the next of what waits whose turn has come. lost is called with what will not come.
+func (c *counter) next(now int64, lost func(span)) (m inbound, ok bool) {
+	for {
+		if len(c.waiting) > 0 && c.begun {
+			switch n := c.waiting[0].number.count; {
+			case n <= c.last:
+				m = c.shift()
+				if c.copied(n, m.data, now, true) {
+					continue
+				}
+				return m, true // of the same number, and another one
+			case n == c.last+1:
+				m = c.shift()
+				c.came(n, m.data, now)
+				return m, true
+			}
+		}
+		if len(c.gone) == 0 || c.gone[0].from > c.last+1 {
+			if !c.begun && len(c.gone) == 0 && len(c.waiting) > 0 && c.waiting[0].number.count == c.last+1 {
+				c.begun = true
+				continue
+			}
+			break
+		}
+		end := c.gone[0].to
+		if len(c.waiting) > 0 {
+			end = min(end, c.waiting[0].number.count-1)
+		}
+		if end > c.last {
+			if c.begun {
+				lost(span{c.last + 1, end})
+			}
+			c.skipTo(end)
+		}
+		if c.gone[0].to <= c.last {
+			c.gone = c.gone[1:]
+		} else if len(c.waiting) == 0 || c.waiting[0].number.count != c.last+1 {
+			break
+		}
+		if !c.begun && len(c.waiting) > 0 && c.waiting[0].number.count == c.last+1 {
+			c.begun = true
+		}
+	}
+	if !c.isMissing() {
+		if c.gap.since != 0 {
+			c.unsettled = now + int64(settling)
+		}
+		c.gap.since, c.gap.age = 0, 0
+	}
+	return inbound{}, false
+}
+
+// shift takes the first of what waits.
+func (c *counter) shift() inbound {
+	m := c.waiting[0]
+	c.bytes -= m.held()
+	c.waiting[0] = inbound{}
+	if c.waiting = c.waiting[1:]; len(c.waiting) == 0 {
+		c.waiting = nil
+	}
+	return m
+}
+
+func (c *counter) isMissing() bool {
+	return len(c.waiting) > 0 || len(c.open) > 0 || c.told > c.last
+}
+
+// missing is what is to be asked for, at most mostSpans of it.
+func (c *counter) missing() (all []span) {
+	all = append(all, c.open...)
+	from := c.last + 1
+	for i := range c.waiting {
+		n := c.waiting[i].number.count
+		if n > from {
+			all = append(all, span{from, n - 1})
+		}
+		from = max(from, n+1)
+	}
+	if c.told >= from {
+		all = append(all, span{from, c.told})
+	}
+	return all[:min(len(all), mostSpans)]
+}
+
+// mostSpans is how many spans of one stream are asked for at a time.
+const mostSpans = 64
+
+// lose says that s will not come. With arrival order lost is called at once, else in next.
+func (c *counter) lose(s span, lost func(span)) {
+	for i := 0; i < len(c.open); i++ {
+		o := c.open[i]
+		from, to := max(o.from, s.from), min(o.to, s.to)
+		if from > to {
+			continue
+		}
+		lost(span{from, to})
+		var rest []span
+		if o.from < from {
+			rest = append(rest, span{o.from, from - 1})
+		}
+		if o.to > to {
+			rest = append(rest, span{to + 1, o.to})
+		}
+		c.open = slices.Replace(c.open, i, i+1, rest...)
+		i += len(rest) - 1
+	}
+	if s.to <= c.last {
+		return
+	}
+	c.gone = append(c.gone, span{max(s.from, c.last+1), s.to})
+	slices.SortFunc(c.gone, func(a, b span) int {
+		switch {
+		case a.from < b.from:
+			return -1
+		case a.from > b.from:
+			return 1
+		}
+		return 0
+	})
+	if len(c.gone) > mostSpans {
+		c.gone = c.gone[:mostSpans]
+	}
+}
+
+// giveUp ends the waiting for everything that is missing: next has what waits.
+func (c *counter) giveUp(lost func(span)) {
+	for _, s := range c.open {
+		lost(s)
+	}
+	c.open = nil
+	if n := len(c.waiting); n > 0 && c.waiting[n-1].number.count-c.last > mostGap || c.told > c.last+mostGap {
+		// A new beginning, or somebody made it up: nothing is known to be missing.
+		c.begun = false
+	}
+	if !c.begun && len(c.waiting) > 0 {
+		c.begin(c.waiting[0].number.count - 1)
+	}
+	if len(c.waiting) > 0 {
+		c.gone = []span{{c.last + 1, c.waiting[len(c.waiting)-1].number.count - 1}}
+	} else if c.begun && c.told > c.last {
+		lost(span{c.last + 1, c.told})
+		c.skipTo(c.told)
+	}
+	c.told = 0
+}
+
+// spanAt is which of all has n, or -1.
+func spanAt(all []span, n uint64) int {
+	return slices.IndexFunc(all, func(s span) bool { return s.from <= n && n <= s.to })
+}
+
+// without takes n out of all.
+func without(all []span, n uint64) []span {
+	i := spanAt(all, n)
+	s := all[i]
+	var rest []span
+	if s.from < n {
+		rest = append(rest, span{s.from, n - 1})
+	}
+	if s.to > n {
+		rest = append(rest, span{n + 1, s.to})
+	}
+	return slices.Replace(all, i, i+1, rest...)
+}

@@ -1,0 +1,432 @@
+package hub
+
+import (
+	"hash/maphash"
+	"slices"
+	"sync"
+	"time"
+)
+
+// The intake is where everything that links bring comes in. It says of each message whether it is
+// delivered, is a copy of one that was, or has to wait for one that is before it. At rest it has one
+// link; around a move two.
+type intake struct {
+	hub *Hub
+	mu  sync.Mutex // held while messages go from a link to their receivers
+
+	start time.Time
+	read  time.Duration // of the clock, for the batch; 0: not yet
+
+	over    *overlap // nil: there is one link
+	plain   bool     // there are messages without numbers
+	settled int64    // until then copies may come that took a longer way
+	away    absence
+
+	gaps  map[*counter]bool // that miss something
+	bytes int               // of what waits, in all of them
+	deaf  map[uint64]int64  // publishers that have not answered, and until when nobody waits for them
+
+	owed      map[uint64]int // messages without numbers whose copies are still to come
+	owedUntil int64
+
+	seed      maphash.Seed
+	remembers bool         // for a standby
+	late      []remembered // messages without numbers
+	former    []remembered
+
+	scratch Message // that is being delivered
+	run     Run     // that is being delivered
+}
+
+// An absence is a time without a link.
+type absence struct {
+	from, to int64
+	until    int64 // until then a stream that nobody knows of may have begun meanwhile
+}
+
+// remembered is a message that was delivered.
+type remembered struct {
+	print uint64
+	at    int64
+}
+
+const (
+	// memory is for how long at least messages are remembered for a standby.
+	memory = 500 * time.Millisecond
+	// countersKept bounds the streams that an entry follows.
+	countersKept = 1 << 16
+	// newcomers is for how long after an absence an unknown stream is looked for from its beginning.
+	newcomers = 15 * time.Second
+)
+
+// now is a clock that is read once a batch. in.mu is held, here and below.
+func (in *intake) now() int64 {
+	if in.read == 0 {
+		in.read = time.Since(in.start) + 1
+	}
+	return int64(in.read)
+}
+
+// lock takes the lock, and lets the clock be read anew.
+func (in *intake) lock() {
+	in.mu.Lock()
+	in.read = 0
+}
+
+func (in *intake) unsettled() bool { return in.over != nil || in.now() < in.settled }
+
+// receive is a link's: messages in the order of its stream.
+func (in *intake) receive(l *link, batch []inbound) (calm bool) {
+	count, size := 0, 0
+	in.lock()
+	calm = in.over == nil
+	for i := range batch {
+		m := &batch[i]
+		n, bytes := m.weight()
+		count += n
+		size += bytes
+		switch {
+		case l.shutOff:
+		case m.route == nil:
+			calm = in.hub.answer(l, m) && calm
+		case m.run == nil:
+			calm = in.single(l, m) && calm
+		default:
+			calm = in.several(l, m) && calm
+		}
+	}
+	l.heard.Store(in.now())
+	in.mu.Unlock()
+	in.hub.traffic.inMessages.Add(uint64(count))
+	in.hub.traffic.inBytes.Add(uint64(size))
+	in.hub.batchEnd()
+	return calm
+}
+
+// several takes a run, as a whole if it can.
+func (in *intake) several(l *link, m *inbound) (calm bool) {
+	e := m.route.entry
+	whole := m.number.stream == 0 && (e.control || in.over == nil && in.owed == nil && !in.remembers)
+	if m.number.stream != 0 && !in.own(m) {
+		c := in.counter(l, m)
+		whole = (c.begun || in.begins(l, c, m)) && c.takeRun(m.number.count, m.run, in.now())
+	}
+	if whole {
+		in.plain = in.plain || m.number.stream == 0
+		return in.deliverRun(m)
+	}
+	calm = true
+	m.each(func(one *inbound) { calm = in.single(l, one) && calm })
+	return calm
+}
+
+// single takes one message.
+func (in *intake) single(l *link, m *inbound) (calm bool) {
+	e := m.route.entry
+	switch {
+	case e.control:
+		return in.deliver(m)
+	case m.number.stream != 0:
+		return in.numbered(l, m)
+	case e.shared():
+		return in.deliver(m)
+	case in.over != nil:
+		return in.over.take(in, l, m)
+	case in.owed != nil && in.isOwed(m):
+		return true
+	}
+	in.plain = true
+	if in.remembers {
+		in.remember(m)
+	}
+	return in.deliver(m)
+}
+
+// hasPlain says whether there have been messages without numbers.
+func (in *intake) hasPlain() bool {
+	in.lock()
+	defer in.mu.Unlock()
+	return in.plain
+}
+
+// own says that m is the hub's, and not wanted.
+func (in *intake) own(m *inbound) bool {
+	return in.hub.cfg.NoEcho && m.number.publisher() == in.hub.outbox.publisher
+}
+
+func (in *intake) numbered(l *link, m *inbound) (calm bool) {
+	if in.own(m) {
+		return true
+	}
+	c := in.counter(l, m)
+	if !c.begun {
+		in.begins(l, c, m)
+	}
+	return in.judge(c, m)
+}
+
+// judge does with m what c says.
+func (in *intake) judge(c *counter, m *inbound) (calm bool) {
+	calm = true
+	bytes := c.bytes
+	switch c.take(m, in.now(), in.unsettled()) {
+	case takeIt:
+		calm = in.deliver(m)
+	case keepIt:
+		calm = false
+	}
+	in.bytes += c.bytes - bytes
+	if c.gap.since != 0 || c.isMissing() {
+		c.found(in.now())
+		in.drain(c)
+		calm = false
+	}
+	return calm
+}
+
+// drain delivers what has waited long enough, and notes whether c still misses something.
+func (in *intake) drain(c *counter) {
+	for {
+		bytes := c.bytes
+		m, ok := c.next(in.now(), func(s span) { in.lost(c, s) })
+		in.bytes += c.bytes - bytes
+		if !ok {
+			break
+		}
+		in.deliver(&m)
+	}
+	switch {
+	case !c.isMissing():
+		delete(in.gaps, c)
+	case !in.gaps[c]:
+		in.gaps[c] = true
+		in.hub.repairs.look()
+	}
+	for in.bytes > in.hub.cfg.PendingLimit && len(in.gaps) > 0 {
+		var oldest *counter
+		for c := range in.gaps {
+			if len(c.waiting) > 0 && (oldest == nil || c.gap.since < oldest.gap.since) {
+				oldest = c
+			}
+		}
+		if oldest == nil {
+			return
+		}
+		in.giveUp(oldest)
+	}
+}
+
+// giveUp delivers what waits, without what is missing.
+func (in *intake) giveUp(c *counter) {
+	c.giveUp(func(s span) { in.lost(c, s) })
+	in.drain(c)
+}
+
+// lost tells of messages that will not come.
+func (in *intake) lost(c *counter, s span) {
+	h := in.hub
+	h.missing.Add(s.to - s.from + 1)
+	m := Missing{Subject: c.subject, Publisher: publisherName(c.stream >> streamBits), From: s.from, To: s.to}
+	h.events.put(func() {
+		h.cfg.Logger.Warn("messages are missing", "subject", m.Subject, "publisher", m.Publisher, "from", m.From, "to", m.To)
+		h.onMissing.tell(m, h.observerFailed)
+	}, true)
+}
+
+// counter is the one for m's stream.
+func (in *intake) counter(l *link, m *inbound) *counter {
+	e := m.route.entry
+	if c := e.latest; c != nil && c.stream == m.number.stream && c.subject == m.subject {
+		return c
+	}
+	c := e.counters[counterKey{m.number.stream, m.subject}]
+	if c == nil {
+		c = &counter{stream: m.number.stream, subject: m.subject, entry: e}
+		in.follow(c)
+	}
+	e.serial++
+	c.used = e.serial
+	e.latest = c
+	return c
+}
+
+type counterKey struct {
+	stream  uint64
+	subject string
+}
+
+// follow adds c to its entry, which forgets half of those that it follows, the idle ones, when
+// they are too many.
+func (in *intake) follow(c *counter) {
+	e := c.entry
+	if e.counters == nil {
+		e.counters = map[counterKey]*counter{}
+	}
+	if len(e.counters) >= countersKept {
+		used := make([]uint64, 0, len(e.counters))
+		for _, other := range e.counters {
+			used = append(used, other.used)
+		}
+		slices.Sort(used)
+		for key, other := range e.counters {
+			if other.used < used[len(used)/2] && !in.gaps[other] {
+				delete(e.counters, key)
+			}
+		}
+	}
+	e.counters[counterKey{c.stream, c.subject}] = c
+}
+
+// begins says where c, which has heard nothing so far or does not know what comes first, begins: at
+// m, or, where another link or the publisher may have what is before, later.
+func (in *intake) begins(l *link, c *counter, m *inbound) bool {
+	n := m.number.count
+	e := c.entry
+	switch {
+	case e.shared():
+		return false
+	case n == 1 && len(c.waiting) == 0,
+		in.over != nil && l == in.over.old:
+	case in.over != nil && l == in.over.next && in.over.both(e):
+		return false
+	case in.absent(e):
+		if c.gap.age == 0 {
+			c.gap.age = time.Duration(in.now()-in.away.from) + time.Second
+		}
+		return false
+	case c.gap.age != 0:
+		return false
+	}
+	c.begin(n - 1)
+	return true
+}
+
+// absent says that a stream may have begun while the hub had no link.
+func (in *intake) absent(e *entry) bool {
+	return in.away.until != 0 && in.now() < in.away.until && e.since < in.away.from
+}
+
+// deliver hands one message to the handles of its name. calm is as in receiver.
+func (in *intake) deliver(m *inbound) (calm bool) {
+	in.scratch = Message{Subject: m.subject, Reply: m.reply, Header: m.header, Data: m.data, number: m.number, hub: in.hub, link: m.route.link}
+	return m.route.entry.deliver(&in.scratch)
+}
+
+// deliverRun is deliver for a run, which is handed on as a whole to a handle that takes runs and is
+// the only one.
+func (in *intake) deliverRun(m *inbound) (calm bool) {
+	if handles := *m.route.entry.handles.Load(); len(handles) == 1 && handles[0].onRun != nil {
+		in.run = Run{m.subject, m.run}
+		return handles[0].takeRun(&in.run)
+	}
+	calm = true
+	m.each(func(one *inbound) { calm = in.deliver(one) && calm })
+	return calm
+}
+
+// fingerprint is the same for messages that cannot be told apart.
+func (in *intake) fingerprint(m *inbound) uint64 {
+	var h maphash.Hash
+	h.SetSeed(in.seed)
+	maphash.WriteComparable(&h, m.route.entry.serialNumber)
+	h.WriteString(m.subject)
+	h.WriteByte(0)
+	h.WriteString(m.reply)
+	h.WriteByte(0)
+	h.Write(m.data)
+	sum := h.Sum64()
+	for name, values := range m.header { // in any order
+		var h maphash.Hash
+		h.SetSeed(in.seed)
+		h.WriteString(name)
+		for _, v := range values {
+			h.WriteByte(0)
+			h.WriteString(v)
+		}
+		sum += h.Sum64()
+	}
+	return sum
+}
+
+// subjectPrint is the same for messages on one subject to one entry.
+func (in *intake) subjectPrint(m *inbound) uint64 {
+	var h maphash.Hash
+	h.SetSeed(in.seed)
+	maphash.WriteComparable(&h, m.route.entry.serialNumber)
+	h.WriteString(m.subject)
+	return h.Sum64()
+}
+
+// isOwed says that m is a copy of what came by another link.
+func (in *intake) isOwed(m *inbound) bool {
+	if len(in.owed) == 0 || in.now() > in.owedUntil {
+		in.owed = nil
+		return false
+	}
+	print := in.fingerprint(m)
+	n := in.owed[print]
+	if n <= 1 {
+		delete(in.owed, print)
+	} else {
+		in.owed[print] = n - 1
+	}
+	return n > 0
+}
+
+// remember writes down that m, which has no number, is delivered.
+func (in *intake) remember(m *inbound) {
+	if len(in.late) > 0 && in.now()-in.late[0].at > int64(memory) {
+		in.late, in.former = in.former[:0], in.late
+	}
+	in.late = append(in.late, remembered{in.fingerprint(m), in.now()})
+}
+
+// recall says that what was delivered within span before now, by a link that broke, is not delivered
+// again if it comes within span.
+func (in *intake) recall(span time.Duration) {
+	in.lock()
+	defer in.mu.Unlock()
+	in.owed, in.owedUntil = map[uint64]int{}, in.now()+int64(span)
+	for _, all := range [][]remembered{in.former, in.late} {
+		for _, r := range all {
+			if r.at >= in.now()-int64(span) {
+				in.owed[r.print]++
+			}
+		}
+	}
+}
+
+// shut lets nothing of l through any more.
+func (in *intake) shut(l *link) {
+	in.lock()
+	defer in.mu.Unlock()
+	l.shutOff = true
+}
+
+// returned notes that the hub had no link for so long.
+func (in *intake) returned(absent time.Duration) {
+	in.lock()
+	defer in.mu.Unlock()
+	in.settled = in.now() + int64(settling)
+	in.away = absence{in.now() - int64(absent), in.now(), in.now() + int64(newcomers)}
+}
+
+// forget takes an entry's counters off what is missing: nobody wants them any more.
+func (in *intake) forget(e *entry) {
+	in.lock()
+	defer in.mu.Unlock()
+	for c := range in.gaps {
+		if c.entry == e {
+			in.bytes -= c.bytes
+			delete(in.gaps, c)
+		}
+	}
+	e.counters, e.latest = nil, nil
+}
+
+// waitingFor is how many streams wait for something that is missing.
+func (in *intake) waitingFor() int {
+	in.lock()
+	defer in.mu.Unlock()
+	return len(in.gaps)
+}

@@ -1,0 +1,611 @@
+package hub
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// The repairs bring what is missing: who misses something asks its publisher, and the publisher,
+// which keeps what it sent lately, sends that again, once for everybody who asks. Hubs talk about it
+// on subjects of their own, in lines of text:
+//
+//	_KH.ask.<publisher>             "<stream> <from> <to> <age in ms> <subject>": wanted
+//	_KH.again.<publisher>.<subject> a message with its old number, or, with the header Kseq-Gone,
+//	                                "<stream> <from> <to> <count>": these will not come, of so many
+//	_KH.sync                        "back": who has published lately?
+//	                                "counts <publisher>", "<stream> <count> <subject>": I have
+//
+// The first two concern who publishes what the third part of the name says; whoever may read a
+// subject, and nobody else, should be allowed to read it after _KH.again.*.
+type repairs struct {
+	h       *Hub
+	wake    chan struct{}
+	started sync.Once
+	listens sync.Once
+	warned  sync.Once
+
+	mu      sync.Mutex
+	asked   []wanted // to be answered
+	askedAt time.Time
+	news    []announced
+	backs   int         // heard since the last announcement
+	told    time.Time   // of the last announcement
+	due     []time.Time // of announcements
+	calls   []time.Time // when to ask who has published
+	keeps   bool        // the store has something
+
+	subs map[againKey]*againSub // of run's goroutine
+}
+
+type wanted struct {
+	stream uint64
+	span
+	age     time.Duration
+	subject string
+}
+
+type announced struct {
+	stream, count uint64
+	subject       string
+}
+
+type againKey struct {
+	publisher uint64
+	entry     *entry
+}
+
+type againSub struct {
+	sub  *Subscription
+	used time.Time
+}
+
+const (
+	subjectSync = ownPrefix + "sync"
+	headerGone  = "Kseq-Gone"
+
+	// reorderTime is how long something may be missing before it is asked for: it may be on its way.
+	reorderTime = 25 * time.Millisecond
+	// askAgain is the pause after the first question, which doubles up to mostPause.
+	askAgain, mostPause = 100 * time.Millisecond, 2 * time.Second
+	// collecting is how long a publisher waits for others who miss the same.
+	collecting = 10 * time.Millisecond
+	// answerBytes and answerLimit bound what is sent again at a time.
+	answerBytes, answerLimit = 1 << 20, 4096
+	// deafTime is for how long nobody waits for a publisher that has not answered, longer than deafWait.
+	deafTime, deafWait = time.Minute, 250 * time.Millisecond
+	wantedKept         = 1 << 14
+	// lingering is for how long a subscription for answers is kept.
+	lingering = 2 * time.Second
+)
+
+// look lets the repairs look at what is missing. It may be called with the intake's lock.
+func (r *repairs) look() {
+	r.started.Do(func() { r.h.spawn(r.run) })
+	notify(r.wake)
+}
+
+// listen lets the hub hear what others have published.
+func (r *repairs) listen() {
+	r.listens.Do(func() {
+		r.h.listenTo(subjectSync, r.heard)
+		r.look()
+	})
+}
+
+// serve lets others ask this hub.
+func (r *repairs) serve() {
+	o := &r.h.outbox
+	o.mu.Lock()
+	publisher := o.publisher
+	o.mu.Unlock()
+	r.h.listenTo(ownPrefix+"ask."+publisherName(publisher), r.hearAsk)
+	r.listen()
+	r.mu.Lock()
+	r.keeps = true
+	r.mu.Unlock()
+	r.look()
+}
+
+// forbidden tells, once, that a server does not let the hub do this.
+func (r *repairs) forbidden(err error) {
+	r.warned.Do(func() {
+		r.h.cfg.Logger.Warn("what gets lost with a connection cannot be asked for: the server permits too little of "+ownPrefix+">", "err", err)
+	})
+}
+
+// hearAsk takes a question. The intake's lock is held.
+func (r *repairs) hearAsk(m *Message) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for line := range strings.Lines(string(m.Data)) {
+		f := strings.Fields(line)
+		if len(f) != 5 || len(r.asked) >= wantedKept {
+			return
+		}
+		stream, ok := parseStream(f[0])
+		from, err := strconv.ParseUint(f[1], 10, 64)
+		to, err2 := strconv.ParseUint(f[2], 10, 64)
+		age, err3 := strconv.ParseInt(f[3], 10, 32)
+		if !ok || err != nil || err2 != nil || err3 != nil || from == 0 || from > to || to > mostCount || age < 0 || checkName(f[4], false) != nil {
+			return
+		}
+		if len(r.asked) == 0 {
+			r.askedAt = time.Now()
+		}
+		r.asked = append(r.asked, wanted{stream, span{from, to}, time.Duration(age) * time.Millisecond, f[4]})
+	}
+	notify(r.wake)
+}
+
+// heard takes what is said on subjectSync. The intake's lock is held.
+func (r *repairs) heard(m *Message) {
+	head, lines, _ := strings.Cut(string(m.Data), "\n")
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if head == "back" {
+		r.backs++
+		if r.keeps && len(r.due) < 4 {
+			// The more ask, the longer it takes, so that one answer is enough.
+			wait := time.Duration(5+min(2*r.backs, 250)) * time.Millisecond
+			r.due = append(r.due, time.Now().Add(wait+rand.N(wait)))
+		}
+		notify(r.wake)
+		return
+	}
+	if _, ok := strings.CutPrefix(head, "counts "); !ok {
+		return
+	}
+	for line := range strings.Lines(lines) {
+		f := strings.Fields(line)
+		if len(f) != 3 || len(r.news) >= wantedKept {
+			break
+		}
+		stream, ok := parseStream(f[0])
+		count, err := strconv.ParseUint(f[1], 10, 64)
+		if !ok || err != nil || count == 0 || count > mostCount || checkName(f[2], false) != nil {
+			break
+		}
+		r.news = append(r.news, announced{stream, count, f[2]})
+	}
+	notify(r.wake)
+}
+
+// returned is called when the hub has a link again after it had lost one: it says how far it has
+// counted, and asks who else has published. Interest in that may still be spreading, so it does so again.
+func (r *repairs) returned() {
+	now := time.Now()
+	r.mu.Lock()
+	r.due, r.calls = nil, nil
+	for _, after := range []time.Duration{0, 300 * time.Millisecond, 2 * time.Second} {
+		at := now.Add(after)
+		if after > 0 {
+			at = at.Add(rand.N(after))
+		}
+		r.calls = append(r.calls, at)
+		if r.keeps {
+			r.due = append(r.due, at)
+		}
+	}
+	r.mu.Unlock()
+	r.look()
+}
+
+// run is the repairs' goroutine, which a hub has that has ever listened or published.
+func (r *repairs) run() {
+	r.subs = map[againKey]*againSub{}
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	tick := time.Now()
+	for {
+		now := time.Now()
+		next := now.Add(time.Hour)
+		sooner := func(at time.Time) {
+			if at.Before(next) {
+				next = at
+			}
+		}
+		r.takeNews()
+		r.ask(now, sooner)
+		r.speak(now, sooner)
+		r.mu.Lock()
+		keeps := r.keeps
+		r.mu.Unlock()
+		if keeps {
+			if now.Sub(tick) >= time.Second {
+				tick = now
+				r.tick(now)
+			}
+			sooner(tick.Add(time.Second))
+		}
+		timer.Reset(max(time.Until(next), time.Millisecond))
+		select {
+		case <-r.wake:
+		case <-timer.C:
+		case <-r.h.ctx.Done():
+			return
+		}
+	}
+}
+
+// tick lets the store forget what is old.
+func (r *repairs) tick(now time.Time) {
+	o := &r.h.outbox
+	o.mu.Lock()
+	empty := o.store.tick(now)
+	o.idle = empty
+	o.mu.Unlock()
+	if empty {
+		r.mu.Lock()
+		r.keeps = false
+		r.mu.Unlock()
+	}
+}
+
+// published is called when the store has something again.
+func (r *repairs) published() {
+	r.mu.Lock()
+	r.keeps = true
+	r.mu.Unlock()
+	notify(r.wake)
+}
+
+// takeNews compares what others have counted with what came.
+func (r *repairs) takeNews() {
+	r.mu.Lock()
+	news := r.news
+	r.news = nil
+	r.mu.Unlock()
+	in := &r.h.intake
+	for _, a := range news {
+		entries := r.h.registry.matching(a.subject)
+		in.lock()
+		for _, e := range entries {
+			c := e.counters[counterKey{a.stream, a.subject}]
+			switch {
+			case r.h.cfg.NoEcho && a.stream>>streamBits == r.h.outbox.publisher:
+				continue
+			case c == nil && in.absent(e):
+				c = &counter{stream: a.stream, subject: a.subject, entry: e}
+				c.gap.age = in.sinceAbsence(e)
+				in.follow(c)
+			case c == nil, c.gap.loose:
+				continue
+			}
+			if a.count > c.last && a.count-c.last <= mostGap {
+				c.told = max(c.told, a.count)
+				c.found(in.now())
+				in.gaps[c] = true
+			}
+		}
+		in.mu.Unlock()
+	}
+}
+
+// sinceAbsence is how old a message may be that came while there was no link.
+func (in *intake) sinceAbsence(e *entry) time.Duration {
+	return time.Duration(in.now() - max(in.away.from-int64(time.Second), e.since))
+}
+
+// ask asks for what is missing, and gives up what has been missing for too long.
+func (r *repairs) ask(now time.Time, sooner func(time.Time)) {
+	in := &r.h.intake
+	questions := map[uint64][]byte{} // by publisher
+	keys := map[againKey]bool{}
+	in.lock()
+	clock := in.now()
+	for publisher, until := range in.deaf {
+		if clock > until {
+			delete(in.deaf, publisher)
+		}
+	}
+	at := func(t int64) time.Time { return now.Add(time.Duration(t - clock)) }
+	for c := range in.gaps {
+		g := &c.gap
+		if in.over != nil { // the other link may have it
+			g.since = clock
+			g.due = clock + int64(50*time.Millisecond)
+			sooner(at(g.due))
+			continue
+		}
+		publisher := c.stream >> streamBits
+		limit := r.h.cfg.Repair.Wait
+		if in.deaf[publisher] != 0 {
+			limit = min(limit, deafWait)
+		}
+		if clock-g.since >= int64(limit) {
+			if g.tries > 2 && len(in.deaf) < wantedKept {
+				in.deaf[publisher] = clock + int64(deafTime)
+			}
+			in.giveUp(c)
+			continue
+		}
+		keys[againKey{publisher, c.entry}] = true
+		if g.due == 0 {
+			g.due = g.since + int64(reorderTime)
+		}
+		if g.due <= clock {
+			for _, s := range c.missing() {
+				line := appendStream(nil, c.stream)
+				line = fmt.Appendf(line, " %d %d %d %s\n", s.from, s.to, g.age.Milliseconds(), c.subject)
+				if len(questions[publisher])+len(line) < questionBytes {
+					questions[publisher] = append(questions[publisher], line...)
+				}
+			}
+			g.due = clock + int64(min(askAgain<<min(g.tries, 5), mostPause))
+			g.tries++
+		}
+		sooner(at(min(g.due, g.since+int64(limit))))
+	}
+	in.mu.Unlock()
+	in.hub.batchEnd()
+	r.subscribe(keys, now, sooner)
+	for publisher, text := range questions {
+		r.say(OutMsg{Subject: ownPrefix + "ask." + publisherName(publisher), Data: text})
+	}
+}
+
+// questionBytes bounds one question; what does not fit is asked for later.
+const questionBytes = 32 << 10
+
+// say publishes without waiting for a link.
+func (r *repairs) say(m OutMsg) {
+	o := &r.h.outbox
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.link == nil {
+		return // it is said again, or of no use then
+	}
+	if err := tooLarge(o.link, []OutMsg{m}); err == nil {
+		_ = o.publish(&m) // a link that has died is told of by the link
+	}
+}
+
+// subscribe keeps the subscriptions for the answers.
+func (r *repairs) subscribe(keys map[againKey]bool, now time.Time, sooner func(time.Time)) {
+	for key := range keys {
+		s := r.subs[key]
+		if s == nil {
+			prefix := ownPrefix + "again." + publisherName(key.publisher) + "."
+			s = &againSub{sub: r.h.listenTo(prefix+key.entry.key.subject, func(m *Message) { r.answered(key.entry, prefix, m) })}
+			if s.sub == nil {
+				continue
+			}
+			r.subs[key] = s
+		}
+		s.used = now
+	}
+	for key, s := range r.subs {
+		if now.Sub(s.used) >= lingering {
+			s.sub.Unsubscribe()
+			delete(r.subs, key)
+		} else {
+			sooner(s.used.Add(lingering))
+		}
+	}
+}
+
+// answered takes what a publisher sends again. The intake's lock is held.
+func (r *repairs) answered(e *entry, prefix string, m *Message) {
+	in := &r.h.intake
+	subject := strings.TrimPrefix(m.Subject, prefix)
+	if text := m.Header.Get(headerGone); text != "" {
+		f := strings.Fields(text)
+		if len(f) != 4 {
+			return
+		}
+		stream, ok := parseStream(f[0])
+		from, err := strconv.ParseUint(f[1], 10, 64)
+		to, err2 := strconv.ParseUint(f[2], 10, 64)
+		count, err3 := strconv.ParseUint(f[3], 10, 64)
+		c := e.counters[counterKey{stream, subject}]
+		if !ok || err != nil || err2 != nil || err3 != nil || c == nil || !in.gaps[c] {
+			return
+		}
+		in.gone(c, span{from, to}, count)
+		return
+	}
+	c := e.counters[counterKey{m.number.stream, subject}]
+	if c == nil || !in.gaps[c] {
+		return
+	}
+	if !c.begun && c.gap.age == 0 {
+		return
+	}
+	again := &inbound{route: &leg{entry: e, link: m.link}, subject: subject, reply: m.Reply, header: m.Header, data: m.Data, number: m.number}
+	c.gap.since = in.now() // it is getting on
+	in.judge(c, again)
+}
+
+// gone takes that the messages of s will not come, and that the publisher has counted to count.
+func (in *intake) gone(c *counter, s span, count uint64) {
+	if count == 0 { // the publisher does not publish this on c's subject
+		c.gap.loose = true
+		c.giveUp(func(span) {})
+		in.drain(c)
+		return
+	}
+	c.told = min(c.told, count)
+	for n := len(c.waiting); n > 0 && c.waiting[n-1].number.count > count; n = len(c.waiting) {
+		// Somebody else made this number up, or the message goes round in circles: it is delivered, and
+		// says nothing.
+		m := c.waiting[n-1]
+		c.waiting = c.waiting[:n-1]
+		c.bytes -= m.held()
+		in.bytes -= m.held()
+		in.deliver(&m)
+	}
+	if s.from <= s.to && s.from > 0 {
+		c.lose(s, func(lost span) { in.lost(c, lost) })
+	}
+	in.drain(c)
+}
+
+// speak answers who has asked, and says how far this hub has counted.
+func (r *repairs) speak(now time.Time, sooner func(time.Time)) {
+	r.mu.Lock()
+	var asked []wanted
+	if len(r.asked) > 0 {
+		if at := r.askedAt.Add(collecting); !at.After(now) {
+			asked, r.asked = r.asked, nil
+		} else {
+			sooner(at)
+		}
+	}
+	isDue := func(times *[]time.Time) bool {
+		due := false
+		var rest []time.Time
+		for _, at := range *times {
+			if at.After(now) {
+				rest = append(rest, at)
+				sooner(at)
+			} else {
+				due = true
+			}
+		}
+		*times = rest
+		return due
+	}
+	announce, call := isDue(&r.due), isDue(&r.calls)
+	if announce {
+		r.backs = 0
+	}
+	r.mu.Unlock()
+	if len(asked) > 0 {
+		r.answer(asked, now)
+	}
+	if announce {
+		r.announce()
+	}
+	if call {
+		r.say(OutMsg{Subject: subjectSync, Data: []byte("back")})
+	}
+}
+
+// announce says how far this hub has counted on what it has published lately.
+func (r *repairs) announce() {
+	o := &r.h.outbox
+	o.mu.Lock()
+	head := fmt.Appendf(nil, "counts %s\n", publisherName(o.publisher))
+	var texts [][]byte
+	text := head
+	seen := map[*outStream]bool{}
+	o.store.each(func(s *outStream, _ OutMsg, _ time.Time) bool {
+		if seen[s] {
+			return true
+		}
+		seen[s] = true
+		text = fmt.Appendf(appendStream(text, s.id), " %d %s\n", s.count, s.subject)
+		if len(text) > questionBytes {
+			texts = append(texts, text)
+			text = head[:len(head):len(head)]
+		}
+		return true
+	})
+	o.mu.Unlock()
+	if len(text) > len(head) {
+		texts = append(texts, text)
+	}
+	for _, text := range texts {
+		r.say(OutMsg{Subject: subjectSync, Data: text})
+	}
+}
+
+// answer sends again what was asked for, each message once, and says what it does not have.
+func (r *repairs) answer(asked []wanted, now time.Time) {
+	o := &r.h.outbox
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.link == nil {
+		return // they ask again
+	}
+	byStream := map[uint64][]*wanted{}
+	for i := range asked {
+		byStream[asked[i].stream] = append(byStream[asked[i].stream], &asked[i])
+	}
+	streams := map[uint64]*outStream{}
+	for _, s := range o.streams {
+		if byStream[s.id] != nil {
+			streams[s.id] = s
+		}
+	}
+	bytes, messages := 0, 0
+	had := map[uint64][]uint64{} // the counts that the store has, in order, of each stream
+	publisher := publisherName(o.publisher)
+	o.store.each(func(s *outStream, m OutMsg, since time.Time) bool {
+		wants := byStream[s.id]
+		if wants == nil {
+			return true
+		}
+		for _, w := range wants {
+			if m.number.count < w.from || m.number.count > w.to || w.subject != s.subject || w.age > 0 && since.Before(now.Add(-w.age-time.Second)) {
+				continue
+			}
+			had[s.id] = append(had[s.id], m.number.count)
+			if bytes > answerBytes || messages > answerLimit {
+				break // they ask again
+			}
+			bytes += len(m.Data)
+			messages++
+			m.Subject = ownPrefix + "again." + publisher + "." + s.subject
+			if tooLarge(o.link, []OutMsg{m}) != nil {
+				had[s.id] = had[s.id][:len(had[s.id])-1]
+				break
+			}
+			if err := o.publish(&m); err != nil {
+				return false
+			}
+			break
+		}
+		return true
+	})
+	for i := range asked {
+		w := &asked[i]
+		gone := func(from, to, count uint64) {
+			m := OutMsg{Subject: ownPrefix + "again." + publisher + "." + w.subject, Header: Header{headerGone: {
+				string(appendStream(nil, w.stream)) + fmt.Sprintf(" %d %d %d", from, to, count),
+			}}}
+			_ = o.publish(&m) // the link tells of its end
+		}
+		s := streams[w.stream]
+		switch {
+		case s == nil:
+			gone(w.from, w.to, mostCount)
+			continue
+		case s.subject != w.subject:
+			gone(0, 0, 0)
+			continue
+		case w.to > s.count:
+			gone(0, 0, s.count)
+		}
+		from := w.from
+		for _, n := range had[w.stream] {
+			if n >= from && n <= w.to {
+				if n > from {
+					gone(from, n-1, s.count)
+				}
+				from = n + 1
+			}
+		}
+		if to := min(w.to, s.count); from <= to {
+			gone(from, to, s.count)
+		}
+	}
+}
+
+// Missing tells of messages that did not come and will not: their publisher is gone, has not kept
+// them, or could not be asked in time. It is for subscriptions of this hub on Subject.
+type Missing struct {
+	Subject   string
+	Publisher string // as in the messages' numbers
+	From, To  uint64 // numbers, both included
+}
+
+// Count is how many messages are missing.
+func (m Missing) Count() uint64 { return m.To - m.From + 1 }
+
+// OnMissing calls fn for messages that did not come and will not, until stop.
+func (h *Hub) OnMissing(fn func(Missing)) (stop func()) { return h.onMissing.add(fn) }
