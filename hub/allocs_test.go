@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"time"
 )
@@ -13,6 +14,7 @@ type nullWire struct {
 	receiver receiver
 	routes   map[string]*leg
 	ended    chan struct{}
+	mu       sync.Mutex // guards routes
 }
 
 func (n *nullNet) dial(_ context.Context, _ string, r receiver) (wire, error) {
@@ -21,8 +23,18 @@ func (n *nullNet) dial(_ context.Context, _ string, r receiver) (wire, error) {
 }
 
 func (*nullWire) ping(answered func()) error { answered(); return nil }
-func (w *nullWire) publish(OutMsg) error { return nil }
+func (w *nullWire) publish(OutMsg) error     { return nil }
+
+// route is what subject was subscribed for.
+func (w *nullWire) route(subject string) *leg {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.routes[subject]
+}
+
 func (w *nullWire) subscribe(subject, _ string, route *leg) (wireSub, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.routes[subject] = route
 	return subject, nil
 }
@@ -83,21 +95,21 @@ func TestNothingIsAllocatedForAMessage(t *testing.T) {
 	if _, err := h.Subscribe("a.inline", SubOptions{Inline: true}, func(*Message) { heard++ }); err != nil {
 		t.Fatal(err)
 	}
-	batch := []inbound{{route: wire.routes["a.inline"], subject: "a.inline", data: data}}
+	batch := []inbound{{route: wire.route("a.inline"), subject: "a.inline", data: data}}
 	allocs(t, "receiving inline", 0, func() { wire.receiver.receive(batch) })
 	if heard < 5000 {
 		t.Errorf("heard %d messages: want 5000 and more", heard)
 	}
 
 	h.Scope("a").Variable("followed").Value()
-	batch = []inbound{{route: wire.routes["a.followed"], subject: "a.followed", data: data}}
+	batch = []inbound{{route: wire.route("a.followed"), subject: "a.followed", data: data}}
 	allocs(t, "following a variable", 0, func() { wire.receiver.receive(batch) })
 
 	got := make(chan struct{}, 1)
 	if _, err := h.Subscribe("a.plain", SubOptions{}, func(*Message) { got <- struct{}{} }); err != nil {
 		t.Fatal(err)
 	}
-	batch = []inbound{{route: wire.routes["a.plain"], subject: "a.plain", data: data}}
+	batch = []inbound{{route: wire.route("a.plain"), subject: "a.plain", data: data}}
 	allocs(t, "receiving with a callback that may keep the message", 1, func() {
 		wire.receiver.receive(batch)
 		<-got
@@ -114,7 +126,7 @@ func TestAServiceKeepsItsGoroutines(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	batch := []inbound{{route: wire.routes["a.f"], subject: "a.f", reply: "_INBOX.x.1"}}
+	batch := []inbound{{route: wire.route("a.f"), subject: "a.f", reply: "_INBOX.x.1"}}
 	allocs(t, "serving", 1, func() {
 		wire.receiver.receive(batch)
 		<-got
