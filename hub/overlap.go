@@ -18,9 +18,9 @@ type overlap struct {
 	full            chan struct{} // closed when too much waits
 	isFull          bool
 
-	joined      bool // the new link has subscriptions
-	first, last int  // marks after the hub had joined, and before it began to leave
-	marks chan int // a mark has come: through the old server by the new link, or the other way
+	joined      bool     // the new link has subscriptions
+	first, last int      // marks after the hub had joined, and before it began to leave
+	marks       chan int // a mark has come: through the old server by the new link, or the other way
 }
 
 // logKept bounds each of the logs.
