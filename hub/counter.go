@@ -27,6 +27,7 @@ type counter struct {
 	bytes   int       // of waiting
 	open    []span    // with arrival order: what is before last and has not come
 	gone    []span    // what will not come, in order
+	skipped []span    // the last of what was given up: if it comes nevertheless, it is no copy
 	told    uint64    // so far the publisher has counted, as it says
 	gap     gap
 }
@@ -114,11 +115,12 @@ func (c *counter) take(m *inbound, now int64, unsettled bool) decision {
 		c.came(n, m.data, now)
 		return takeIt
 	case n <= c.last:
-		if i := spanAt(c.open, n); i >= 0 {
-			c.open = without(c.open, n)
-			c.prints[n%printsKept] = 0 // of which number it is says the place only near last
-			c.unsettled = now + int64(settling)
-			return takeIt
+		for _, late := range []*[]span{&c.open, &c.skipped} {
+			if spanAt(*late, n) >= 0 {
+				*late = without(*late, n)
+				c.unsettled = now + int64(settling)
+				return takeIt
+			}
 		}
 		if c.copied(n, m.data, now, unsettled) {
 			return dropIt
@@ -180,7 +182,7 @@ func (c *counter) came(n uint64, data []byte, now int64) {
 func (c *counter) begin(last uint64) {
 	c.begun, c.last = true, last
 	c.prints = [printsKept]uint32{}
-	c.open, c.gone, c.told = nil, nil, 0
+	c.open, c.gone, c.skipped, c.told = nil, nil, nil, 0
 }
 
 // skipTo moves last on without anything having come.
@@ -266,6 +268,8 @@ func (c *counter) next(now int64, lost func(span)) (m inbound, ok bool) {
 		if end > c.last {
 			if c.begun {
 				lost(span{c.last + 1, end})
+				c.skipped = append(c.skipped, span{c.last + 1, end})
+				c.skipped = c.skipped[max(0, len(c.skipped)-mostSpans):]
 			}
 			c.skipTo(end)
 		}
@@ -374,11 +378,8 @@ func (c *counter) giveUp(lost func(span)) {
 	}
 	if len(c.waiting) > 0 {
 		c.gone = []span{{c.last + 1, c.waiting[len(c.waiting)-1].number.count - 1}}
-	} else if c.begun && c.told > c.last {
-		lost(span{c.last + 1, c.told})
-		c.skipTo(c.told)
 	}
-	c.told = 0
+	c.told = 0 // whoever said so does not answer: the next message will tell
 }
 
 // spanAt is which of all has n, or -1.

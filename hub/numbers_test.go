@@ -140,7 +140,8 @@ func TestKilledLeafCostsNothingBetweenHubs(t *testing.T) {
 // What cannot be had again is known: which numbers of whom, and later messages come in order.
 func TestMissingMessagesAreKnown(t *testing.T) {
 	sys := startSystem(t, 20*time.Millisecond)
-	near, cut := cuttable(t, delayed(t, sys.leaf.Addr().String(), 40*time.Millisecond))
+	leaf, cut := cuttable(t, sys.leaf.Addr().String())
+	near := "nats://" + delayed(t, strings.TrimPrefix(leaf, "nats://"), 40*time.Millisecond)
 	publisher := openHub(t, hub.Config{Servers: []string{near, sys.backbone.ClientURL()}, Selection: hub.Ordered, ReconnectWait: 10 * time.Millisecond, Repair: hub.Repair{Bytes: -1}, Logger: logTo(t)})
 	h := openHub(t, hub.Config{Servers: []string{sys.backbone.ClientURL()}, Repair: hub.Repair{Wait: 500 * time.Millisecond}})
 	var mu sync.Mutex

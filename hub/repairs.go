@@ -31,6 +31,7 @@ type repairs struct {
 	mu      sync.Mutex
 	asked   []wanted // to be answered
 	askedAt time.Time
+	rests   time.Time // until then nobody is answered, so that nobody can make a hub send without end
 	news    []announced
 	backs   int         // heard since the last announcement
 	told    time.Time   // of the last announcement
@@ -75,6 +76,8 @@ const (
 	collecting = 10 * time.Millisecond
 	// answerBytes and answerLimit bound what is sent again at a time.
 	answerBytes, answerLimit = 1 << 20, 4096
+	// answerRate bounds what is sent again, in bytes a second.
+	answerRate = 16 << 20
 	// deafTime is for how long nobody waits for a publisher that has not answered, longer than deafWait.
 	deafTime, deafWait = time.Minute, 250 * time.Millisecond
 	wantedKept         = 1 << 14
@@ -449,7 +452,11 @@ func (r *repairs) speak(now time.Time, sooner func(time.Time)) {
 	r.mu.Lock()
 	var asked []wanted
 	if len(r.asked) > 0 {
-		if at := r.askedAt.Add(collecting); !at.After(now) {
+		at := r.askedAt.Add(collecting)
+		if at.Before(r.rests) {
+			at = r.rests
+		}
+		if !at.After(now) {
 			asked, r.asked = r.asked, nil
 		} else {
 			sooner(at)
@@ -475,7 +482,10 @@ func (r *repairs) speak(now time.Time, sooner func(time.Time)) {
 	}
 	r.mu.Unlock()
 	if len(asked) > 0 {
-		r.answer(asked, now)
+		bytes := r.answer(asked, now)
+		r.mu.Lock()
+		r.rests = now.Add(collecting + time.Duration(bytes)*time.Second/answerRate)
+		r.mu.Unlock()
 	}
 	if announce {
 		r.announce()
@@ -515,12 +525,12 @@ func (r *repairs) announce() {
 }
 
 // answer sends again what was asked for, each message once, and says what it does not have.
-func (r *repairs) answer(asked []wanted, now time.Time) {
+func (r *repairs) answer(asked []wanted, now time.Time) (bytes int) {
 	o := &r.h.outbox
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.link == nil {
-		return // they ask again
+		return 0 // they ask again
 	}
 	byStream := map[uint64][]*wanted{}
 	for i := range asked {
@@ -532,7 +542,7 @@ func (r *repairs) answer(asked []wanted, now time.Time) {
 			streams[s.id] = s
 		}
 	}
-	bytes, messages := 0, 0
+	messages := 0
 	had := map[uint64][]uint64{} // the counts that the store has, in order, of each stream
 	publisher := publisherName(o.publisher)
 	o.store.each(func(s *outStream, m OutMsg, since time.Time) bool {
@@ -594,6 +604,7 @@ func (r *repairs) answer(asked []wanted, now time.Time) {
 			gone(from, to, s.count)
 		}
 	}
+	return bytes
 }
 
 // Missing tells of messages that did not come and will not: their publisher is gone, has not kept

@@ -1,0 +1,175 @@
+package hub
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A talk is what a counter is told, a word each: a number is a message, "n!" one of other content, "+s"
+// time that passes, in seconds, "x-y" a span that is gone, "up" that it gives up. What comes of it is
+// what is delivered, and in brackets what is lost.
+func talk(c *counter, text string) string {
+	var said []string
+	now := int64(time.Hour)
+	lost := func(s span) { said = append(said, fmt.Sprintf("(%d-%d)", s.from, s.to)) }
+	drain := func() {
+		for {
+			m, ok := c.next(now, lost)
+			if !ok {
+				return
+			}
+			said = append(said, string(m.data))
+		}
+	}
+	for _, word := range strings.Fields(text) {
+		var n, to uint64
+		switch {
+		case word == "up":
+			c.giveUp(lost)
+		case word[0] == '+':
+			fmt.Sscanf(word, "+%d", &n)
+			now += int64(n) * int64(time.Second)
+		case strings.Contains(word, "-"):
+			fmt.Sscanf(word, "%d-%d", &n, &to)
+			c.lose(span{n, to}, lost)
+		default:
+			fmt.Sscanf(word, "%d", &n)
+			m := &inbound{number: number{1, n}, data: []byte(word)}
+			if !c.begun && !c.entry.shared() {
+				c.begin(n - 1)
+			}
+			if c.take(m, now, false) == takeIt {
+				said = append(said, word)
+			}
+		}
+		drain()
+	}
+	return strings.Join(said, " ")
+}
+
+func TestCountersSayWhatComes(t *testing.T) {
+	for _, c := range []struct{ name, told, want string }{
+		{"in order", "1 2 3", "1 2 3"},
+		{"a late subscriber", "7 8 9", "7 8 9"},
+		{"copies", "1 2 2 3 1 3", "1 2 3"},
+		{"another content is no copy", "1 2 2! 3", "1 2 2! 3"},
+		{"repeated on purpose", "1 2 3 +2 1 2 3", "1 2 3 1 2 3"},
+		{"too early", "1 3 4 2 5", "1 2 3 4 5"},
+		{"a copy of what waits", "1 3 3 2 4", "1 2 3 4"},
+		{"another content with a number that waits", "1 3 3! 2", "1 2 3 3!"},
+		{"gone", "1 4 2-3 5", "1 (2-3) 4 5"},
+		{"gone in part", "1 5 2-3 4 6", "1 (2-3) 4 5 6"},
+		{"gone, and then it comes", "1 4 2-3 2 5", "1 (2-3) 4 2 5"},
+		{"given up", "1 3 6 up 7", "1 (2-2) 3 (4-5) 6 7"},
+		{"given up after a number that somebody made up", "1 2 500 up 3 4 5", "1 2 (3-499) 500 3 4 5"},
+		{"a jump is a new beginning", "1 2 99999999999 3 up 4 5", "1 2 3 99999999999 4 5"},
+		{"a new count", "99999999999 +2 1 2 3", "99999999999 1 2 3"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got := talk(&counter{entry: &entry{key: entryKey{subject: "a"}}}, c.told); got != c.want {
+				t.Errorf("%s: got %q, want %q", c.told, got, c.want)
+			}
+		})
+	}
+	t.Run("arrival", func(t *testing.T) {
+		const told, want = "1 4 5 2 2 3-3 6", "1 4 5 2 (3-3) 6"
+		if got := talk(&counter{entry: &entry{key: entryKey{subject: "a", arrival: true}}}, told); got != want {
+			t.Errorf("%s: got %q, want %q", told, got, want)
+		}
+	})
+	t.Run("a member of a queue group", func(t *testing.T) {
+		const told, want = "3 7 7 5 5 100 8 100 +2 100", "3 7 5 100 8 100"
+		if got := talk(&counter{entry: &entry{key: entryKey{subject: "a", queue: "q"}}}, told); got != want {
+			t.Errorf("%s: got %q, want %q", told, got, want)
+		}
+	})
+}
+
+func TestNumbersAreReadAsTheyAreWritten(t *testing.T) {
+	for _, n := range []number{{streamOf(1, 1), 1}, {streamOf(newPublisher(), 1<<streamBits-1), mostCount}, {streamOf(pow62[7]-1, 61), 62}} {
+		text := appendNumber(nil, n)
+		if got, ok := parseNumber(text); !ok || got != n {
+			t.Errorf("%s: got %v %v, want %v", text, got, ok, n)
+		}
+		m := OutMsg{Subject: "a", Data: []byte("x"), number: n}
+		if head := appendPubHead(nil, &m); len(head)+1 > len("HPUB a 00 00\r\n")+numberSize+1 {
+			t.Errorf("%q is longer than numberSize says", head)
+		}
+	}
+	// What most messages have: a header of no more than 35 bytes.
+	head := appendPubHead(nil, &OutMsg{Subject: "a", number: number{streamOf(newPublisher(), 5), 100_000}})
+	if size := len(head) - len("PUB a 0\r\n"); size > 36 {
+		t.Errorf("%q: %d bytes more than without a number", head, size)
+	}
+	for _, bad := range []string{"", ".", "0000000.1", "00000011", "0000001.1", "00000011.", "00000011.0", "0000001é.1", "00000011.zzzzzzzzzzz", "00000011.zzzzzzzzzzzz", "0000001zzzzz.1"} {
+		if n, ok := parseNumber(bad); ok {
+			t.Errorf("%q is read as %v", bad, n)
+		}
+	}
+}
+
+func FuzzNumber(f *testing.F) {
+	f.Add("Kseq:4tZqP0a1.2s")
+	f.Fuzz(func(t *testing.T, text string) {
+		n, ok := parseNumber(text)
+		if !ok {
+			return
+		}
+		if again, ok := parseNumber(appendNumber(nil, n)); !ok || again != n {
+			t.Errorf("%q is %v, and again %v", text, n, again)
+		}
+	})
+}
+
+// Logs are words: "a1" and "b1" are marks through the old and the new server, else it is a message.
+func logOf(text string) (all []logged) {
+	for _, word := range strings.Fields(text) {
+		n := 0
+		switch fmt.Sscanf(word[1:], "%d", &n); word[0] {
+		case 'a':
+			all = append(all, logged{mark: n})
+		case 'b':
+			all = append(all, logged{mark: -n})
+		default:
+			subject, print, _ := strings.Cut(word, "=")
+			sum := uint64(0)
+			for _, r := range print {
+				sum = sum*31 + uint64(r) + 1
+			}
+			all = append(all, logged{print: sum, subject: uint64(subject[0])})
+		}
+	}
+	return all
+}
+
+func TestCopiesAreToldByWhatStandsBesideThem(t *testing.T) {
+	for _, c := range []struct {
+		name, old, next string
+		came            []bool
+		owed            int
+	}{
+		{"all came", "x=1 x=2 a1", "x=2 a1", []bool{true}, 0},
+		{"some came", "x=1 x=2 a1 x=3", "x=2 a1 x=3 x=4", []bool{true, true, false}, 0},
+		{"the new link is behind", "x=1 x=2 a1 x=3 x=4", "x=2 a1", []bool{true}, 2},
+		{"equal ones beside others", "x=s x=1 x=s x=2 x=s", "x=s x=2 x=s x=3 x=s", []bool{true, true, true, false, false}, 0},
+		{"equal ones alone, through the old server", "x=s x=s a1 x=s a2 x=s", "x=s a1 x=s a2 x=s x=s", []bool{true, true, true, false}, 0},
+		{"equal ones alone, through the new server", "x=s x=s x=s b1 x=s x=s", "b1 x=s x=s x=s", []bool{true, true, false}, 0},
+		{"by the new link only", "a1 x=1", "a1 y=1", []bool{false}, 1},
+		{"several publishers in different orders", "x=1 x=7 x=2 x=8", "x=7 x=1 x=8 x=2 x=3", []bool{true, true, true, true, false}, 0},
+		{"nothing by the old link", "a1 b1", "b1 a1 x=1", []bool{false}, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			came, owed := align(logOf(c.old), logOf(c.next))
+			sum := 0
+			for _, n := range owed {
+				sum += n
+			}
+			if !slices.Equal(came, c.came) || sum != c.owed {
+				t.Errorf("%s | %s: came %v and %d owed, want %v and %d", c.old, c.next, came, sum, c.came, c.owed)
+			}
+		})
+	}
+}
