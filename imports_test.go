@@ -65,10 +65,10 @@ var (
 		module + "/leaf", module + "/election", module + "/tlsca", module + "/cmd",
 	}
 	bans = []ban{
-		{"hub", nil, heavy, "a program that joins a hub runs no server, and " + download},
+		{"hub", nil, append([]string{"github.com/nats-io"}, heavy...), "a hub speaks the protocol itself, a program that joins one runs no server, and " + download},
 		{"wasm", nil, heavy, download},
 		{"wasm", []string{"js/wasm"}, []string{module + "/transport/native", "github.com/coder/websocket", "github.com/nats-io", "crypto/tls", "net/http", "regexp"}, download},
-		{"hub", []string{"js/wasm"}, []string{module + "/transport/native", "github.com/coder/websocket", "github.com/nats-io", "crypto/tls", "net/http", "regexp"}, download},
+		{"hub", []string{"js/wasm"}, []string{module + "/transport/native", "github.com/coder/websocket", "crypto/tls", "net/http", "regexp"}, download},
 		{"transport", nil, []string{"github.com", "testing"}, "the contract needs the standard library only"},
 		{"transport/inbox", nil, []string{"github.com", "testing"}, "a queue needs the standard library only"},
 		{"transport/native", nil, append([]string{"testing", "github.com/nats-io"}, heavy...), "a transport carries bytes and knows no protocol inside"},

@@ -56,7 +56,7 @@ func (r *run) sub(ctx context.Context, s step, v *hub.Variable) error {
 		}
 	}
 	return r.finish(ctx, s, func(ctx context.Context) outcome {
-		sub, err := v.Sub(ctx, callback, hub.SubOptions{Queue: s.Queue, Max: s.Max, Conflate: s.Conflate})
+		sub, err := v.Sub(ctx, callback, hub.SubOptions{Queue: s.Queue, Max: s.Max, Conflate: s.Conflate, Arrival: s.Order == "arrival"})
 		if err == nil {
 			h.end = func() { _ = sub.Unsubscribe() }
 			h.drain, h.done = sub.Drain, sub.Done()

@@ -73,6 +73,8 @@ func (r *run) hub(ctx context.Context, s step, h *testHub, verb, target string) 
 			}
 		}
 		return nil
+	case "missing":
+		return h.missing.gets(ctx, s)
 	case "logs":
 		return eventually(ctx, func() error { return s.logs(h.logs.left()) })
 	case "status":
@@ -266,7 +268,7 @@ func status(h *testHub) map[string]any {
 	return map[string]any{
 		"state": string(s.State), "server": s.Server, "via": s.Via, "maxPayload": float64(s.MaxPayload), "moves": float64(s.Moves),
 		"reconnects": float64(s.Reconnects), "subscriptions": float64(s.Subscriptions), "pendingBytes": float64(s.PendingBytes),
-		"lastError": code,
+		"lastError": code, "missing": float64(s.Missing), "repairing": float64(s.Repairing), "phase": string(s.Phase), "isolated": s.Isolated,
 	}
 }
 

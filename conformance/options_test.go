@@ -42,11 +42,18 @@ var optionTable = map[string]option{
 	"timeout":            {"Timeout", millis(func(c *hub.Config) *time.Duration { return &c.Timeout })},
 	"pendingLimitBytes":  {"PendingLimit", into(func(c *hub.Config) *int { return &c.PendingLimit })},
 	"healthReport":       {"HealthReport", millis(func(c *hub.Config) *time.Duration { return &c.HealthReport })},
-	"token":              {"Auth.Token", into(func(c *hub.Config) *string { return &c.Auth.Token })},
-	"user":               {"Auth.User", into(func(c *hub.Config) *string { return &c.Auth.User })},
-	"pass":               {"Auth.Password", into(func(c *hub.Config) *string { return &c.Auth.Password })},
-	"nkeySeed":           {"Auth.NkeySeed", into(func(c *hub.Config) *string { return &c.Auth.NkeySeed })},
-	"creds":              {"Auth.Creds", into(func(c *hub.Config) *string { return &c.Auth.Creds })},
+	"numbers":            {"NoNumbers", not(func(c *hub.Config) *bool { return &c.NoNumbers })},
+	"repair": {"Repair", func(c *hub.Config, value json.RawMessage) error {
+		var r struct{ Bytes, AgeMS, WaitMS int }
+		err := json.Unmarshal(value, &r)
+		c.Repair = hub.Repair{Bytes: r.Bytes, Age: time.Duration(r.AgeMS) * time.Millisecond, Wait: time.Duration(r.WaitMS) * time.Millisecond}
+		return err
+	}},
+	"token":    {"Auth.Token", into(func(c *hub.Config) *string { return &c.Auth.Token })},
+	"user":     {"Auth.User", into(func(c *hub.Config) *string { return &c.Auth.User })},
+	"pass":     {"Auth.Password", into(func(c *hub.Config) *string { return &c.Auth.Password })},
+	"nkeySeed": {"Auth.NkeySeed", into(func(c *hub.Config) *string { return &c.Auth.NkeySeed })},
+	"creds":    {"Auth.Creds", into(func(c *hub.Config) *string { return &c.Auth.Creds })},
 	"debug": {"Logger", func(c *hub.Config, value json.RawMessage) error {
 		c.Logger = slog.New(slog.DiscardHandler) // open gives it its box
 		return same(true, value, 0)

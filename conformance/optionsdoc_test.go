@@ -57,7 +57,7 @@ func TestOptionsAreDocumentedAsTheyAre(t *testing.T) {
 		if def, ok := defaults[name]; ok && !strings.Contains(row.def, def) {
 			t.Errorf("docs/options.md says that the default of %s is %q, npm/src/options.ts says %q", name, row.def, def)
 		}
-		if o, ok := optionTable[name]; ok && name != "discovery" && o.field != row.field {
+		if o, ok := optionTable[name]; ok && name != "discovery" && name != "repair" && o.field != row.field {
 			t.Errorf("docs/options.md says that %s is hub.Config's %q; in the scenarios it is %q (conformance/options_test.go)", name, row.field, o.field)
 		}
 	}
@@ -110,20 +110,25 @@ func jsOptions(t *testing.T) (names []string, defaults map[string]string) {
 		}
 		return part
 	}
+	inner := map[string]string{"discovery": "DiscoveryOptions", "repair": "RepairOptions"}
 	for _, m := range jsRule.FindAllStringSubmatch(part("const rules: Record<keyof KinopioOptions, Rule> = {\n"), -1) {
-		if m[1] != "discovery" {
+		if inner[m[1]] == "" {
 			names = append(names, m[1])
 		}
 	}
-	for _, m := range jsRule.FindAllStringSubmatch(part("const discoveryRules: Record<keyof DiscoveryOptions, Rule> = {\n"), -1) {
-		names = append(names, "discovery."+m[1])
+	for of, kind := range inner {
+		for _, m := range jsRule.FindAllStringSubmatch(part("const "+of+"Rules: Record<keyof "+kind+", Rule> = {\n"), -1) {
+			names = append(names, of+"."+m[1])
+		}
 	}
 	defaults = map[string]string{}
 	for _, m := range jsDoc.FindAllStringSubmatch(text, -1) {
 		if def := tellsDefault.FindStringSubmatch(m[1]); def != nil {
 			name := m[2]
-			if slices.Contains(names, "discovery."+name) {
-				name = "discovery." + name
+			for of := range inner {
+				if slices.Contains(names, of+"."+name) {
+					name = of + "." + name
+				}
 			}
 			defaults[name] = strings.TrimSuffix(def[1], " ms")
 		}

@@ -40,10 +40,11 @@ type testServer struct {
 
 type testHub struct {
 	*hub.Hub
-	cancel context.CancelFunc
-	states *box
-	errors *box
-	logs   *box
+	cancel  context.CancelFunc
+	states  *box
+	errors  *box
+	missing *box
+	logs    *box
 }
 
 // Write takes a line of the hub's log.
@@ -139,9 +140,12 @@ func (r *run) open(name string, given options) error {
 		cancel()
 		return err
 	}
-	t := &testHub{h, cancel, newBox(), newBox(), logs}
+	t := &testHub{h, cancel, newBox(), newBox(), newBox(), logs}
 	h.OnStateChange(func(s hub.State) { t.states.put(record{value: string(s)}) })
 	h.OnError(func(err error) { t.errors.put(record{value: hub.Code(err) + ": " + err.Error()}) })
+	h.OnMissing(func(m hub.Missing) {
+		t.missing.put(record{value: map[string]any{"subject": m.Subject, "publisher": m.Publisher, "from": float64(m.From), "to": float64(m.To)}})
+	})
 	r.hubs[name] = t
 	return nil
 }
@@ -156,6 +160,9 @@ func (r *run) nothingLeft(s scenario) error {
 	for name, h := range r.hubs {
 		if left := h.errors.left(); len(left) > 0 && s.Errors != "any" {
 			return fmt.Errorf("at the end hub %s has reported errors that were not expected: %s", name, list(left))
+		}
+		if left := h.missing.left(); len(left) > 0 && s.Errors != "any" {
+			return fmt.Errorf("at the end hub %s has missed messages that were not expected to be missing: %s", name, list(left))
 		}
 	}
 	return nil

@@ -58,6 +58,7 @@ type step struct {
 	Queue       string              `json:"queue"`
 	Max         int                 `json:"max"`
 	Conflate    bool                `json:"conflate"`
+	Order       string              `json:"order"`
 	Concurrency int                 `json:"concurrency"`
 	Timeout     int                 `json:"timeout"`
 	Window      int                 `json:"window"`
@@ -92,6 +93,7 @@ type wireMessage struct {
 	Subject *string              `json:"subject"`
 	Reply   *string              `json:"reply"`
 	Headers *map[string][]string `json:"headers"`
+	Number  *string              `json:"number"`
 	Text    *string              `json:"text"`
 	Base64  []byte               `json:"base64"`
 }

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"reflect"
+	"regexp"
 	"strings"
 )
 
@@ -82,6 +84,9 @@ func display(v any) string {
 	return string(text)
 }
 
+// numberOnWire is a message's number as plain clients see it.
+var numberOnWire = regexp.MustCompile(`^[0-9A-Za-z]{8,11}\.[0-9A-Za-z]{1,11}$`)
+
 // matches compares a message with what a scenario says about it.
 func (m wireMessage) matches(r record) error {
 	if m.Value != nil {
@@ -94,6 +99,14 @@ func (m wireMessage) matches(r record) error {
 	}
 	if m.Reply != nil && *m.Reply != r.reply {
 		return fmt.Errorf("reply: got %q, want %q", r.reply, *m.Reply)
+	}
+	if m.Number != nil {
+		number := r.headers["Kseq"]
+		if len(number) != 1 || !numberOnWire.MatchString(number[0]) || !strings.HasSuffix(number[0], "."+*m.Number) {
+			return fmt.Errorf("number: got Kseq %q, want that of message %s of its stream", number, *m.Number)
+		}
+		r.headers = maps.Clone(r.headers)
+		delete(r.headers, "Kseq") // said something about
 	}
 	if m.Headers != nil && !(len(r.headers) == 0 && len(*m.Headers) == 0) && !reflect.DeepEqual(map[string][]string(r.headers), *m.Headers) {
 		return fmt.Errorf("headers: got %s, want %s", display(r.headers), display(*m.Headers))

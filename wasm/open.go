@@ -29,6 +29,7 @@ func openHub(s *session, text []byte) (*hub.Hub, error) {
 		return nil, err
 	}
 	h.OnStateChange(func(state hub.State) { s.out.text(rowState, 0, 1, statusJSON(h, state)) })
+	h.OnMissing(func(m hub.Missing) { s.out.text(rowMissing, 0, 0, missingJSON(m)) })
 	h.OnMove(func(m hub.Move) { s.out.text(rowMove, 0, 0, moveJSON(m)) })
 	h.OnDiscovery(func(d hub.DiscoveryStatus) { s.out.text(rowDiscovery, 0, 0, discoveryJSON(d)) })
 	h.OnError(func(err error) { s.out.fail(rowError, 0, err) })
@@ -45,7 +46,6 @@ func readConfig(r *plainjson.Reader) hub.Config {
 	return hub.Config{
 		Servers:          r.Texts("servers"),
 		Selection:        hub.Selection(r.Text("selection")),
-		Moves:            hub.Moves(r.Text("moves")),
 		Standby:          r.Bool("standby"),
 		Name:             r.Text("name"),
 		NoEcho:           r.Bool("noEcho"),
@@ -65,7 +65,13 @@ func readConfig(r *plainjson.Reader) hub.Config {
 		HealthReport:     millis("healthReport"),
 		Reprobe:          millis("reprobe"),
 		ReprobeGain:      millis("reprobeGain"),
-		Auth:             readAuth(r.Object("auth")),
+		NoNumbers:        r.Bool("noNumbers"),
+		Repair: hub.Repair{
+			Bytes: number("repairBytes"),
+			Age:   millis("repairAge"),
+			Wait:  millis("repairWait"),
+		},
+		Auth: readAuth(r.Object("auth")),
 		Discovery: hub.Discovery{
 			Enabled:           r.Bool("discovery"),
 			ManifestURL:       r.Text("manifestUrl"),
@@ -110,6 +116,8 @@ func statusJSON(h *hub.Hub, state hub.State) string {
 		Int("pendingBytes", int64(s.PendingBytes)).
 		Bool("isolated", s.Isolated).
 		Int("missing", int64(s.Missing)).
+		Int("repairing", int64(s.Repairing)).
+		Text("phase", string(s.Phase)).
 		Raw("lastError", errorJSON(s.LastError)).
 		Raw("discovery", discoveryJSON(h.DiscoveryStatus())).
 		String()
@@ -133,6 +141,15 @@ func healthJSON(h hub.Health) string {
 		String()
 }
 
+func missingJSON(m hub.Missing) string {
+	var w plainjson.Writer
+	return w.Text("subject", m.Subject).
+		Text("publisher", m.Publisher).
+		Int("from", int64(m.From)).
+		Int("to", int64(m.To)).
+		String()
+}
+
 func moveJSON(m hub.Move) string {
 	var w plainjson.Writer
 	return w.Text("from", m.From).
@@ -140,8 +157,10 @@ func moveJSON(m hub.Move) string {
 		Text("via", m.Via).
 		Text("reason", m.Reason).
 		Bool("planned", m.Planned).
+		Text("phase", string(m.Phase)).
 		Number("tookMs", millis(m.Took)).
 		Number("heldMs", millis(m.Held)).
+		Number("tripMs", millis(m.Trip)).
 		Number("overlapMs", millis(m.Overlap)).
 		Bool("isolated", m.Isolated).
 		Raw("error", errorJSON(m.Err)).

@@ -48,6 +48,7 @@ const (
 	flagSubject uint32 = 1 << iota // rows carry the subject, for wildcards
 	flagReady                      // a row says when the server has the subscription
 	flagServe                      // every message will be answered
+	flagArrival                    // in the order of arrival
 )
 
 // flagCancel, in the timeout of a request: a cancel may follow.

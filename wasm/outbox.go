@@ -27,6 +27,7 @@ const (
 	rowDiscovery                   // meta: JSON discovery status
 	rowHealth                      // meta: JSON health
 	rowAsk                         // id: of the answer, meta: server that wants credentials
+	rowMissing                     // meta: JSON of what did not come and will not
 )
 
 // rowWords is the size of a row: kind, id, aux, data offset, data length, meta offset,

@@ -188,7 +188,7 @@ func (s *session) execute(batch []byte) error {
 			if r.bad || subject >= uint32(len(s.subjects)) {
 				return errBatch
 			}
-			s.subscribe(id, s.subjects[subject], flags, hub.SubOptions{Queue: queue, Max: int(limit), Inline: true})
+			s.subscribe(id, s.subjects[subject], flags, hub.SubOptions{Queue: queue, Max: int(limit), Inline: true, Arrival: flags&flagArrival != 0})
 		case opUnsubscribe:
 			id := r.word()
 			if sub := s.subs[id]; sub != nil {

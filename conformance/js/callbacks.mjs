@@ -41,7 +41,7 @@ export function sub(run, step, find) {
   };
   const callback = step.with === "hold" ? (_, message) => handle.gate.hold().then(() => record(message)) : (_, message) => record(message);
   return run.finish(step, async () => {
-    const subscription = await find().sub(callback, { queue: step.queue, max: step.max, conflate: step.conflate });
+    const subscription = await find().sub(callback, { queue: step.queue, max: step.max, conflate: step.conflate, order: step.order });
     handle.end = () => subscription.unsubscribe();
     handle.drain = (...timeout) => subscription.drain(...timeout);
     handle.done = subscription.closed;

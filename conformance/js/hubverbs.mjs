@@ -13,12 +13,13 @@ export function openHub(run, name, given) {
   }
   if (given.authenticator) options.authenticator = authenticator(given.authenticator);
   if (given.codec === "hex") options.codec = hexJSON;
-  const [states, errors, logs] = [new Box(), new Box(), new Box()];
+  const [states, errors, missing, logs] = [new Box(), new Box(), new Box(), new Box()];
   if (given.debug === true) options.debug = (line) => logs.put({ value: line });
   const hub = new run.platform.KinopioHub(options);
   hub.onStateChange((state) => states.put({ value: state }));
   hub.onError((error) => errors.put({ value: `${error.code}: ${error.message}` }));
-  run.hubs.set(name, { hub, states, errors, logs });
+  hub.onMissing((event) => missing.put({ value: event }));
+  run.hubs.set(name, { hub, states, errors, missing, logs });
 }
 
 /** The canned codec "hex". */
@@ -42,7 +43,7 @@ const authenticator = ({ throws, ...credentials }) => async () => {
   return credentials;
 };
 
-export async function hubStep(run, step, { hub, states, errors, logs }, verb, target) {
+export async function hubStep(run, step, { hub, states, errors, missing, logs }, verb, target) {
   const simple = (operation) => run.finish(step, async () => ({ value: await operation() }));
   const timeout = step.timeout === undefined ? [] : [step.timeout];
   switch (verb) {
@@ -70,6 +71,8 @@ export async function hubStep(run, step, { hub, states, errors, logs }, verb, ta
       for (const text of step.naming ?? []) if (!list(got).includes(text)) throw new Error(`got ${list(got)}, want it to name ${text}`);
       return undefined;
     }
+    case "missing":
+      return missing.gets(step, run.patience);
     case "logs": // each text in some line, and others in none
       return run.eventually(() => {
         const all = logs.records.map((r) => r.value).join("\n");

@@ -7,7 +7,7 @@ import { Box, list } from "./handles.mjs";
 const scenarioWords = new Set(["name", "only", "because", "servers", "hubs", "patience", "errors", "steps", "mustFail"]);
 const stepWords = new Set([
   "do", "at", "as", "into", "later", "repeat", "steps",
-  "options", "value", "text", "base64", "headers", "reply", "distinct", "times", "together", "queue", "max", "conflate", "concurrency",
+  "options", "value", "text", "base64", "headers", "reply", "distinct", "times", "together", "queue", "max", "conflate", "order", "concurrency",
   "timeout", "window", "with", "code", "answers",
   "gives", "givesAll", "message", "fails", "naming", "notNaming", "namingOption", "service", "notBefore", "is", "are", "has", "values",
   "messages", "range", "anyOrder", "until", "all",
@@ -161,9 +161,12 @@ export class Run {
     for (const [name, { box }] of this.handles) {
       if (box instanceof Box && !box.forgetful && box.records.length > 0) throw new Error(`at the end ${name} has got more than was expected: ${list(box.records)}`);
     }
-    for (const [name, { errors }] of this.hubs) {
+    for (const [name, { errors, missing }] of this.hubs) {
       if (errors.records.length > 0 && this.scenario.errors !== "any") {
         throw new Error(`at the end hub ${name} has reported errors that were not expected: ${list(errors.records)}`);
+      }
+      if (missing.records.length > 0 && this.scenario.errors !== "any") {
+        throw new Error(`at the end hub ${name} has missed messages that were not expected to be missing: ${list(missing.records)}`);
       }
     }
   }

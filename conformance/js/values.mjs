@@ -72,7 +72,15 @@ export function matches(want, record) {
   for (const name of ["subject", "reply"]) {
     if (name in want && record[name] !== want[name]) throw new Error(`${name}: got ${display(record[name])}, want ${display(want[name])}`);
   }
-  if ("headers" in want) part("headers", () => same({ ...record.headers }, want.headers));
+  const headers = { ...record.headers };
+  if ("number" in want) {
+    const [number, ...more] = headers.Kseq ?? [];
+    if (more.length > 0 || !/^[0-9A-Za-z]{8,11}\.[0-9A-Za-z]{1,11}$/.test(number ?? "") || !number.endsWith(`.${want.number}`)) {
+      throw new Error(`number: got Kseq ${display(headers.Kseq)}, want that of message ${want.number} of its stream`);
+    }
+    delete headers.Kseq; // said something about
+  }
+  if ("headers" in want) part("headers", () => same(headers, want.headers));
   if ("text" in want || "base64" in want) {
     const bytes = bytesOf(want.text, want.base64);
     if (!equal(record.bytes, bytes)) throw new Error(`bytes: got ${display(record.bytes)}, want ${display(bytes)}`);

@@ -5,7 +5,7 @@ import { Observers } from "./observers.js";
 import { toConfig, type KinopioOptions } from "./options.js";
 import { withChildren } from "./properties.js";
 import { makeScope, type Scope } from "./scope.js";
-import { Session, type DiscoveryStatus, type Health, type HubState, type HubStatus, type Move } from "./session.js";
+import { Session, type DiscoveryStatus, type Health, type HubState, type HubStatus, type Missing, type Move } from "./session.js";
 
 /** The event that tells of a change of state, for `hub.on` and `hub.event.on`. */
 export const KINOPIO_STATE_EVENT = "kinopio.state";
@@ -25,6 +25,7 @@ interface Inner {
   scopes: Map<string, Scope>;
   states: Observers<HubState>;
   moves: Observers<Move>;
+  missings: Observers<Missing>;
   discoveries: Observers<DiscoveryStatus>;
   errors: Observers<KinopioError>;
   healths: Observers<Health>;
@@ -48,6 +49,7 @@ export class HubBase {
     const log = logger(options.debug);
     const states = new Observers<HubState>();
     const moves = new Observers<Move>();
+    const missings = new Observers<Missing>();
     const discoveries = new Observers<DiscoveryStatus>();
     const errors = new Observers<KinopioError>();
     const healths = new Observers<Health>();
@@ -75,6 +77,7 @@ export class HubBase {
           if (session.dead) this[inner].end(session.dead);
         },
         move: (move) => moves.tell(move, failed),
+        missing: (missing) => missings.tell(missing, failed),
         health: (health) => healths.tell(health, failed),
         discovery: (status) => discoveries.tell(status, failed),
         error: report,
@@ -86,7 +89,7 @@ export class HubBase {
       ended.reject(error);
       core.end();
     };
-    const value: Inner = { core, session, scopes: new Map(), states, moves, discoveries, errors, healths, log, end };
+    const value: Inner = { core, session, scopes: new Map(), states, moves, missings, discoveries, errors, healths, log, end };
     Object.defineProperty(this, inner, { value });
     return withChildren(this, (name) => this.getScope(name), "hub");
   }
@@ -186,6 +189,14 @@ export class HubBase {
   /** Calls back with each change of server, also the first, and those that failed. @returns what ends it */
   onMove(callback: (move: Move) => void): () => void {
     return this[inner].moves.add(callback);
+  }
+
+  /**
+   * Calls back with messages that did not come and will not; what gets lost with a connection is first
+   * asked for, for the option `repair.waitMs`. @returns what ends it
+   */
+  onMissing(callback: (missing: Missing) => void): () => void {
+    return this[inner].missings.add(callback);
   }
 
   /** Calls back with each new {@link discoveryStatus}. @returns what ends it */

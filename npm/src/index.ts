@@ -6,8 +6,8 @@ export { KinopioHub, KinopioHub as default, KINOPIO_STATE_EVENT } from "./hub.js
 export type { HubEvents } from "./hub.js";
 export { KinopioError } from "./errors.js";
 export type { KinopioErrorCode } from "./errors.js";
-export type { KinopioOptions, DiscoveryOptions } from "./options.js";
-export type { DiscoveryStatus, Health, HubState, HubStatus, Move } from "./session.js";
+export type { KinopioOptions, DiscoveryOptions, RepairOptions } from "./options.js";
+export type { DiscoveryStatus, Health, HubState, HubStatus, Missing, Move } from "./session.js";
 export type { Scope } from "./scope.js";
 export type { Variable, VariableOptions, PubOptions, ReqOptions, ReqManyOptions } from "./variable.js";
 export type { Subscription, SubCallback, SubOptions } from "./subscription.js";

@@ -29,6 +29,16 @@ export interface DiscoveryOptions {
   requireBackbone?: "configured" | boolean;
 }
 
+/** What is done about messages that get lost with a connection. */
+export interface RepairOptions {
+  /** Bounds what is kept of what was published lately, for those who miss it. -1 keeps nothing. Default 8 MiB. */
+  bytes?: number;
+  /** How long it is kept. Default 10000 ms. */
+  ageMs?: number;
+  /** How long messages wait for one before them that is missing and was asked for. Default 5000 ms. */
+  waitMs?: number;
+}
+
 /** The options of a hub. Times are in milliseconds. */
 export interface KinopioOptions extends Credentials {
   /** The servers' URLs, ws:// or wss://. Unset: two public demo servers, with a warning. */
@@ -40,12 +50,12 @@ export interface KinopioOptions extends Credentials {
   /** How several servers are ordered before connecting. Default "latency". */
   serverSelectionMode?: "ordered" | "random" | "latency";
   /**
-   * How a planned change of server keeps messages from being lost, repeated or reordered.
-   * "adaptive" (the default) costs nothing between moves; with "queue" moves are a little
-   * quicker, but links between servers carry more with every message; "ids" numbers each
-   * message in a header, for those who own every publisher.
+   * Numbers each message that is published, in a header of 31 bytes and more (`Kseq`), by which other
+   * hubs keep the order, leave out copies, and ask for what got lost. Default true.
    */
-  moves?: "adaptive" | "queue" | "ids";
+  numbers?: boolean;
+  /** What is done about messages that get lost with a connection. */
+  repair?: RepairOptions;
   /**
    * Keeps a second connection, without subscriptions, to the next-best of the servers, so that
    * the loss of the first costs one round trip. Default false.
@@ -123,6 +133,7 @@ const text: Rule = { want: "a string", ok: (v) => typeof v === "string" && v !==
 const positive: Rule = { want: "milliseconds, more than 0", ok: (v) => isNumber(v) && v > 0 };
 const delay: Rule = { want: "milliseconds, 0 or more", ok: (v) => isNumber(v) && v >= 0 };
 const count: Rule = { want: "a whole number from 1", ok: (v) => Number.isInteger(v) && v >= 1 };
+const object: Rule = { want: "an object", ok: (v) => typeof v === "object" && v !== null && !Array.isArray(v) };
 const fn: Rule = { want: "a function", ok: (v) => typeof v === "function" };
 
 const secret: Rule = { want: "", ok: () => true }; // toAuth looks at these, and shows none
@@ -135,7 +146,8 @@ const rules: Record<keyof KinopioOptions, Rule> = {
   debug: { want: "true, false or a function", ok: (v) => typeof v === "boolean" || typeof v === "function" },
   noEcho: boolean,
   serverSelectionMode: { want: '"ordered", "random" or "latency"', ok: (v) => ["ordered", "random", "latency"].includes(v) },
-  moves: { want: '"adaptive", "queue" or "ids"', ok: (v) => ["adaptive", "queue", "ids"].includes(v) },
+  numbers: boolean,
+  repair: object,
   standby: boolean,
   reprobeInterval: positive,
   reprobeGain: positive,
@@ -160,7 +172,7 @@ const rules: Record<keyof KinopioOptions, Rule> = {
   nkeySeed: secret,
   creds: secret,
   authenticator: fn,
-  discovery: { want: "an object", ok: (v) => typeof v === "object" && v !== null && !Array.isArray(v) },
+  discovery: object,
   codec: {
     want: "an object with the functions encode and decode",
     ok: (v) => typeof v?.encode === "function" && typeof v?.decode === "function",
@@ -186,6 +198,12 @@ const discoveryRules: Record<keyof DiscoveryOptions, Rule> = {
   requireBackbone: { want: '"configured", true or false', ok: (v) => ["configured", true, false].includes(v) },
 };
 
+const repairRules: Record<keyof RepairOptions, Rule> = {
+  bytes: { want: "a whole number from 1, or -1 to keep nothing", ok: (v) => Number.isInteger(v) && (v >= 1 || v === -1) },
+  ageMs: positive,
+  waitMs: positive,
+};
+
 /** The names of all options, for the documentation's test. */
 export const optionNames: readonly string[] = /* @__PURE__ */ Object.keys(rules);
 
@@ -201,12 +219,17 @@ export function toConfig(options: KinopioOptions): HubConfig {
   check("", options, rules);
   const servers = options.servers?.map(checkServer);
   const discovery = options.discovery ?? {};
+  const repair = options.repair ?? {};
   if (options.discovery) check("discovery.", discovery, discoveryRules);
+  check("repair.", repair, repairRules);
   const legacy = options.noRandomize === undefined ? undefined : options.noRandomize ? "ordered" : "random";
   const config: HubConfig = {
     servers,
     selection: options.serverSelectionMode ?? legacy,
-    moves: options.moves,
+    noNumbers: not(options.numbers),
+    repairBytes: repair.bytes,
+    repairAge: repair.ageMs,
+    repairWait: repair.waitMs,
     standby: options.standby,
     reprobe: options.reprobeInterval,
     reprobeGain: options.reprobeGain,

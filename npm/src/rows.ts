@@ -20,6 +20,7 @@ export const Row = {
   discovery: 14,
   health: 15,
   ask: 16,
+  missing: 17,
 } as const;
 
 /** Words of a row. */

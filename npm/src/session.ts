@@ -35,8 +35,15 @@ export interface HubStatus {
   pendingBytes: number;
   /** The server is not one system with the configured ones: who is there is not heard here. */
   isolated: boolean;
-  /** With `moves: "ids"`, how many messages never came between two that a subscription got. */
+  /** How many messages did not come to subscriptions and will not, as `onMissing` tells. */
   missing: number;
+  /** How many streams of messages (a publisher's on one subject) wait for one that is missing and was asked for. */
+  repairing: number;
+  /**
+   * Where the move that is being made stands: "connect": connecting to the new server; "join": subscribing
+   * there, too; "leave": unsubscribing from the old one. "" at rest.
+   */
+  phase: "" | "connect" | "join" | "leave";
   /** Why the last attempt to connect or move failed. */
   lastError: KinopioError | null;
 }
@@ -72,15 +79,32 @@ export interface Move {
   reason: string;
   /** The old connection was alive: nothing was lost, repeated or reordered. */
   planned: boolean;
+  /** How far it came: as in the status, or "done"; "" for changes that were not planned. */
+  phase: "" | "connect" | "join" | "leave" | "done";
   /** The whole change, and the part of it in which messages were held back, in milliseconds. */
   tookMs: number;
   heldMs: number;
+  /** How long a message took from the one server's connection to the other's, at most, in milliseconds. */
+  tripMs: number;
   /** The part of it in which both servers had the hub's subscriptions, in milliseconds. */
   overlapMs: number;
   /** The two servers are not one system: what others publish on the one is not heard on the other. */
   isolated: boolean;
   /** Why the hub stayed where it was. */
   error: KinopioError | null;
+}
+
+/**
+ * Messages that did not come and will not: their publisher is gone, has not kept them, or could not be
+ * asked in time. They are for subscriptions of this hub on `subject`.
+ */
+export interface Missing {
+  subject: string;
+  /** Who published them: 7 digits, of one hub for as long as it lives. */
+  publisher: string;
+  /** The first and the last of their numbers, which a publisher counts from 1 on each subject. */
+  from: number;
+  to: number;
 }
 
 /** What a hub reports of itself at the interval of the option `healthReport`. Counts are since it was made. */
@@ -114,6 +138,7 @@ export interface Listener {
   health(health: Health): void;
   state(state: HubState): void;
   move(move: Move): void;
+  missing(missing: Missing): void;
   discovery(status: DiscoveryStatus): void;
   error(error: KinopioError): void;
   log(level: "debug" | "info" | "warn" | "error", line: string): void;
@@ -138,6 +163,7 @@ export interface Setup extends Coding {
 }
 
 const flushAt = 32 << 10; // bytes of ops that are handed over without waiting for the microtask
+const numberBytes = 42; // that a message's number takes at most, with its header
 const large = 32 << 10; // characters or bytes from which a message travels in a batch of its own
 
 /** Messages that are sent together, all or none. */
@@ -184,7 +210,7 @@ export class Session implements Client {
     this.#status = {
       state: setup.config.manualConnect ? "disconnected" : "connecting",
       server: "", via: "", rttMs: 0, maxPayload: 0, standby: "", moves: 0, reconnects: 0,
-      subscriptions: 0, pendingBytes: 0, isolated: false, missing: 0, lastError: null,
+      subscriptions: 0, pendingBytes: 0, isolated: false, missing: 0, repairing: 0, phase: "", lastError: null,
     };
     this.#ops.word(Op.open);
     this.#ops.text(JSON.stringify(setup.config));
@@ -266,8 +292,9 @@ export class Session implements Client {
   /**
    * Subscribes on the wire. `ready` resolves when the server has it.
    * @param max messages after which the server ends it; 0: none
+   * @param arrival no message waits for one before it
    */
-  subscribe(subject: string, sink: Sink, options: { queue?: string; max?: number; wildcard?: boolean; serve?: boolean } = {}): { id: number; ready: Promise<void> } {
+  subscribe(subject: string, sink: Sink, options: { queue?: string; max?: number; wildcard?: boolean; serve?: boolean; arrival?: boolean } = {}): { id: number; ready: Promise<void> } {
     if (this.#dead) return { id: 0, ready: silent(Promise.reject(this.#dead)) };
     const id = ++this.#serial;
     const ready = defer<void>();
@@ -279,7 +306,9 @@ export class Session implements Client {
     this.#ops.word(Op.subscribe);
     this.#ops.word(id);
     this.#ops.word(ref);
-    this.#ops.word(SubscribeFlag.ready | (options.wildcard ? SubscribeFlag.subject : 0) | (options.serve ? SubscribeFlag.serve : 0));
+    this.#ops.word(
+      SubscribeFlag.ready | (options.wildcard ? SubscribeFlag.subject : 0) | (options.serve ? SubscribeFlag.serve : 0) | (options.arrival ? SubscribeFlag.arrival : 0),
+    );
     this.#ops.word(options.max ?? 0);
     this.#ops.text(options.queue ?? "");
     this.#schedule();
@@ -447,8 +476,11 @@ export class Session implements Client {
 
   /** Why a message of `size` bytes cannot be taken, as far as is known here; Go looks again. */
   #refuse(subject: string, size: number): KinopioError | undefined {
-    const tooLarge = this.#tooLarge(subject, size);
-    if (tooLarge) return tooLarge;
+    if (size + numberBytes > this.#status.maxPayload) {
+      const numbered = !this.#setup.config.noNumbers && !/^(?:\$|_INBOX\.|_KH\.)/.test(subject);
+      const tooLarge = this.#tooLarge(subject, numbered ? size + numberBytes : size);
+      if (tooLarge) return tooLarge;
+    }
     if (this.#status.state !== "connected" && this.#unsettled + size > this.#setup.pendingLimit) {
       return new KinopioError("DISCONNECTED", `disconnected: ${this.#unsettled} bytes wait already; pendingLimitBytes is ${this.#setup.pendingLimit}`);
     }
@@ -556,6 +588,9 @@ export class Session implements Client {
         this.#listener.move({ ...move, error: toError(move.error) });
         break;
       }
+      case Row.missing:
+        this.#listener.missing(JSON.parse(rows.note(row)));
+        break;
       case Row.discovery:
         this.#discovery = JSON.parse(rows.note(row));
         this.#listener.discovery({ ...this.#discovery });

@@ -16,6 +16,13 @@ export interface SubOptions {
    * for it. Not for wildcards or with `queue`. Default false.
    */
   conflate?: boolean;
+  /**
+   * "publisher": each publisher's messages come in their order; after a loss they wait for what is
+   * missing, at most for the hub's `repair.waitMs`. "arrival": no message waits for one before it;
+   * that one comes later, when it has been asked for. Default "publisher"; with `queue`, which keeps
+   * no order, always "arrival".
+   */
+  order?: "publisher" | "arrival";
 }
 
 // What may wait for one callback, the same as in hub/mailbox.go. Further messages are dropped.

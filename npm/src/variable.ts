@@ -118,10 +118,13 @@ export class Variable<T = any> {
   async sub(first?: SubCallback<T> | SubOptions, second?: SubOptions): Promise<Subscription<T>> {
     const iterated = first === undefined || (typeof first === "object" && first !== null);
     const callback = iterated ? undefined : (first as SubCallback<T>);
-    const { queue, max, conflate = false } = (iterated ? ((first as SubOptions) ?? second) : second) ?? {};
+    const { queue, max, conflate = false, order = "publisher" } = (iterated ? ((first as SubOptions) ?? second) : second) ?? {};
     if (!iterated && typeof callback !== "function") throw new KinopioError("INVALID_CONFIG", `sub ${this.subject}: want a callback, not ${typeof callback}`);
     if (max !== undefined && !(Number.isInteger(max) && max > 0)) {
       throw new KinopioError("INVALID_CONFIG", `sub ${this.subject}: max = ${max}: want a whole number from 1`);
+    }
+    if (order !== "publisher" && order !== "arrival") {
+      throw new KinopioError("INVALID_CONFIG", `sub ${this.subject}: order = ${JSON.stringify(order)}: want "publisher" or "arrival"`);
     }
     if (queue !== undefined) checkQueue(queue);
     if (conflate && (queue !== undefined || this.#wildcard)) {
@@ -141,13 +144,13 @@ export class Variable<T = any> {
       return drain();
     };
     const subscription = new Subscription<T>(this.subject, callback, max, this.#core.report, left, drained, conflate);
-    if (queue === undefined) {
+    if (queue === undefined && order === "publisher") {
       this.#subscriptions = [...this.#subscriptions, subscription];
       ready = this.#feed.join();
       leave = () => this.#feed.leave();
       drain = () => this.#feed.drain();
     } else {
-      // A member of a group is one on the wire.
+      // A member of a group is one on the wire, and so is what does not wait for order.
       const wire = session.subscribe(
         this.subject,
         (rows, row) => {
@@ -155,7 +158,7 @@ export class Variable<T = any> {
           if (!this.#feed.active) this.#set(message.payload, message);
           subscription.deliver(message);
         },
-        { queue, max, wildcard: this.#wildcard },
+        { queue, max, wildcard: this.#wildcard, arrival: order === "arrival" },
       );
       ready = wire.ready;
       leave = () => session.unsubscribe(wire.id);

@@ -16,6 +16,7 @@ test("every option of the table reaches the hub under its name there", () => {
     debug: true, noEcho: true, serverSelectionMode: "ordered", maxReconnectAttempts: 5, waitOnFirstConnect: false,
     reconnectTimeout: 1, reconnectTimeWait: 2, pingInterval: 3, maxPingOut: 4, timeout: 5, healthReport: 6,
     autoConnect: false, autoRetry: false, retryDelay: 7, retryBackoffFactor: 1.25, maxRetryDelay: 8, pendingLimitBytes: 9,
+    numbers: false, repair: { bytes: -1, ageMs: 12, waitMs: 13 },
     discovery: { enabled: true, manifestUrl: "https://app.example/m.json", backgroundLocalProbe: false, localSwitchTimeoutMs: 10, cacheTtlMs: 11, localNetwork: "auto", requireBackbone: false },
   }));
   assert.deepEqual(config, {
@@ -23,6 +24,7 @@ test("every option of the table reaches the hub under its name there", () => {
     debug: true, noEcho: true, selection: "ordered", maxReconnects: 5, failFast: true,
     reconnectTimeout: 1, reconnectWait: 2, pingInterval: 3, maxPingOut: 4, timeout: 5, healthReport: 6,
     manualConnect: true, noRetry: true, retryDelay: 7, retryFactor: 1.25, maxRetryDelay: 8, pendingLimit: 9,
+    noNumbers: true, repairBytes: -1, repairAge: 12, repairWait: 13,
     discovery: true, manifestUrl: "https://app.example/m.json", noBackgroundProbe: true, switchTimeout: 10, cacheTtl: 11, localNetwork: "auto", requireBackbone: "never",
   });
 });
@@ -42,6 +44,8 @@ test("noRandomize is an alias while serverSelectionMode is not set", () => {
 test("an unknown option names the nearest one", () => {
   assert.throws(() => toConfig({ server: [] }), { code: "INVALID_CONFIG", message: /unknown option server: did you mean servers\?/ });
   assert.throws(() => toConfig({ discovery: { manifestURL: "x" } }), { message: /discovery\.manifestURL: did you mean discovery\.manifestUrl\?/ });
+  assert.throws(() => toConfig({ repair: { wait: 1 } }), { message: /repair\.wait: did you mean repair\.waitMs\?/ });
+  assert.throws(() => toConfig({ moves: "queue" }), { code: "INVALID_CONFIG", message: /unknown option moves/ });
   assert.throws(() => toConfig({ zzzzzzzzzz: 1 }), { message: /unknown option zzzzzzzzzz$/ });
 });
 
@@ -67,6 +71,13 @@ test("a wrong value is told with its field, itself and what would be right", () 
     [{ codec: {} }, "codec = {}: want"],
     [{ jsonReplacer: 1 }, "jsonReplacer = 1: want a function"],
     [{ discovery: true }, "discovery = true: want an object"],
+    [{ numbers: 1 }, "numbers = 1: want true or false"],
+    [{ repair: false }, "repair = false: want an object"],
+    [{ repair: null }, "repair = null: want an object"],
+    [{ repair: { bytes: 0 } }, "repair.bytes = 0: want a whole number from 1, or -1 to keep nothing"],
+    [{ repair: { bytes: -2 } }, "repair.bytes = -2: want"],
+    [{ repair: { ageMs: 0 } }, "repair.ageMs = 0: want milliseconds"],
+    [{ repair: { waitMs: -1 } }, "repair.waitMs = -1: want milliseconds"],
     [{ discovery: { enabled: 1 } }, "discovery.enabled = 1: want"],
     [{ discovery: { enabled: true, manifestUrl: "ftp://x/" } }, 'discovery.manifestUrl = "ftp://x/": want'],
     [{ discovery: { enabled: true } }, "discovery.manifestUrl"],
