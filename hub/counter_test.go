@@ -111,6 +111,17 @@ func TestNumbersAreReadAsTheyAreWritten(t *testing.T) {
 	}
 }
 
+func TestCountsAreWrittenAsTheyGoOn(t *testing.T) {
+	s := &outStream{id: streamOf(newPublisher(), 1), digits: 1}
+	s.line = appendNumber([]byte(numberLine), number{s.id, 1})
+	for range 300_000 {
+		s.counted()
+		if n, text, ok := onlyNumber(append(slices.Clone(s.line), "\r\n\r\n"...)); !ok || n != (number{s.id, s.count + 1}) {
+			t.Fatalf("%q for %d", text, s.count+1)
+		}
+	}
+}
+
 func FuzzNumber(f *testing.F) {
 	f.Add("Kseq:4tZqP0a1.2s")
 	f.Fuzz(func(t *testing.T, text string) {

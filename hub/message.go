@@ -46,6 +46,7 @@ type OutMsg struct {
 	Data    []byte
 
 	number number
+	line   []byte // the number as it is written, from the beginning of the headers; nil: it is still to be
 }
 
 // Message is a message that arrived. It may be kept, and must not be changed.

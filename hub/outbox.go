@@ -36,6 +36,8 @@ type outStream struct {
 	subject string
 	id      uint64
 	count   uint64 // of messages so far
+	line    []byte // the beginning of the headers of the next message, with its number
+	digits  int    // of it are the count's
 	used    uint64 // outbox.sent, when it was used last
 	resent  uint64 // see repairs
 }
@@ -340,7 +342,7 @@ func (o *outbox) publish(m *OutMsg) error {
 	if !o.hub.cfg.NoNumbers && m.number.stream == 0 && numbered(m.Subject) {
 		s = o.stream(m.Subject)
 		one := *m // the caller's stays as it is
-		one.number = number{s.id, s.count + 1}
+		one.number, one.line = number{s.id, s.count + 1}, s.line
 		m = &one
 	}
 	err := o.link.wire.publish(*m)
@@ -350,7 +352,7 @@ func (o *outbox) publish(m *OutMsg) error {
 	o.sent++
 	o.size += uint64(len(m.Data))
 	if s != nil {
-		s.count++
+		s.counted()
 		s.used = o.sent
 		o.store.keep(s, m)
 		if o.idle {
@@ -372,6 +374,28 @@ func (o *outbox) stream(subject string) *outStream {
 	}
 	o.latest = s
 	return s
+}
+
+// counted goes on to the next number. In a page a division costs more than the rest of it.
+func (s *outStream) counted() {
+	s.count++
+	for i := len(s.line) - 1; i >= len(s.line)-s.digits; i-- {
+		switch c := s.line[i]; c {
+		case 'z':
+			s.line[i] = '0'
+			continue
+		case '9':
+			s.line[i] = 'A'
+		case 'Z':
+			s.line[i] = 'a'
+		default:
+			s.line[i] = c + 1
+		}
+		return
+	}
+	s.line = appendNumber(s.line[:0:0], number{s.id, s.count + 1})
+	s.line = append([]byte(numberLine), s.line...)
+	s.digits++
 }
 
 // begin begins a stream. Those that have not been used for longest are forgotten when they are too
@@ -397,7 +421,8 @@ func (o *outbox) begin(subject string) *outStream {
 		o.publisher, o.index = newPublisher(), 1
 		o.hub.spawn(o.hub.repairs.serve)
 	}
-	s := &outStream{subject: subject, id: streamOf(o.publisher, o.index)}
+	s := &outStream{subject: subject, id: streamOf(o.publisher, o.index), digits: 1}
+	s.line = appendNumber([]byte(numberLine), number{s.id, 1})
 	o.streams[subject] = s
 	return s
 }

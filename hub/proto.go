@@ -206,12 +206,13 @@ func appendPub(b []byte, m *OutMsg) []byte {
 
 // appendPubHead is appendPub up to the data.
 func appendPubHead(b []byte, m *OutMsg) []byte {
-	var space [numberSize]byte
-	var text []byte // of the number
+	line := m.line
+	if line == nil && m.number.stream != 0 {
+		line = appendNumber([]byte(numberLine), m.number)
+	}
 	header := 0
-	if m.number.stream != 0 {
-		text = appendNumber(space[:0], m.number)
-		header += len(numberLine) + len(text) + len("\r\n\r\n")
+	if line != nil {
+		header = len(line) + len("\r\n\r\n")
 	}
 	if len(m.Header) > 0 {
 		if header == 0 {
@@ -240,8 +241,8 @@ func appendPubHead(b []byte, m *OutMsg) []byte {
 	b = strconv.AppendInt(b, int64(header+len(m.Data)), 10)
 	b = append(b, "\r\n"...)
 	if header > 0 {
-		if text != nil {
-			b = append(append(append(b, numberLine...), text...), "\r\n"...)
+		if line != nil {
+			b = append(append(b, line...), "\r\n"...)
 		} else {
 			b = append(b, headerLine+"\r\n"...)
 		}
