@@ -79,7 +79,7 @@ export interface Move {
   reason: string;
   /** The old connection was alive: nothing was lost, repeated or reordered. */
   planned: boolean;
-  /** How far it came: as in the status, or "done"; "" for changes that were not planned. */
+  /** How far it came: as in the status, or "done"; "" for a connection where there was none. */
   phase: "" | "connect" | "join" | "leave" | "done";
   /** The whole change, and the part of it in which messages were held back, in milliseconds. */
   tookMs: number;

@@ -158,6 +158,12 @@ test("every subscription gets each message, and ends on its own", () =>
     assert.deepEqual(b.items, [1, 2]);
   }));
 
+test("an order that there is not is refused", () =>
+  withHub({}, async (hub) => {
+    const error = await rejects(hub.order.v.sub(() => {}, { order: "time" }), "INVALID_CONFIG");
+    assert.match(error.message, /order = "time": want "publisher" or "arrival"/);
+  }));
+
 test("a queue group shares the messages", () =>
   withHub({}, (hub) =>
     withHub({}, async (other) => {
@@ -282,10 +288,10 @@ test("a message that is too large says so with both sizes, and only that one fai
   const hub = new KinopioHub({ servers: [small.ws] });
   try {
     const early = hub.big.v.pub("x".repeat(2000)); // before the limit is known
-    assert.match((await rejects(early, "MESSAGE_TOO_LARGE")).message, /2000.*1000/);
+    assert.match((await rejects(early, "MESSAGE_TOO_LARGE")).message, /2042.*1000/); // a number has up to 42 bytes
     await hub.connected();
     const good = hub.big.v.pub("y");
-    const bad = hub.big.v.pub("x".repeat(1001));
+    const bad = hub.big.v.pub("x".repeat(959));
     const also = hub.big.v.pub("z");
     assert.match((await rejects(bad, "MESSAGE_TOO_LARGE")).message, /1001.*1000/);
     await good;
@@ -333,8 +339,12 @@ test("subscriptions, services and values outlive the server", async () => {
     assert.deepEqual(await got.take(1), ["while away"]);
     assert.equal(await hub.r.f.req(21), 42);
     const [move] = await moves.take(1);
-    assert.deepEqual([move.reason, move.planned, move.error], ["server lost", false, null]);
+    assert.deepEqual([move.reason, move.planned, move.error, move.phase], ["server lost", false, null, ""]);
     await hub.reconnect();
+    const [again] = await moves.take(1);
+    assert.deepEqual([again.reason, again.planned, again.error, again.phase], ["requested", true, null, "done"]);
+    assert.ok(again.tripMs > 0 && again.tripMs < again.tookMs, `${again.tripMs} of ${again.tookMs} ms`);
+    assert.deepEqual([hub.status.phase, hub.status.missing, hub.status.repairing], ["", 0, 0]);
     assert.equal(await hub.r.f.req(1), 2);
     assert.equal(hub.status.reconnects, 1);
   } finally {
