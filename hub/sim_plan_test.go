@@ -307,6 +307,11 @@ func newSimPlan(seed uint64, abrupt bool, hubs int) *simPlan {
 			h := &p.hubs[i]
 			h.servers = slices.DeleteFunc(h.servers, func(s int) bool { return s == p.refusing })
 		}
+		// Nobody comes there who has no subscription yet that keeps it away, and then makes one.
+		refused := func(sub simSubPlan) bool { return matches(sub.subject, "s.1") }
+		p.actions = slices.DeleteFunc(p.actions, func(a simAction) bool {
+			return a.kind == "unsubscribe" || a.kind == "subscribe" && refused(a.sub) && !slices.ContainsFunc(p.hubs[a.hub].subs, refused)
+		})
 	}
 	if oneOf(8) {
 		p.faults = append(p.faults, simFault{at: during(), kind: "leave", arg: rng.IntN(len(p.servers))})
