@@ -10,6 +10,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -724,6 +725,9 @@ func (w *simWire) publish(m OutMsg) error {
 	}
 	m.Data = append([]byte(nil), m.Data...)
 	m.Header = maps.Clone(m.Header)
+	if strings.HasPrefix(m.Subject, ownPrefix) {
+		w.n.say("%s says to %s: %s %v %q number %d", w.name, w.server.name, m.Subject, m.Header, m.Data, m.number.count)
+	}
 	if w.n.published != nil {
 		w.n.published(w, &m)
 	}

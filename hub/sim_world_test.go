@@ -128,11 +128,12 @@ func newSimWorld(p *simPlan, tracing bool) *simWorld {
 }
 
 // published is the net's: a connection has taken m, and the number it has counts.
-func (w *simWorld) published(_ *simWire, m *OutMsg) {
+func (w *simWorld) published(wire *simWire, m *OutMsg) {
 	publisher, n, ok := simPayload(m.Data)
 	if !ok || strings.HasPrefix(m.Subject, "_") {
 		return
 	}
+	w.say("%s sends %s on %s to %s, number %d", publisher, m.Data, m.Subject, wire.server.name, m.number.count)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	s := w.stream(publisher, m.Subject)
@@ -172,6 +173,7 @@ func (l *simListener) hear(w *simWorld, subject string, data []byte) {
 		w.fail("%s hears %q", l.who, data)
 		return
 	}
+	w.say("%s hears %s on %s", l.who, data, subject)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	name := publisher + " " + subject
