@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"time"
 )
 
 // check says what is wrong with what was heard.
@@ -66,6 +67,14 @@ func (w *simWorld) check() {
 				w.figures.reconnects++
 			default:
 				w.figures.moves++
+				if !w.p.abrupt && w.p.stalls == 0 {
+					if m.Took > 5*m.Trip+50*time.Millisecond {
+						w.figures.late++
+					}
+					if m.Held > m.Trip {
+						w.figures.held++
+					}
+				}
 			}
 		}
 	}

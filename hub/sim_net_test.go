@@ -37,6 +37,7 @@ type simNet struct {
 
 	published func(w *simWire, m *OutMsg) // told of everything that a connection takes
 	sabotage  func(m *simMsg) bool        // a server drops m silently: the checks must notice
+	twice     func(m *simMsg) bool        // or sends it twice
 	runs      bool                        // messages in a row are handed on as runs
 	returned  map[string]bool             // payloads that a route has brought back where they had been
 	stray     map[string]bool             // payloads for which no member of a queue group was left where they were sent
@@ -397,6 +398,9 @@ type simForward struct {
 func (s *simServer) forward(m *simMsg, w *simWire, from *simEnd, queues []string) {
 	if s.n.sabotage != nil && s.n.sabotage(m) {
 		return
+	}
+	if s.n.twice != nil && from == nil && s.n.twice(m) {
+		s.forward(m, w, &simEnd{}, nil)
 	}
 	t := s.listening(m.Subject)
 	heard := false

@@ -269,7 +269,10 @@ func newSimPlan(seed uint64, abrupt bool, hubs int) *simPlan {
 	p.worst += 2*farthest + 10*time.Millisecond
 
 	// What is published: some publishers at even times, some in bursts.
-	budget := 40 + rng.IntN(160)
+	budget := 20 + rng.IntN(60)
+	if oneOf(5) {
+		budget *= 4
+	}
 	for budget > 0 {
 		who := rng.IntN(hubs + len(p.clients))
 		post := simPost{hub: who, subject: subjects()}

@@ -22,6 +22,7 @@ type simWorld struct {
 	hubs    []*simHub
 	clients []*simClient
 	log     []string // nil: nobody reads it
+	untold  bool     // what hubs say to be missing is not written down
 	without bool     // hubs publish without numbers, and are judged as if they had them
 
 	mu        sync.Mutex
@@ -238,7 +239,9 @@ func (w *simWorld) openHub(i int) {
 	h.Hub = open(context.Background(), cfg, h.engine)
 	h.OnMissing(func(m Missing) {
 		w.mu.Lock()
-		h.missing = append(h.missing, m)
+		if !w.untold {
+			h.missing = append(h.missing, m)
+		}
 		w.mu.Unlock()
 		w.say("%s misses %+v", h.name, m)
 	})
