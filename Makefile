@@ -5,7 +5,7 @@
 # make continuity   move hubs while every message is counted, print the table; 30 minutes
 # make pack    npm tarballs in npm/pack: the package, and the native program for each platform
 # make pack-test   what make test does with the packages, with all package managers, bundlers, runtimes; 15 minutes
-# make sim     simulate the election in a million LANs
+# make sim     simulate the election in a million LANs, and hubs that move in a million scenarios
 # make lan     leaf auto on several hosts (network namespaces), and how long each change takes
 # make fuzz    fuzz each parser for 30 seconds; FUZZTIME=10m is longer, FUZZ=Manifest only those of that name
 # make leaf-test   what make test does with a leaf, with 1,000 clients, a slow user, 200 kills; 4 minutes
@@ -110,9 +110,11 @@ pack-test-pages: pack-test-setup
 pack-test-programs: pack-test-setup
 	node --test npm/tools/long/programs.test.mjs
 
-# The election in n simulated LANs; KINOPIO_SIM=n is another number of them.
+# The election in a million simulated LANs, and hubs in half a million scenarios in which nothing breaks
+# and as many in which links and servers do; KINOPIO_SIM=n is another number of each.
 sim:
 	KINOPIO_SIM=$${KINOPIO_SIM:-1000000} $(GO) test -count=1 -timeout 2h -run TestSimulatedLANs -v ./election
+	KINOPIO_SIM=$${KINOPIO_SIM:-500000} $(GO) test -count=1 -timeout 4h -run 'TestSimulatedMoves|TestSimulatedLosses' -v ./hub
 
 # leaf auto on hosts of their own: what happens to a LAN, five times each, and a table of times.
 lan:

@@ -287,7 +287,7 @@ func (in *intake) begins(l *link, c *counter, m *inbound) bool {
 		return false
 	case n == 1 && len(c.waiting) == 0,
 		in.over != nil && l == in.over.old:
-	case in.over != nil && l == in.over.next && in.over.both(e):
+	case in.over != nil && l == in.over.next && (in.over.undone || in.over.both(e)):
 		return false
 	case in.absent(e):
 		if c.gap.age == 0 {

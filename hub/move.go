@@ -176,6 +176,9 @@ func (s *session) part(old, next *link, m *Move) error {
 func (s *session) undo(p *passage) {
 	h := s.h
 	h.outbox.open(p.old)
+	if p.over {
+		h.intake.undoes()
+	}
 	if h.registry.carries(p.next) {
 		h.registry.unbind(p.next)
 		s.settled(p.next) // members of queue groups may have been given something there

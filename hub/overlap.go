@@ -19,6 +19,7 @@ type overlap struct {
 	isFull          bool
 
 	joined      bool     // the new link has subscriptions
+	undone      bool     // and loses them again: the old one has everything
 	first, last int      // marks after the hub had joined, and before it began to leave
 	marks       chan int // a mark has come: through the old server by the new link, or the other way
 }
@@ -43,6 +44,13 @@ func (in *intake) joins(subject string, first int) {
 	o.joined, o.subject, o.first = true, subject, first
 }
 
+// undoes says that the hub stays on the old link, which brings everything, whatever the new one still brings.
+func (in *intake) undoes() {
+	in.lock()
+	defer in.mu.Unlock()
+	in.over.undone = true
+}
+
 // leaves says that the old link will have less than the new one from now on: later marks than last do
 // not tell what belongs together.
 func (in *intake) leaves(last int) {
@@ -56,6 +64,9 @@ func (o *overlap) both(e *entry) bool { return o.joined && e.onBoth.Load() }
 
 // take takes a message without a number.
 func (o *overlap) take(in *intake, l *link, m *inbound) (calm bool) {
+	if l == o.next && o.undone {
+		return true
+	}
 	if l == o.next && !o.both(m.route.entry) || l != o.next && l != o.old {
 		return in.deliver(m)
 	}

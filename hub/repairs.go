@@ -415,8 +415,11 @@ func (r *repairs) answered(e *entry, prefix string, m *Message) {
 	if c == nil || !in.gaps[c] {
 		return
 	}
-	if !c.begun && c.gap.age == 0 {
+	switch n := m.number.count; {
+	case !c.begun && c.gap.age == 0:
 		return
+	case c.begun && n <= c.last && spanAt(c.open, n) < 0:
+		return // somebody else has asked for it; here it came long ago
 	}
 	again := &inbound{route: &leg{entry: e, link: m.link}, subject: subject, reply: m.Reply, header: m.Header, data: m.Data, number: m.number}
 	c.gap.since = in.now() // it is getting on

@@ -1,0 +1,285 @@
+//go:build !js
+
+package hub
+
+import (
+	"fmt"
+	"slices"
+	"sort"
+	"strings"
+	"time"
+)
+
+// check says what is wrong with what was heard.
+func (w *simWorld) check() {
+	for _, h := range w.hubs { // nothing is told any more
+		h.OnMissing(func(Missing) {})
+	}
+	w.n.mu.Lock()
+	defer w.n.mu.Unlock()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	names := make([]string, 0, len(w.streams))
+	for name := range w.streams {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	for _, name := range names {
+		s := w.streams[name]
+		w.figures.messages += len(s.sent)
+		if strings.HasPrefix(s.subject, simMoving) {
+			for _, l := range w.listeners {
+				if l.plan.queue == "" && matches(l.plan.subject, s.subject) {
+					w.checkStream(l, s)
+				}
+			}
+			for _, h := range w.hubs {
+				w.checkMissing(h, s)
+			}
+		} else {
+			w.checkGroup(s)
+		}
+	}
+	for _, l := range w.listeners {
+		for name := range l.heard {
+			if w.streams[name] == nil {
+				w.wrong("%s hears of %s, which does not exist", l.who, name)
+			}
+		}
+	}
+	for key, err := range w.asked {
+		if err != nil && !w.p.abrupt && w.p.stable && !w.n.stray[key] && !w.asker(key).closed && !w.asker(key).deafTo(w.p.serving) {
+			w.wrong("request %s: %v", key, err)
+		}
+	}
+	w.figures.hops, w.figures.returned, w.figures.stray = w.n.hops, len(w.n.returned), len(w.n.stray)
+	for _, h := range w.hubs {
+		for _, m := range h.missing {
+			w.figures.missing += int(m.Count())
+			if !w.p.abrupt {
+				w.wrong("%s misses %+v", h.name, m)
+			}
+		}
+		for _, m := range h.moves {
+			switch {
+			case m.Err != nil || m.From == "":
+			case !m.Planned:
+				w.figures.reconnects++
+			default:
+				w.figures.moves++
+				if !w.p.abrupt && w.p.stalls == 0 {
+					if m.Took > 5*m.Trip+50*time.Millisecond {
+						w.figures.late++
+					}
+					if m.Held > m.Trip {
+						w.figures.held++
+					}
+				}
+			}
+		}
+	}
+}
+
+func (w *simWorld) wrong(format string, args ...any) {
+	w.failed = append(w.failed, fmt.Errorf(format, args...))
+}
+
+func (w *simWorld) asker(key string) *simHub {
+	name, _, _ := strings.Cut(key, " ")
+	for _, h := range w.hubs {
+		if h.name == name {
+			return h
+		}
+	}
+	return nil
+}
+
+// deafTo says that h is a member itself, and its own messages are not for it.
+func (h *simHub) deafTo(members []int) bool {
+	return h != nil && h.plan.noEcho && slices.Contains(members, h.index)
+}
+
+// exact says that l can tell by numbers what of s is lost, and else that it must come when nothing breaks.
+func (w *simWorld) exact(l *simListener, s *simStream) bool {
+	if s.hub != nil && !s.hub.plan.noNumbers || l.hub == nil {
+		return !w.p.abrupt || l.hub != nil
+	}
+	// Without numbers nothing tells of what is late on a third server while a hub moves.
+	return !w.p.abrupt && (w.p.stalls == 0 || len(l.hub.moves) <= 1)
+}
+
+// checkStream checks what a plain subscription heard of a stream.
+func (w *simWorld) checkStream(l *simListener, s *simStream) {
+	if !w.exact(l, s) {
+		return
+	}
+	heard := l.heard[s.name]
+	if l.hub != nil && l.hub == s.hub && l.hub.plan.noEcho {
+		if len(heard) > 0 {
+			w.wrong("%s hears itself: %v", l.who, heard[0])
+		}
+		return
+	}
+	// Plain clients hear out of order what comes by several ways, of those that have moved.
+	ordered := !l.plan.arrival && (l.hub != nil || s.hub == nil || len(s.hub.moves) <= 1)
+	last := -1
+	came := map[int]int{}
+	for _, m := range heard {
+		at, known := s.place[m.n]
+		if !known {
+			w.wrong("%s hears %s %d, which was not published", l.who, s.name, m.n)
+			continue
+		}
+		switch came[at]++; {
+		case l.hub != nil && s.sent[at].number.stream == 0 && (l.settled == 0 || s.sent[at].at < l.settled):
+			// While not all servers know of it one link may bring what the other does not, and no number tells.
+		case came[at] > 1 && l.hub == nil && w.n.returned[fmt.Sprintf("%s %d", s.publisher, m.n)]:
+		case came[at] > 1:
+			w.wrong("%s hears %s %d again, at %v", l.who, s.name, m.n, m.at)
+		case at < last && ordered:
+			w.wrong("%s hears %s %d after %d, at %v", l.who, s.name, m.n, s.sent[last].n, m.at)
+		}
+		last = max(last, at)
+	}
+	if w.p.abrupt {
+		return // checkMissing does
+	}
+	for _, at := range w.lacking(l, s) {
+		w.wrong("%s does not hear %s %d, which was published at %v", l.who, s.name, s.sent[at].n, s.sent[at].at)
+	}
+}
+
+// lacking is what of s did not come to l, and should have: from the first that it heard, or could not have
+// missed, to the last, or, if it or the publisher ended before, the last that it heard.
+func (w *simWorld) lacking(l *simListener, s *simStream) (places []int) {
+	came := map[int]bool{}
+	first, last := len(s.sent), -1
+	for _, m := range l.heard[s.name] {
+		if at, known := s.place[m.n]; known {
+			came[at] = true
+			first, last = min(first, at), max(last, at)
+		}
+	}
+	// A third server that is late while the hub moves may take a stream's beginning to the old link only.
+	if l.settled > 0 && !w.p.abrupt && (w.p.stalls == 0 || l.hub == nil || len(l.hub.moves) <= 1) {
+		for at := first - 1; at >= 0 && s.sent[at].at > l.settled; at-- {
+			first = at
+		}
+	}
+	switch {
+	case l.ended == 0 && !w.p.abrupt:
+		last = len(s.sent) - 1
+	case l.ended == 0 && !l.hub.lost && s.hub != nil && !s.hub.closed && !s.hub.lost:
+		last = len(s.sent) - 1
+	}
+	for at := first; at <= last; at++ {
+		if !came[at] {
+			places = append(places, at)
+		}
+	}
+	return places
+}
+
+// checkMissing checks that h has said of s what did not come, and nothing else.
+func (w *simWorld) checkMissing(h *simHub, s *simStream) {
+	if s.hub == nil || s.hub.plan.noNumbers || !w.p.abrupt {
+		return
+	}
+	if h == s.hub && h.plan.noEcho || h.closed || h.lost {
+		return
+	}
+	told := map[int]int{}
+	name := publisherName(s.hub.outbox.publisher)
+	byCount := map[uint64]int{}
+	for at, m := range s.sent {
+		byCount[m.number.count] = at
+	}
+	for _, m := range h.missing {
+		if m.Publisher != name || m.Subject != s.subject {
+			continue
+		}
+		for n := m.From; n <= m.To; n++ {
+			at, known := byCount[n]
+			if !known {
+				w.wrong("%s says that it misses number %d of %s, which does not exist", h.name, n, s.name)
+				continue
+			}
+			told[at]++
+		}
+	}
+	lack := map[int]int{}
+	tail := len(s.sent) // from here on the publisher may have said that there was more, before it ended
+	perhaps := 0        // subscriptions that have ended: what they missed may or may not have been told
+	for _, l := range h.subs {
+		if l.plan.queue != "" || !matches(l.plan.subject, s.subject) {
+			continue
+		}
+		if l.ended > 0 {
+			perhaps++
+			continue
+		}
+		for _, at := range w.lacking(l, s) {
+			lack[at]++
+		}
+		if s.hub.closed || s.hub.lost {
+			last := 0
+			for _, m := range l.heard[s.name] {
+				last = max(last, s.place[m.n])
+			}
+			tail = min(tail, last+1)
+		}
+	}
+	for at := range s.sent {
+		switch n := lack[at]; {
+		case told[at] < n:
+			w.wrong("%s lacks %s %d (published at %v) in %d subscriptions, and says so of %d", h.name, s.name, s.sent[at].n, s.sent[at].at, n, told[at])
+		case told[at] > n+perhaps && at < tail:
+			w.wrong("%s says that it lacks %s %d in %d subscriptions, and does in %d", h.name, s.name, s.sent[at].n, told[at], n)
+		}
+	}
+}
+
+// checkGroup checks that one member of a queue group got each message.
+func (w *simWorld) checkGroup(s *simStream) {
+	times := map[int][]string{}
+	settled := w.n.now()
+	members := 0
+	deaf := s.hub.deafTo(w.p.members)
+	if s.subject == simServed {
+		deaf = s.hub.deafTo(w.p.serving)
+	}
+	for _, l := range w.listeners {
+		if l.plan.queue == "" || l.plan.subject != s.subject {
+			continue
+		}
+		members++
+		if l.settled > 0 {
+			settled = min(settled, l.settled)
+		}
+		for _, m := range l.heard[s.name] {
+			times[m.n] = append(times[m.n], l.who)
+		}
+	}
+	for _, m := range s.sent {
+		payload := fmt.Sprintf("%s %d", s.publisher, m.n)
+		got := times[m.n]
+		switch {
+		case len(got) > 1:
+			w.wrong("%s %d comes to %v", s.name, m.n, got)
+		case len(got) == 0 && members > 0 && !deaf && w.p.stable && m.at > settled && !w.n.stray[payload]:
+			w.wrong("%s %d comes to no member", s.name, m.n)
+		}
+	}
+}
+
+// firstFailures are as many as a reader wants.
+func (w *simWorld) firstFailures() string {
+	var lines []string
+	for _, err := range w.failed[:min(len(w.failed), 8)] {
+		lines = append(lines, err.Error())
+	}
+	if more := len(w.failed) - len(lines); more > 0 {
+		lines = append(lines, fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(slices.Compact(lines), "\n")
+}

@@ -1,0 +1,5 @@
+//go:build !race && !js
+
+package hub
+
+const simShare = 1
