@@ -50,7 +50,7 @@ export interface KinopioOptions extends Credentials {
   /** How several servers are ordered before connecting. Default "latency". */
   serverSelectionMode?: "ordered" | "random" | "latency";
   /**
-   * Numbers each message that is published, in a header of 31 bytes and more (`Kseq`), by which other
+   * Numbers each message that is published, in a header of 29 bytes and more (`Kseq`), by which other
    * hubs keep the order, leave out copies, and ask for what got lost. Default true.
    */
   numbers?: boolean;

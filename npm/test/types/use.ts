@@ -1,6 +1,6 @@
 // What the types promise; tsc checks it (npm run check:types), nothing runs it.
 import KinopioHub, { KinopioError, KINOPIO_STATE_EVENT, KinopioHub as Named } from "kinopio-hub";
-import type { Codec, HubState, KinopioErrorCode, KinopioOptions, Message, Scope, Service, Subscription, Variable } from "kinopio-hub";
+import type { Codec, HubState, KinopioErrorCode, KinopioOptions, Message, Missing, Scope, Service, Subscription, Variable } from "kinopio-hub";
 import { enableAutoLeaf, startLeafNode } from "kinopio-hub/leaf";
 
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
@@ -21,6 +21,9 @@ const subscription = battery.sub((level, message) => {
 });
 same<Awaited<typeof subscription>, Subscription<number>>(true);
 battery.watch((level) => level.toFixed(1));
+void battery.sub((level) => level.toFixed(1), { order: "arrival" });
+// @ts-expect-error an order that does not exist
+void battery.sub((level) => level.toFixed(1), { order: "time" });
 void battery.pub(87);
 // @ts-expect-error a number is published
 void battery.pub("87");
@@ -28,6 +31,7 @@ void battery.pub("87");
 new KinopioHub({ server: "wss://nats.example.com" });
 // @ts-expect-error a mode that does not exist
 new KinopioHub({ serverSelectionMode: "nearest" });
+new KinopioHub({ numbers: false, repair: { bytes: -1, ageMs: 1000, waitMs: 1000 } });
 
 same<typeof hub.users, Scope>(true);
 same<typeof hub.users.online, Variable<any>>(true);
@@ -40,6 +44,11 @@ export async function answers(): Promise<number> {
 }
 
 const stop: () => void = hub.onStateChange((state) => same<typeof state, HubState>(true));
+hub.onMissing((missing) => same<typeof missing, Missing>(true));
+hub.onMove(({ phase, tripMs }) => {
+  same<typeof phase, "" | "connect" | "join" | "leave" | "done">(true);
+  same<typeof tripMs, number>(true);
+});
 hub.event.on(KINOPIO_STATE_EVENT, (state) => same<typeof state, HubState>(true));
 stop();
 
