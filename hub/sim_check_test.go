@@ -12,8 +12,16 @@ import (
 
 // check says what is wrong with what was heard.
 func (w *simWorld) check() {
-	for _, h := range w.hubs { // nothing is told any more
-		h.OnMissing(func(Missing) {})
+	for _, h := range w.hubs {
+		sum := uint64(0)
+		w.mu.Lock()
+		for _, m := range h.missing {
+			sum += m.Count()
+		}
+		w.mu.Unlock()
+		if s := h.Status(); !h.closed && !w.untold && (s.Missing != sum || s.Repairing > 0 || s.Phase != "") {
+			w.fail("%s has told that %d are missing, and its status is %+v", h.name, sum, s)
+		}
 	}
 	w.n.mu.Lock()
 	defer w.n.mu.Unlock()
@@ -46,6 +54,9 @@ func (w *simWorld) check() {
 				w.wrong("%s hears of %s, which does not exist", l.who, name)
 			}
 		}
+	}
+	if len(w.asked) != w.requests {
+		w.wrong("%d of %d requests have ended", len(w.asked), w.requests)
 	}
 	for key, err := range w.asked {
 		if err != nil && !w.p.abrupt && w.p.stable && !w.n.stray[key] && !w.asker(key).closed && !w.asker(key).deafTo(w.p.serving) {
@@ -120,8 +131,9 @@ func (w *simWorld) checkStream(l *simListener, s *simStream) {
 		}
 		return
 	}
-	// Plain clients hear out of order what comes by several ways, of those that have moved.
-	ordered := !l.plan.arrival && (l.hub != nil || s.hub == nil || len(s.hub.moves) <= 1)
+	// Plain clients may hear out of order what has come by several ways, or where the way between the two servers
+	// was stalled, of those that have moved.
+	ordered := !l.plan.arrival && (l.hub != nil || s.hub == nil || len(s.hub.moves) <= 1 || w.p.tree() && w.p.stalls == 0)
 	last := -1
 	came := map[int]int{}
 	for _, m := range heard {

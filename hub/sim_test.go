@@ -168,7 +168,9 @@ func TestSimulationNotices(t *testing.T) {
 			w.n.sabotage = func(m *simMsg) bool { return m.number.stream == 0 && drop(m) }
 		}},
 		"a server sends a message of a plain client twice": {false, func(w *simWorld) {
-			w.n.twice = func(m *simMsg) bool { return m.number.stream == 0 && strings.HasPrefix(m.Subject, simMoving) && w.n.hops%50 == 0 }
+			w.n.twice = func(m *simMsg) bool {
+				return m.number.stream == 0 && strings.HasPrefix(m.Subject, simMoving) && w.n.hops%50 == 0
+			}
 		}},
 		"a server gives a member of a queue group nothing": {false, func(w *simWorld) {
 			w.n.sabotage = func(m *simMsg) bool { return m.Subject == simQueued && w.n.hops%10 == 0 }
