@@ -100,6 +100,7 @@ func simulateSeeds(t *testing.T, abrupt bool) {
 		sum.longest = max(sum.longest, f.longest)
 		sum.late += f.late
 		sum.held += f.held
+		sum.begun += f.begun
 		if len(w.failed) == 0 {
 			return true
 		}

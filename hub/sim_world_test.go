@@ -38,6 +38,7 @@ type simWorld struct {
 type simFigures struct {
 	moves, reconnects, messages, hops, missing, returned, stray int
 	late                                                        int           // moves that took longer than 5 round trips and 50 ms
+	begun                                                       int           // messages that began a stream while the hub moved, and did not come
 	held                                                        int           // moves that held what is published for longer than a round trip
 	longest                                                     time.Duration // move
 }
@@ -50,9 +51,14 @@ type simHub struct {
 	engine  *simEngine
 	subs    []*simListener
 	missing []Missing
-	moves   []Move
+	moves   []simMove
 	closed  bool // while the plan is played
 	lost    bool // it has no server at the end
+}
+
+type simMove struct {
+	Move
+	ended time.Duration
 }
 
 type simClient struct {
@@ -244,7 +250,7 @@ func (w *simWorld) openHub(i int) {
 	})
 	h.OnMove(func(m Move) {
 		w.mu.Lock()
-		h.moves = append(h.moves, m)
+		h.moves = append(h.moves, simMove{m, w.n.now()})
 		w.mu.Unlock()
 		w.say("%s: %+v", h.name, m)
 	})
