@@ -307,7 +307,7 @@ func newSimPlan(seed uint64, abrupt bool, hubs int) *simPlan {
 			p.faults = append(p.faults, f)
 		}
 	}
-	if at := rng.IntN(len(p.servers)); oneOf(8) && !slices.ContainsFunc(p.clients, func(c simClientPlan) bool { return c.server == at }) {
+	if at := rng.IntN(len(p.servers)); oneOf(8) && !abrupt && !slices.ContainsFunc(p.clients, func(c simClientPlan) bool { return c.server == at }) {
 		p.refusing = at
 		for i := range p.hubs { // nobody begins there
 			h := &p.hubs[i]

@@ -48,6 +48,10 @@ func TestSimulatedServersReturnWhatIsForAMemberThatHasGone(t *testing.T) {
 			time.Sleep(500 * time.Microsecond)
 		}
 		time.Sleep(time.Second)
+		w.n.mu.Lock()
+		defer w.n.mu.Unlock()
+		w.mu.Lock()
+		defer w.mu.Unlock()
 		members := map[int]int{}
 		for _, l := range []*simListener{stays, leaves} {
 			for _, m := range l.heard["p a"] {
