@@ -181,10 +181,15 @@ func (w *simWorld) checkStream(l *simListener, s *simStream) {
 func (w *simWorld) lacking(l *simListener, s *simStream) (places []int) {
 	came := map[int]bool{}
 	first, last := len(s.sent), -1
-	for _, m := range l.heard[s.name] {
-		if at, known := s.place[m.n]; known {
-			came[at] = true
-			first, last = min(first, at), max(last, at)
+	for i, m := range l.heard[s.name] {
+		at, known := s.place[m.n]
+		if !known {
+			continue
+		}
+		came[at] = true
+		last = max(last, at)
+		if i == 0 || !w.beginsLate(s.hub, s.sent[at].at) {
+			first = min(first, at)
 		}
 	}
 	if l.settled > 0 && !w.p.abrupt {
