@@ -12,8 +12,16 @@ import (
 
 // check says what is wrong with what was heard.
 func (w *simWorld) check() {
-	for _, h := range w.hubs { // nothing is told any more
-		h.OnMissing(func(Missing) {})
+	for _, h := range w.hubs {
+		sum := uint64(0)
+		w.mu.Lock()
+		for _, m := range h.missing {
+			sum += m.Count()
+		}
+		w.mu.Unlock()
+		if s := h.Status(); !h.closed && !w.untold && (s.Missing != sum || s.Repairing > 0 || s.Phase != "") {
+			w.fail("%s has told that %d are missing, and its status is %+v", h.name, sum, s)
+		}
 	}
 	w.n.mu.Lock()
 	defer w.n.mu.Unlock()
@@ -46,6 +54,9 @@ func (w *simWorld) check() {
 				w.wrong("%s hears of %s, which does not exist", l.who, name)
 			}
 		}
+	}
+	if len(w.asked) != w.requests {
+		w.wrong("%d of %d requests have ended", len(w.asked), w.requests)
 	}
 	for key, err := range w.asked {
 		if err != nil && !w.p.abrupt && w.p.stable && !w.n.stray[key] && !w.asker(key).closed && !w.asker(key).deafTo(w.p.serving) {
@@ -104,8 +115,18 @@ func (w *simWorld) exact(l *simListener, s *simStream) bool {
 	if s.hub != nil && !s.hub.plan.noNumbers || l.hub == nil {
 		return !w.p.abrupt || l.hub != nil
 	}
-	// Without numbers nothing tells of what is late on a third server while a hub moves.
-	return !w.p.abrupt && (w.p.stalls == 0 || len(l.hub.moves) <= 1)
+	// Without numbers nothing tells of what is late on a third server while a hub moves: it must be on the way.
+	return !w.p.abrupt && (len(l.hub.moves) <= 1 || w.p.stalls == 0 && w.p.tree())
+}
+
+// beginsLate says that h, who publishes or listens, moved when something that was published at a time was on its
+// way, by a server that is not on the way between the two, or by a way that was stalled. If a stream begins then
+// the first that is heard of it may not be the first of all, and nothing tells.
+func (w *simWorld) beginsLate(h *simHub, at time.Duration) bool {
+	spreads := w.spreads()
+	return h != nil && !(w.p.tree() && w.p.stalls == 0) && slices.ContainsFunc(h.moves, func(m simMove) bool {
+		return m.From != "" && m.ended-m.Took-spreads <= at && at <= m.ended+spreads
+	})
 }
 
 // checkStream checks what a plain subscription heard of a stream.
@@ -120,9 +141,13 @@ func (w *simWorld) checkStream(l *simListener, s *simStream) {
 		}
 		return
 	}
-	// Plain clients hear out of order what comes by several ways, of those that have moved.
-	ordered := !l.plan.arrival && (l.hub != nil || s.hub == nil || len(s.hub.moves) <= 1)
-	last := -1
+	// Plain clients may hear out of order what has come by several ways, or where the way between the two servers
+	// was stalled, of those that have moved.
+	ordered := !l.plan.arrival && (l.hub != nil || s.hub == nil || len(s.hub.moves) <= 1 || w.p.tree() && w.p.stalls == 0)
+	last, first := -1, -1
+	if len(heard) > 0 {
+		first = s.place[heard[0].n]
+	}
 	came := map[int]int{}
 	for _, m := range heard {
 		at, known := s.place[m.n]
@@ -136,6 +161,8 @@ func (w *simWorld) checkStream(l *simListener, s *simStream) {
 		case came[at] > 1 && l.hub == nil && w.n.returned[fmt.Sprintf("%s %d", s.publisher, m.n)]:
 		case came[at] > 1:
 			w.wrong("%s hears %s %d again, at %v", l.who, s.name, m.n, m.at)
+		case at < first && w.beginsLate(s.hub, s.sent[at].at):
+			w.figures.begun++
 		case at < last && ordered:
 			w.wrong("%s hears %s %d after %d, at %v", l.who, s.name, m.n, s.sent[last].n, m.at)
 		}
@@ -154,15 +181,23 @@ func (w *simWorld) checkStream(l *simListener, s *simStream) {
 func (w *simWorld) lacking(l *simListener, s *simStream) (places []int) {
 	came := map[int]bool{}
 	first, last := len(s.sent), -1
-	for _, m := range l.heard[s.name] {
-		if at, known := s.place[m.n]; known {
-			came[at] = true
-			first, last = min(first, at), max(last, at)
+	for i, m := range l.heard[s.name] {
+		at, known := s.place[m.n]
+		if !known {
+			continue
+		}
+		came[at] = true
+		last = max(last, at)
+		if i == 0 || !w.beginsLate(s.hub, s.sent[at].at) {
+			first = min(first, at)
 		}
 	}
-	// A third server that is late while the hub moves may take a stream's beginning to the old link only.
-	if l.settled > 0 && !w.p.abrupt && (w.p.stalls == 0 || l.hub == nil || len(l.hub.moves) <= 1) {
+	if l.settled > 0 && !w.p.abrupt {
 		for at := first - 1; at >= 0 && s.sent[at].at > l.settled; at-- {
+			if w.beginsLate(l.hub, s.sent[at].at) {
+				w.figures.begun++
+				break
+			}
 			first = at
 		}
 	}

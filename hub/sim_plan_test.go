@@ -62,7 +62,7 @@ type simSubPlan struct {
 type simClientPlan struct {
 	server int
 	delay  time.Duration
-	subs   []string
+	sub    string
 }
 
 type simAction struct {
@@ -87,6 +87,9 @@ type simFault struct {
 	arg  int
 	long time.Duration
 }
+
+// tree says that there is one way from each server to each other.
+func (p *simPlan) tree() bool { return len(p.edges) == len(p.servers)-1 }
 
 func (p *simPlan) String() string {
 	text := fmt.Sprintf("seed %d, abrupt %v, to %v, worst %v, stalls %v, runs %v, refusing %d, serving %v, members %v (stable %v)\nservers %v\n", p.seed, p.abrupt, p.end, p.worst, p.stalls, p.runs, p.refusing, p.serving, p.members, p.stable, p.servers)
@@ -263,7 +266,7 @@ func newSimPlan(seed uint64, abrupt bool, hubs int) *simPlan {
 	for range rng.IntN(3) {
 		c := simClientPlan{server: rng.IntN(len(p.servers)), delay: between(100*time.Microsecond, slowClient)}
 		farthest = max(farthest, c.delay)
-		c.subs = append(c.subs, []string{"s.0", "s.*", "s.>"}[rng.IntN(3)])
+		c.sub = []string{"s.0", "s.*", "s.>"}[rng.IntN(3)]
 		p.clients = append(p.clients, c)
 	}
 	p.worst += 2*farthest + 10*time.Millisecond
@@ -304,7 +307,7 @@ func newSimPlan(seed uint64, abrupt bool, hubs int) *simPlan {
 			p.faults = append(p.faults, f)
 		}
 	}
-	if at := rng.IntN(len(p.servers)); oneOf(8) && !slices.ContainsFunc(p.clients, func(c simClientPlan) bool { return c.server == at }) {
+	if at := rng.IntN(len(p.servers)); oneOf(8) && !abrupt && !slices.ContainsFunc(p.clients, func(c simClientPlan) bool { return c.server == at }) {
 		p.refusing = at
 		for i := range p.hubs { // nobody begins there
 			h := &p.hubs[i]

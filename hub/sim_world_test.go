@@ -28,6 +28,7 @@ type simWorld struct {
 	mu        sync.Mutex
 	streams   map[string]*simStream // by publisher and subject
 	listeners []*simListener
+	requests  int
 	asked     map[string]error // requests, and what became of them
 	failed    []error
 	figures   simFigures
@@ -37,6 +38,7 @@ type simWorld struct {
 type simFigures struct {
 	moves, reconnects, messages, hops, missing, returned, stray int
 	late                                                        int           // moves that took longer than 5 round trips and 50 ms
+	begun                                                       int           // messages that began a stream while the hub moved, and did not come
 	held                                                        int           // moves that held what is published for longer than a round trip
 	longest                                                     time.Duration // move
 }
@@ -49,16 +51,19 @@ type simHub struct {
 	engine  *simEngine
 	subs    []*simListener
 	missing []Missing
-	moves   []Move
+	moves   []simMove
 	closed  bool // while the plan is played
 	lost    bool // it has no server at the end
+}
+
+type simMove struct {
+	Move
+	ended time.Duration
 }
 
 type simClient struct {
 	name string
 	wire *simWire
-	subs []*simListener
-	next map[string]int
 }
 
 // A simStream is what somebody has published on a subject.
@@ -67,7 +72,6 @@ type simStream struct {
 	hub                      *simHub // nil: a plain client's
 	sent                     []simSent
 	place                    map[int]int // in sent, by what the publisher counted
-	accepted                 int         // that the hub said it would send
 }
 
 type simSent struct {
@@ -82,7 +86,6 @@ type simListener struct {
 	hub            *simHub // nil: a plain client's
 	plan           simSubPlan
 	sub            *Subscription
-	entry          wireSub
 	settled, ended time.Duration // 0: not yet
 	heard          map[string][]simHeard
 }
@@ -247,7 +250,7 @@ func (w *simWorld) openHub(i int) {
 	})
 	h.OnMove(func(m Move) {
 		w.mu.Lock()
-		h.moves = append(h.moves, m)
+		h.moves = append(h.moves, simMove{m, w.n.now()})
 		w.mu.Unlock()
 		w.say("%s: %+v", h.name, m)
 	})
@@ -280,10 +283,10 @@ func (l simLogger) Debug(msg string, args ...any) { l.w.say("%s: %s %v", l.name,
 func (l simLogger) Warn(msg string, args ...any)  { l.w.say("%s: warning: %s %v", l.name, msg, args) }
 func (l simLogger) Error(msg string, args ...any) { l.w.say("%s: error: %s %v", l.name, msg, args) }
 
-// A simEar is a plain client's receiver.
+// A simEar is the receiver of a plain client, which has one subscription.
 type simEar struct {
-	w    *simWorld
-	subs map[string]*simListener
+	w *simWorld
+	l *simListener
 }
 
 func (e simEar) leaving()      {}
@@ -291,28 +294,20 @@ func (e simEar) trouble(error) {}
 func (e simEar) receive(batch []inbound) bool {
 	for i := range batch {
 		m := &batch[i]
-		l := e.subs[m.reply] // see openClient
-		hear := func(data []byte) { l.hear(e.w, m.subject, data) }
-		if m.run == nil {
-			hear(m.data)
-		}
-		for _, data := range m.run {
-			hear(data)
-		}
+		e.l.hear(e.w, m.subject, m.data) // without a route there are no runs
 	}
 	return true
 }
 
 func (w *simWorld) openClient(i int) {
 	plan := &w.p.clients[i]
-	c := &simClient{name: fmt.Sprintf("client%d", i), next: map[string]int{}}
+	c := &simClient{name: fmt.Sprintf("client%d", i)}
 	e := &simEngine{n: w.n, name: c.name, delay: func(*simServer) (time.Duration, time.Duration) { return plan.delay, 0 }}
-	// It has one subscription, so that nothing has to say which a message is for.
-	l := w.listener(c.name, nil, simSubPlan{subject: plan.subs[0]})
+	l := w.listener(c.name, nil, simSubPlan{subject: plan.sub})
 	w.n.mu.Lock()
-	c.wire = e.attach(w.n.servers[plan.server], simEar{w, map[string]*simListener{"": l}})
+	c.wire = e.attach(w.n.servers[plan.server], simEar{w, l})
 	w.n.mu.Unlock()
-	c.wire.subscribe(plan.subs[0], "", nil)
+	c.wire.subscribe(plan.sub, "", nil)
 	l.settled = w.n.now() + plan.delay + w.spreads()
 	w.clients = append(w.clients, c)
 }
@@ -432,6 +427,9 @@ func (w *simWorld) post(post simPost, counts map[string]int, receipts *[]func())
 
 func (w *simWorld) request(h *simHub, subject string, data []byte) {
 	key := string(data)
+	w.mu.Lock()
+	w.requests++
+	w.mu.Unlock()
 	counted := w.n.now() > 300*time.Millisecond+w.spreads()
 	h.Request(OutMsg{Subject: subject, Data: data}, w.spreads()*2+5*time.Second, func(m *Message, err error) {
 		if err == nil && string(m.Data) != key {

@@ -1,0 +1,59 @@
+//go:build !js
+
+package hub
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// What seeds have shown, made as small as it can be.
+func TestSimulatedCases(t *testing.T) {
+	const ms = time.Millisecond
+	hub := func(server int, subs ...string) simHubPlan {
+		h := simHubPlan{servers: []int{server}, delays: []time.Duration{ms, 3 * ms, ms}, selection: Ordered}
+		for _, subject := range subs {
+			h.subs = append(h.subs, simSubPlan{subject: subject})
+		}
+		return h
+	}
+	posts := func(by int, subject string, from, gap time.Duration, count int) (all []simPost) {
+		for range count {
+			all = append(all, simPost{at: from, hub: by, subject: subject})
+			from += gap
+		}
+		return all
+	}
+	for name, p := range map[string]*simPlan{
+		// What the new link brings until it has lost its subscriptions again has come by the old one.
+		"a move that is undone, while a plain client publishes": {
+			servers: []string{"backbone", "leaf"}, edges: []simEdge{{a: 0, b: 1, delay: 5 * ms}}, refusing: 1,
+			hubs: []simHubPlan{hub(0, "s.0", "s.1")}, clients: []simClientPlan{{server: 0, delay: ms, sub: "s.2"}},
+			actions: []simAction{{at: 600 * ms, hub: 0, kind: "move", arg: 1}},
+			posts:   posts(-1, "s.0", 400*ms, ms, 400),
+		},
+		// What a hub had long ago comes again because another one, that has begun with nothing, asks for all.
+		"two hubs that ask for different parts": {
+			abrupt:  true,
+			servers: []string{"backbone", "leaf1", "leaf2"}, edges: []simEdge{{a: 0, b: 1, delay: ms}, {a: 0, b: 2, delay: ms}}, refusing: -1,
+			hubs: []simHubPlan{hub(1), hub(2, "s.0"), hub(2, "s.*")},
+			posts: append(append(posts(0, "s.0", 400*ms, ms, 30), posts(0, "s.0", 1200*ms, ms, 10)...),
+				posts(0, "s.1", 1300*ms, ms, 10)...),
+			faults: []simFault{{at: time.Second, kind: "kill", arg: 0, long: 2 * time.Second}, {at: 350 * ms, kind: "silence", arg: 2, long: 3 * time.Second}},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p.worst, p.end = 50*ms, 3500*ms
+				w := newSimWorld(p, true)
+				w.play()
+				if len(w.failed) > 0 {
+					t.Log(strings.Join(w.log, "\n"))
+					t.Error(w.firstFailures())
+				}
+			})
+		})
+	}
+}
