@@ -15,7 +15,7 @@ import (
 type AgentStatus struct {
 	State                State            `json:"state"`
 	Role                 Role             `json:"role"`
-	Leader               *Manifest        `json:"leader"` // This agent's own when it leads; nil when none is known.
+	Leader               *Manifest        `json:"leader"` // As it was read at the leader's leaf; this agent's own when it leads; nil when none was seen.
 	NodeID               string           `json:"nodeId"`
 	BackboneRTTMs        *float64         `json:"backboneRttMs"` // Whole milliseconds; nil when not measured.
 	LeaderEpoch          int64            `json:"leaderEpoch"`
@@ -51,7 +51,7 @@ type Agent struct {
 	m         *Machine
 	leaf      *running
 	announced bool
-	confirmed *Manifest // That was verified last.
+	confirmed map[string]*Manifest // What was read of leaders, by node; of those that are heard.
 	unhold    context.CancelFunc
 	held      string
 	ended     bool
@@ -99,7 +99,7 @@ func Enable(ctx context.Context, c Config) (*Agent, error) {
 	}
 	a := &Agent{
 		config: c, key: key, id: id, bus: c.bus, ver: newVerifier(c.DiscoveryNamespace), began: time.Now(),
-		events: make(chan outcome), stop: make(chan struct{}), done: make(chan struct{}), rejected: map[string]int64{},
+		events: make(chan outcome), stop: make(chan struct{}), done: make(chan struct{}), rejected: map[string]int64{}, confirmed: map[string]*Manifest{},
 		m: nil, unhold: func() {},
 	}
 	if a.bus == nil {
@@ -200,9 +200,7 @@ func (a *Agent) run() {
 			}
 			switch o.event.Kind {
 			case Verified:
-				if o.event.OK {
-					a.confirmed = o.manifest
-				}
+				a.confirm(o.event.Node, o.manifest)
 			case LeafStarted:
 				a.leaf.leaf = o.leaf
 			case LeafFailed, LeafDied, LeafStopped:
@@ -275,6 +273,21 @@ func (a *Agent) step(e Event) {
 	}
 }
 
+// confirm keeps what was read of a leader; nil says that its leaf was not there.
+func (a *Agent) confirm(node string, read *Manifest) {
+	if read == nil {
+		return // The machine forgets it when it has failed often enough.
+	}
+	for known := range a.confirmed {
+		if !a.m.Knows(known) {
+			delete(a.confirmed, known)
+		}
+	}
+	if a.m.Knows(node) {
+		a.confirmed[node] = read
+	}
+}
+
 // picture takes the status for others to see.
 func (a *Agent) picture() {
 	s := a.m.Status()
@@ -287,11 +300,9 @@ func (a *Agent) picture() {
 		now.LocalLeaf = a.leaf.leaf.Manifest()
 	}
 	if r, ok := a.m.Leader(); ok {
-		if h, ok := r.Source.(*heartbeat); ok {
-			leader := h.Manifest
-			if c := a.confirmed; leader.BridgeState == "" && c != nil && c.NodeID == leader.NodeID && c.DiscoveryURL == leader.DiscoveryURL {
-				leader = *c // Multicast DNS does not tell everything.
-			}
+		// What heartbeats say is what anybody can say: it is not passed on.
+		if read := a.confirmed[r.NodeID]; read != nil && s.Confirmed {
+			leader := *read
 			leader.ExpiresAt = time.Now().Add(Lease).UTC().Format(manifestTime) // By our clock.
 			leader.LeaseExpiresAt = leader.ExpiresAt
 			now.Leader = &leader

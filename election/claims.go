@@ -212,10 +212,16 @@ func (m *Machine) leaderless() {
 		m.enter(MissingLeader)
 	default:
 		if m.electBegan == never {
-			m.electBegan, m.electSince = m.now, m.now
+			m.newElection()
 		}
 		m.enter(Electing)
 	}
+}
+
+// newElection begins to count the time that others are waited for.
+func (m *Machine) newElection() {
+	m.electBegan, m.electSince = m.now, m.now
+	m.election++
 }
 
 // hold keeps a connection to the leader.

@@ -88,6 +88,7 @@ type Machine struct {
 	heldNode   string
 
 	newcomer       bool          // No leader was ever followed, nor was there one.
+	election       int           // How many there have been.
 	electBegan     time.Duration // In this leaderless time.
 	electSince     time.Duration // The same, or when somebody's start failed since.
 	startDeadline  time.Duration

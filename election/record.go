@@ -51,6 +51,9 @@ type Record struct {
 	// Proven: the record carries a valid proof of the namespace's secret, so that Order
 	// cannot be a lie.
 	Proven bool
+	// About is what it says of its leaf, in one word: when that changes, the leaf is looked
+	// at again.
+	About string
 	// Source is what the caller wants to find again in effects: the whole heartbeat.
 	Source any
 }
