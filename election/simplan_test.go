@@ -18,6 +18,8 @@ type plan struct {
 	causes                []cause
 	end                   time.Duration
 	without               rule
+	liar                  liarKind
+	liarEnds              time.Duration
 }
 
 type cause struct {
@@ -48,6 +50,7 @@ const (
 	causeLeaveLeader
 	causeRestartLeader
 	causeKinds
+	causeLiar // It speaks again; no part of a random plan.
 )
 
 var causeNames = [...]string{"boot", "kill", "power off", "leave", "split", "heal", "rtt", "leaf dies", "broken leaf", "slow leaf",
@@ -114,6 +117,10 @@ func (w *world) cause(n *simNode, k causeKind) {
 		}
 	}
 	if k == causeBoot && n.alive {
+		return
+	}
+	if k == causeLiar {
+		w.liar.speak(w)
 		return
 	}
 	w.log("— %s (%s)", causeNames[k], n.id)

@@ -21,6 +21,7 @@ type world struct {
 	check checker
 	trace *[]string // nil: none is kept.
 
+	liar    *liar
 	heavy   bool // Any number of datagrams may be lost.
 	failing uint64
 	slow    uint64
@@ -233,13 +234,14 @@ func (w *world) effect(n *simNode, e *Effect) {
 // late, or come twice.
 func (w *world) send(n *simNode, r Record) {
 	n.order++
-	r.Order = n.order
+	r.Order, r.Proven = n.order, w.plan.liar == liarReplays
 	if n.legacy {
 		r.State, r.Order = "", int64((w.now+n.wall+2*time.Hour)/ms)
 		if r.Role == RoleStopped && n.m.state != Stopped {
 			r.Role = RoleCandidate // It does not say that it stands back.
 		}
 	}
+	w.liar.hear(&r)
 	var soon, late, twice uint64
 	for _, to := range w.nodes {
 		if to == n || !to.alive || to.group != n.group {
