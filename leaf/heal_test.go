@@ -34,7 +34,7 @@ func TestWhatDiesIsStartedAgain(t *testing.T) {
 	for name, kill := range map[string]func(*Leaf){
 		"the client listener":    func(l *Leaf) { listenerOf(t, l.server().Server, "listener").Close() },
 		"the WebSocket listener": func(l *Leaf) { listenerOf(t, l.server().Server, "websocket", "listener").Close() },
-		"the monitor":            func(l *Leaf) { listenerOf(t, l.server().Server, "http").Close() },
+		"the monitor":            func(l *Leaf) { l.server().monitor.server.Close() },
 		"the server":             func(l *Leaf) { l.server().Shutdown() },
 		"the manifest":           func(l *Leaf) { l.disc.server.Close() },
 	} {

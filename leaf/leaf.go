@@ -212,6 +212,7 @@ func (l *Leaf) nudge() {
 // end ends a server and waits until nothing of it is left.
 func end(srv *natsServer) {
 	if srv != nil {
+		srv.monitor.stop()
 		srv.Shutdown()
 		srv.WaitForShutdown()
 	}

@@ -202,7 +202,7 @@ func TestClientsAndMonitorAreOnLoopbackAlone(t *testing.T) {
 	c := config(t)
 	c.LANBindAddress = "0.0.0.0"
 	l, _ := startLeaf(t, c)
-	for role, addr := range map[string]net.Addr{"client": l.server().Addr(), "monitor": l.server().MonitorAddr()} {
+	for role, addr := range map[string]net.Addr{"client": l.server().Addr(), "monitor": l.server().monitor.at} {
 		if tcp, ok := addr.(*net.TCPAddr); !ok || !tcp.IP.IsLoopback() {
 			t.Errorf("%s listens on %v", role, addr)
 		}

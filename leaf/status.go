@@ -1,8 +1,6 @@
 package leaf
 
 import (
-	"net"
-	"strconv"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -178,5 +176,3 @@ func sameStatus(a, b Status) bool {
 		a.WSSURL == b.WSSURL && a.DiscoveryURL == b.DiscoveryURL && a.Ports == b.Ports &&
 		a.Access.MaxPayload == b.Access.MaxPayload && a.TLS.Fingerprint == b.TLS.Fingerprint
 }
-
-func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
