@@ -47,7 +47,10 @@ func openCertificate(s *settings, dir *runDir) (*certificate, error) {
 	case s.TLS.CertFile != "":
 		c.status = TLSStatus{Mode: TLSProvided, CertFile: s.TLS.CertFile,
 			Trust: trust(TrustExternal, "the certificate was given by the caller; whoever signed it must be trusted by the browsers", false)}
-		return c, c.load(s)
+		if err := c.load(s); err != nil {
+			return nil, &ConfigError{Field: "TLS", Value: s.TLS.CertFile, Problem: err.Error(), Err: err}
+		}
+		return c, nil
 	}
 	var err error
 	if c.ca, err = tlsca.Open(tlsca.Dir(s.CacheDir), tlsca.Options{Hostnames: []string{s.AdvertisedHostname}, Logger: s.Logger}); err != nil {

@@ -132,7 +132,7 @@ func (s *settings) origins(secure bool) []string {
 		scheme = "https"
 	}
 	for _, host := range []string{s.AdvertisedHostname, "localhost", "127.0.0.1"} {
-		if own, err := cleanOrigin(scheme + "://" + net.JoinHostPort(host, strconv.Itoa(s.Ports.Discovery))); err == nil {
+		if own, err := CleanOrigin(scheme + "://" + net.JoinHostPort(host, strconv.Itoa(s.Ports.Discovery))); err == nil {
 			all = append(all, own)
 		}
 	}
