@@ -16,7 +16,7 @@ test("every option of the table reaches the hub under its name there", () => {
     debug: true, noEcho: true, serverSelectionMode: "ordered", maxReconnectAttempts: 5, waitOnFirstConnect: false,
     reconnectTimeout: 1, reconnectTimeWait: 2, pingInterval: 3, maxPingOut: 4, timeout: 5, healthReport: 6,
     autoConnect: false, autoRetry: false, retryDelay: 7, retryBackoffFactor: 1.25, maxRetryDelay: 8, pendingLimitBytes: 9,
-    discovery: { enabled: true, manifestUrl: "https://app.example/m.json", backgroundLocalProbe: false, localSwitchTimeoutMs: 10, cacheTtlMs: 11, localNetwork: "auto", requireBackbone: false },
+    discovery: { enabled: true, manifestUrl: "https://app.example/m.json", backgroundLocalProbe: false, localSwitchTimeoutMs: 10, cacheTtlMs: 11, localNetwork: "auto", requireBackbone: false, credentials: { user: "leaf-user", pass: "leaf-pass" } },
   }));
   assert.deepEqual(config, {
     servers: ["wss://a.example:443", "ws://user:secret@b.example"],
@@ -24,6 +24,7 @@ test("every option of the table reaches the hub under its name there", () => {
     reconnectTimeout: 1, reconnectWait: 2, pingInterval: 3, maxPingOut: 4, timeout: 5, healthReport: 6,
     manualConnect: true, noRetry: true, retryDelay: 7, retryFactor: 1.25, maxRetryDelay: 8, pendingLimit: 9,
     discovery: true, manifestUrl: "https://app.example/m.json", noBackgroundProbe: true, switchTimeout: 10, cacheTtl: 11, localNetwork: "auto", requireBackbone: "never",
+    leafAuth: { token: undefined, user: "leaf-user", password: "leaf-pass", nkeySeed: undefined, creds: undefined },
   });
 });
 
@@ -66,6 +67,8 @@ test("a wrong value is told with its field, itself and what would be right", () 
     [{ retryBackoffFactor: 0.5 }, "retryBackoffFactor = 0.5: want a number from 1"],
     [{ codec: {} }, "codec = {}: want"],
     [{ jsonReplacer: 1 }, "jsonReplacer = 1: want a function"],
+    [{ discovery: { credentials: "all" } }, 'discovery.credentials = "all": want "none", "same" or an object'],
+    [{ discovery: { credentials: { token: "" } } }, "token = (hidden): want a string"],
     [{ discovery: true }, "discovery = true: want an object"],
     [{ discovery: { enabled: 1 } }, "discovery.enabled = 1: want"],
     [{ discovery: { enabled: true, manifestUrl: "ftp://x/" } }, 'discovery.manifestUrl = "ftp://x/": want'],
