@@ -24,7 +24,7 @@ test("every option of the table reaches the hub under its name there", () => {
     reconnectTimeout: 1, reconnectWait: 2, pingInterval: 3, maxPingOut: 4, timeout: 5, healthReport: 6,
     manualConnect: true, noRetry: true, retryDelay: 7, retryFactor: 1.25, maxRetryDelay: 8, pendingLimit: 9,
     discovery: true, manifestUrl: "https://app.example/m.json", noBackgroundProbe: true, switchTimeout: 10, cacheTtl: 11, localNetwork: "auto", requireBackbone: "never",
-    leafAuth: { token: undefined, user: "leaf-user", password: "leaf-pass", nkeySeed: undefined, creds: undefined },
+    leafAuth: { user: "leaf-user", password: "leaf-pass" },
   });
 });
 
