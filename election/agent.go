@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -21,10 +22,11 @@ type AgentStatus struct {
 	LeaderEpoch          int64            `json:"leaderEpoch"`
 	LeaderMissingGraceMs int64            `json:"leaderMissingGraceMs"`
 	PreemptionStreak     int              `json:"preemptionStreak"`
-	LastError            string           `json:"lastError,omitempty"`
+	LastError            string           `json:"lastError"`
 	LocalLeaf            *Manifest        `json:"localLeaf"` // Of this agent's leaf, if there is one.
 	MDNSAvailable        bool             `json:"mdnsAvailable"`
 	Peers                int              `json:"peers"`    // Agents that are heard.
+	Warnings             []string         `json:"warnings"` // What a person should know; at most a few, without a final dot.
 	Rejected             map[string]int64 `json:"rejected"` // Packets that were not taken, by reason.
 }
 
@@ -52,9 +54,13 @@ type Agent struct {
 	leaf      *running
 	announced bool
 	confirmed map[string]*Manifest // What was read of leaders, by node; of those that are heard.
-	unhold    context.CancelFunc
-	held      string
-	ended     bool
+	refused   []refusedClaim
+	warned    []string
+	// Without a secret: heartbeats that prove one were heard.
+	sealedHeard bool
+	unhold      context.CancelFunc
+	held        string
+	ended       bool
 
 	mu       sync.Mutex
 	status   AgentStatus
@@ -69,6 +75,8 @@ type outcome struct {
 	of       *running
 	leaf     Leaf
 	manifest *Manifest // Verified.
+	url      string    // Verified: where the manifest was said to be.
+	err      error     // Verified: why it is not confirmed.
 }
 
 // running is a leaf, or one that is being started.
@@ -201,6 +209,7 @@ func (a *Agent) run() {
 			switch o.event.Kind {
 			case Verified:
 				a.confirm(o.event.Node, o.manifest)
+				a.claimed(o.event.Node, o.url, o.err)
 			case LeafStarted:
 				a.leaf.leaf = o.leaf
 			case LeafFailed, LeafDied, LeafStopped:
@@ -230,11 +239,14 @@ func (a *Agent) finish() {
 }
 
 func (a *Agent) packet(data []byte) {
-	if a.key != nil && len(data) <= maxHeartbeat && !a.key.sealed(data) {
-		a.hear(nil, rejectProof)
-		return
-	}
 	h, err := parseHeartbeat(data, a.config.DiscoveryNamespace)
+	switch {
+	case err != nil:
+	case a.key != nil && !a.key.sealed(data):
+		h, err = nil, rejectProof
+	case a.key == nil && !a.sealedHeard && looksSealed(data):
+		a.sealedHeard = true
+	}
 	a.hear(h, err)
 }
 
@@ -267,6 +279,19 @@ func (a *Agent) step(e Event) {
 	}
 	if changed {
 		a.picture()
+	}
+	a.mu.Lock()
+	now := a.status.Warnings
+	a.mu.Unlock()
+	if !slices.Equal(now, a.warned) {
+		for _, w := range now {
+			if !slices.Contains(a.warned, w) {
+				a.config.Logger.Warn("election: " + w)
+			}
+		}
+		a.warned, changed = now, true
+	}
+	if changed {
 		if a.config.OnChange != nil {
 			a.config.OnChange(a.Status())
 		}
@@ -310,6 +335,7 @@ func (a *Agent) picture() {
 	} else if s.State == Leading {
 		now.Leader = now.LocalLeaf
 	}
+	now.Warnings = a.warnings(now.LocalLeaf)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.status, a.until = now, time.Now().Add(Lease)

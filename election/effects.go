@@ -129,13 +129,15 @@ func (a *Agent) verify(r Record) {
 		ctx, cancel := context.WithTimeout(a.ctx, verifyTimeout)
 		defer cancel()
 		var found *Manifest
+		var err error
+		var url string
 		if ok {
-			var err error
+			url = h.DiscoveryURL
 			if found, err = a.ver.either(ctx, known, &h.Manifest); err != nil {
 				a.config.Logger.Debug("a leader is not confirmed", "node", r.NodeID, "error", err)
 			}
 		}
-		a.tell(outcome{event: Event{Kind: Verified, Node: r.NodeID, OK: found != nil}, manifest: found})
+		a.tell(outcome{event: Event{Kind: Verified, Node: r.NodeID, OK: found != nil}, manifest: found, url: url, err: err})
 	})
 }
 

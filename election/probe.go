@@ -10,6 +10,7 @@ import (
 	"math"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"sync"
@@ -111,10 +112,32 @@ func lanOnly(_, address string, _ syscall.RawConn) error {
 	if err != nil {
 		return err
 	}
-	if ip := net.ParseIP(host); ip == nil || !ip.IsPrivate() && !ip.IsLoopback() && !ip.IsLinkLocalUnicast() {
-		return fmt.Errorf("%s is not on a LAN", host)
+	ip, err := netip.ParseAddr(host)
+	if err != nil {
+		return err
 	}
-	return nil
+	ip = ip.Unmap().WithZone("")
+	if ip.IsPrivate() || ip.IsLoopback() || ip.IsLinkLocalUnicast() || sharedAddresses.Contains(ip) || onLink(ip) {
+		return nil
+	}
+	return fmt.Errorf("%s is not on this LAN", host)
+}
+
+// sharedAddresses are those behind a carrier's NAT (RFC 6598).
+var sharedAddresses = netip.MustParsePrefix("100.64.0.0/10")
+
+// onLink: some LANs have public addresses; those of this machine's own networks are no internet.
+func onLink(ip netip.Addr) bool {
+	addresses, err := net.InterfaceAddrs()
+	if err != nil {
+		return false
+	}
+	for _, a := range addresses {
+		if p, err := netip.ParsePrefix(a.String()); err == nil && p.Bits() > 0 && p.Contains(ip) {
+			return true
+		}
+	}
+	return false
 }
 
 // verify reads the manifest of m's leaf, compares, and returns it.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -185,6 +186,7 @@ type autoOutput struct {
 	local           string
 	begun           bool
 	last            string
+	warned          []string
 }
 
 func (o *autoOutput) changed(s election.AgentStatus) {
@@ -197,10 +199,15 @@ func (o *autoOutput) changed(s election.AgentStatus) {
 		o.begun = true
 	}
 	if o.json || o.jsonLines {
+		var lastError *string // null when there is none.
+		if s.LastError != "" {
+			lastError = &s.LastError
+		}
 		_ = json.NewEncoder(o.w).Encode(struct {
 			election.AgentStatus
-			ManifestURL string `json:"manifestUrl"` // On this machine, whoever leads.
-		}{s, o.local})
+			LastError   *string `json:"lastError"`
+			ManifestURL string  `json:"manifestUrl"` // On this machine, whoever leads.
+		}{s, lastError, o.local})
 		return
 	}
 	if !o.begun {
@@ -214,6 +221,12 @@ func (o *autoOutput) changed(s election.AgentStatus) {
 	if s.LastError != "" {
 		line += "; " + s.LastError
 	}
+	for _, warning := range s.Warnings {
+		if !slices.Contains(o.warned, warning) {
+			fmt.Fprintf(o.w, "%s  warning: %s\n", time.Now().Format(time.TimeOnly), plain(warning))
+		}
+	}
+	o.warned = s.Warnings
 	if line != o.last {
 		o.last = line
 		fmt.Fprintf(o.w, "%s  %s\n", time.Now().Format(time.TimeOnly), plain(line))
