@@ -218,7 +218,7 @@ func certAddrs(s *settings) []netip.Addr {
 	}
 	all, _ := net.InterfaceAddrs() // Without them: the advertised name and loopback.
 	for _, a := range all {
-		if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().Unmap().IsPrivate() {
+		if p, err := netip.ParsePrefix(a.String()); err == nil && (lanAddr{addr: p.Addr().Unmap()}).kind() >= 0 {
 			addrs = append(addrs, p.Addr())
 		}
 	}
