@@ -26,7 +26,9 @@ const (
 	// How often the backbone is tried: between one and two of these.
 	reconnectInterval = 500 * time.Millisecond
 	dialTimeout       = 3 * time.Second
-	readyTimeout      = 5 * time.Second
+	// A backbone behind a satellite takes several round trips until its first word.
+	greetTimeout = 10 * time.Second
+	readyTimeout = 5 * time.Second
 )
 
 // natsServer is a running server with the options that it was started with.
