@@ -95,7 +95,7 @@ const (
 	challengeAfter  = time.Minute     // From a failed start to a pre-emption.
 	orderTrust      = 2 * time.Second // For so long an older record of a heard agent is a copy.
 	verifyAgain     = time.Second     // After a failed verification; doubled up to verifyAgainMost.
-	verifyAgainMost = 32 * time.Second
+	verifyAgainMost = 8 * time.Second
 	verifyLeader    = 10 * time.Second        // Between verifications of the leader that is followed.
 	verifyFailures  = 3                       // Running, after which that leader counts as silent.
 	verifyMost      = 4                       // At a time.

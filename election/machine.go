@@ -36,6 +36,7 @@ const (
 	withoutDeathProof
 	withoutStartDeadline
 	withoutPatienceEnd
+	withoutBackboneFirst // As 2.1.0.
 )
 
 const (

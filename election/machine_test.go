@@ -290,3 +290,33 @@ func TestPreemptionNeedsAnAdvantageThatLasts(t *testing.T) {
 		d.want(Following)
 	}
 }
+
+// After a partition the side that reaches the backbone stays, whatever the epochs have come to.
+func TestLeaderWithABackboneBeatsOneWithout(t *testing.T) {
+	claim := func(epoch, order int64, rtt RTT, state State) Record {
+		r := leader("a", epoch, order)
+		r.RTT, r.State = rtt, state
+		return r
+	}
+	with := func(rtt RTT) *drive {
+		d := newDrive(t, Options{NodeID: "b"})
+		d.tell(Event{Kind: Measured, RTT: rtt})
+		d.pass(Settle)
+		d.want(Leading)
+		return d
+	}
+	d := with(20)
+	d.hear(claim(9, 1, Unmeasured, Leading))
+	d.want(Leading)
+	d.hear(claim(9, 2, 200, Leading)) // It reaches the backbone now: the epoch decides.
+	d.want(Following)
+
+	d = with(Unmeasured)
+	d.hear(claim(0, 1, 200, Leading))
+	d.want(Following)
+
+	// An agent of 2.1.0 goes by the epoch, so who meets one does, too: else both stay, or both go.
+	d = with(20)
+	d.hear(claim(9, 1, Unmeasured, ""))
+	d.want(Following)
+}

@@ -137,7 +137,11 @@ func (c *checker) observe() {
 		if c.w.plan.liar == liarForges {
 			leaders[g] = min(leaders[g], 1) // Who forges what they hear can keep two from hearing of each other.
 		}
-		c.clock(&c.two[g], leaders[g] > 1, &c.longestTwo, TwoLeadersBound, "two leaders")
+		two := TwoLeadersBound
+		if c.w.plan.liar != liarNone { // A leader that was looked for in vain, for a lie, is looked for again after a while.
+			two += verifyAgainMost
+		}
+		c.clock(&c.two[g], leaders[g] > 1, &c.longestTwo, two, "two leaders")
 		c.clock(&c.none[g], leaders[g] == 0 && able[g] > 0, &c.longestNone, c.w.plan.noLeaderBound(), "no leader")
 	}
 }

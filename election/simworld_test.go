@@ -67,6 +67,9 @@ func newWorld(seed uint64, p plan, rng *rand.Rand) *world {
 			legacy: rng.Float64() < p.legacy,
 		}
 		n.opt = Options{NodeID: n.id, FastFailover: p.fast && !n.legacy, WarmStandby: p.warm && !n.legacy, without: p.without}
+		if n.legacy {
+			n.opt.without |= withoutBackboneFirst
+		}
 		if rng.IntN(4) > 0 {
 			n.rtt = RTT(rng.IntN(120))
 		}
