@@ -213,10 +213,11 @@ func (l *Leaf) nudge() {
 // backbone's name, which nothing can cut short while no name server answers.
 const nameTimeout = 300 * time.Millisecond
 
-// end ends a server and waits until nothing of it is left, but for the look-up of a name.
-func end(srv *natsServer) {
+// end ends a server and waits until nothing of it is left, but for the look-up of a name, which
+// false tells of.
+func end(srv *natsServer) (all bool) {
 	if srv == nil {
-		return
+		return true
 	}
 	srv.monitor.stop()
 	gone := make(chan struct{})
@@ -227,16 +228,18 @@ func end(srv *natsServer) {
 	}()
 	select {
 	case <-gone:
-		return
+		return true
 	case <-time.After(endPatience):
 	}
 	if srv.Running() || srv.NumClients() > 0 { // It is not the name: all listeners are to be closed.
 		<-gone
-		return
+		return true
 	}
 	select {
 	case <-gone:
+		return true
 	case <-time.After(nameTimeout):
+		return false
 	}
 }
 
