@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -15,16 +16,17 @@ import (
 type AgentStatus struct {
 	State                State            `json:"state"`
 	Role                 Role             `json:"role"`
-	Leader               *Manifest        `json:"leader"` // This agent's own when it leads; nil when none is known.
+	Leader               *Manifest        `json:"leader"` // As it was read at the leader's leaf; this agent's own when it leads; nil when none was seen.
 	NodeID               string           `json:"nodeId"`
 	BackboneRTTMs        *float64         `json:"backboneRttMs"` // Whole milliseconds; nil when not measured.
 	LeaderEpoch          int64            `json:"leaderEpoch"`
 	LeaderMissingGraceMs int64            `json:"leaderMissingGraceMs"`
 	PreemptionStreak     int              `json:"preemptionStreak"`
-	LastError            string           `json:"lastError,omitempty"`
+	LastError            string           `json:"lastError"`
 	LocalLeaf            *Manifest        `json:"localLeaf"` // Of this agent's leaf, if there is one.
 	MDNSAvailable        bool             `json:"mdnsAvailable"`
 	Peers                int              `json:"peers"`    // Agents that are heard.
+	Warnings             []string         `json:"warnings"` // What a person should know; at most a few, without a final dot.
 	Rejected             map[string]int64 `json:"rejected"` // Packets that were not taken, by reason.
 }
 
@@ -51,10 +53,14 @@ type Agent struct {
 	m         *Machine
 	leaf      *running
 	announced bool
-	confirmed *Manifest // That was verified last.
-	unhold    context.CancelFunc
-	held      string
-	ended     bool
+	confirmed map[string]*Manifest // What was read of leaders, by node; of those that are heard.
+	refused   []refusedClaim
+	warned    []string
+	// Without a secret: heartbeats that prove one were heard.
+	sealedHeard bool
+	unhold      context.CancelFunc
+	held        string
+	ended       bool
 
 	mu       sync.Mutex
 	status   AgentStatus
@@ -69,6 +75,8 @@ type outcome struct {
 	of       *running
 	leaf     Leaf
 	manifest *Manifest // Verified.
+	url      string    // Verified: where the manifest was said to be.
+	err      error     // Verified: why it is not confirmed.
 }
 
 // running is a leaf, or one that is being started.
@@ -99,7 +107,7 @@ func Enable(ctx context.Context, c Config) (*Agent, error) {
 	}
 	a := &Agent{
 		config: c, key: key, id: id, bus: c.bus, ver: newVerifier(c.DiscoveryNamespace), began: time.Now(),
-		events: make(chan outcome), stop: make(chan struct{}), done: make(chan struct{}), rejected: map[string]int64{},
+		events: make(chan outcome), stop: make(chan struct{}), done: make(chan struct{}), rejected: map[string]int64{}, confirmed: map[string]*Manifest{},
 		m: nil, unhold: func() {},
 	}
 	if a.bus == nil {
@@ -200,9 +208,8 @@ func (a *Agent) run() {
 			}
 			switch o.event.Kind {
 			case Verified:
-				if o.event.OK {
-					a.confirmed = o.manifest
-				}
+				a.confirm(o.event.Node, o.manifest)
+				a.claimed(o.event.Node, o.url, o.err)
 			case LeafStarted:
 				a.leaf.leaf = o.leaf
 			case LeafFailed, LeafDied, LeafStopped:
@@ -232,11 +239,14 @@ func (a *Agent) finish() {
 }
 
 func (a *Agent) packet(data []byte) {
-	if a.key != nil && len(data) <= maxHeartbeat && !a.key.sealed(data) {
-		a.hear(nil, rejectProof)
-		return
-	}
 	h, err := parseHeartbeat(data, a.config.DiscoveryNamespace)
+	switch {
+	case err != nil:
+	case a.key != nil && !a.key.sealed(data):
+		h, err = nil, rejectProof
+	case a.key == nil && !a.sealedHeard && looksSealed(data):
+		a.sealedHeard = true
+	}
 	a.hear(h, err)
 }
 
@@ -269,9 +279,37 @@ func (a *Agent) step(e Event) {
 	}
 	if changed {
 		a.picture()
+	}
+	a.mu.Lock()
+	now := a.status.Warnings
+	a.mu.Unlock()
+	if !slices.Equal(now, a.warned) {
+		for _, w := range now {
+			if !slices.Contains(a.warned, w) {
+				a.config.Logger.Warn("election: " + w)
+			}
+		}
+		a.warned, changed = now, true
+	}
+	if changed {
 		if a.config.OnChange != nil {
 			a.config.OnChange(a.Status())
 		}
+	}
+}
+
+// confirm keeps what was read of a leader; nil says that its leaf was not there.
+func (a *Agent) confirm(node string, read *Manifest) {
+	if read == nil {
+		return // The machine forgets it when it has failed often enough.
+	}
+	for known := range a.confirmed {
+		if !a.m.Knows(known) {
+			delete(a.confirmed, known)
+		}
+	}
+	if a.m.Knows(node) {
+		a.confirmed[node] = read
 	}
 }
 
@@ -287,11 +325,9 @@ func (a *Agent) picture() {
 		now.LocalLeaf = a.leaf.leaf.Manifest()
 	}
 	if r, ok := a.m.Leader(); ok {
-		if h, ok := r.Source.(*heartbeat); ok {
-			leader := h.Manifest
-			if c := a.confirmed; leader.BridgeState == "" && c != nil && c.NodeID == leader.NodeID && c.DiscoveryURL == leader.DiscoveryURL {
-				leader = *c // Multicast DNS does not tell everything.
-			}
+		// What heartbeats say is what anybody can say: it is not passed on.
+		if read := a.confirmed[r.NodeID]; read != nil && s.Confirmed {
+			leader := *read
 			leader.ExpiresAt = time.Now().Add(Lease).UTC().Format(manifestTime) // By our clock.
 			leader.LeaseExpiresAt = leader.ExpiresAt
 			now.Leader = &leader
@@ -299,6 +335,7 @@ func (a *Agent) picture() {
 	} else if s.State == Leading {
 		now.Leader = now.LocalLeaf
 	}
+	now.Warnings = a.warnings(now.LocalLeaf)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.status, a.until = now, time.Now().Add(Lease)

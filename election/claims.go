@@ -21,7 +21,7 @@ func (m *Machine) claim(p *peer) {
 
 // staysBefore tells whether this agent, which leads, goes on although p leads too.
 func (m *Machine) staysBefore(p *peer) bool {
-	return m.opt.without&withoutYield != 0 || wins(m.epoch, m.rtt, m.opt.NodeID, p.rec.Epoch, p.rec.RTT, p.rec.NodeID) < 0
+	return m.opt.without&withoutYield != 0 || wins(m.modern(p), m.epoch, m.rtt, m.opt.NodeID, p.rec.Epoch, p.rec.RTT, p.rec.NodeID) < 0
 }
 
 // mayDoubt: in one leaderless time, leaders that are not verified are followed for one
@@ -108,8 +108,13 @@ func (m *Machine) consider(p *peer) {
 	}
 }
 
+// modern: p goes by the rules of this version.
+func (m *Machine) modern(p *peer) bool {
+	return p.rec.State != "" && m.opt.without&withoutBackboneFirst == 0
+}
+
 func (m *Machine) beats(a, b *peer) bool {
-	return wins(a.rec.Epoch, a.rec.RTT, a.rec.NodeID, b.rec.Epoch, b.rec.RTT, b.rec.NodeID) < 0
+	return wins(m.modern(a) && m.modern(b), a.rec.Epoch, a.rec.RTT, a.rec.NodeID, b.rec.Epoch, b.rec.RTT, b.rec.NodeID) < 0
 }
 
 // follow makes p the leader, whatever this agent has been.
@@ -212,10 +217,16 @@ func (m *Machine) leaderless() {
 		m.enter(MissingLeader)
 	default:
 		if m.electBegan == never {
-			m.electBegan, m.electSince = m.now, m.now
+			m.newElection()
 		}
 		m.enter(Electing)
 	}
+}
+
+// newElection begins to count the time that others are waited for.
+func (m *Machine) newElection() {
+	m.electBegan, m.electSince = m.now, m.now
+	m.election++
 }
 
 // hold keeps a connection to the leader.

@@ -20,7 +20,8 @@
 // # Rules
 //
 // Candidates: the lower RTT to the backbone goes first, a measured one before none, then
-// the smaller node id. Leaders: the higher epoch stays, then the same order; the other
+// the smaller node id. Leaders: one that reaches the backbone stays before one that does not
+// (among agents that tell their state), then the higher epoch, then the same order; the other
 // stops its leaf. A new leader's epoch is one more than any seen before; epochs more than
 // 1024 apart are not compared and not taken over, because the protocol cannot explain them.
 //
@@ -38,7 +39,11 @@
 //
 // What a record says is a claim. A leader is followed for good, or yielded to, when its
 // manifest was read at its address (Verify); until then a claim delays an election by at
-// most one lease in all.
+// most one lease in all. Others are waited for during 28 s at most in one election, whoever they
+// are and whatever they say; of each it is believed once that it starts a leaf, for 20 s.
+//
+// What is shown of a leader ([AgentStatus].Leader) is what was read there, never what a record
+// says.
 //
 // # Promises
 //
@@ -51,8 +56,8 @@
 //   - two leaders at once for at most 3 heartbeats + 4 s (2 s of them only if one was
 //     restarted and has lost its count);
 //   - no leader for at most lease + grace + settling (1.25 s) + patience for better
-//     candidates that do not begin (8 s) + the start of a leaf + 2 s; a forged record adds
-//     at most a lease, an agent that stands back at most 52 s, a leaf that is still
+//     candidates that do not begin (8 s) + the start of a leaf + 2 s; forged records that go
+//     on for as long as they like add at most a lease and 28 s, one adds a lease, an agent that stands back at most 52 s, a leaf that is still
 //     stopping what that takes;
 //   - at most one change of leader for one cause in each part of the LAN; a second one if
 //     the best candidate by far arrives, or its leaf recovers, while another begins to lead

@@ -120,28 +120,33 @@ func (a *Agent) stopLeaf() {
 	})
 }
 
+// verify reads the manifest of a leader: where it was read before, else where its record says
+// that it is. So nobody who copies its name takes its place while it is there.
 func (a *Agent) verify(r Record) {
 	h, ok := r.Source.(*heartbeat)
+	known := a.confirmed[r.NodeID]
 	a.work.Go(func() {
 		ctx, cancel := context.WithTimeout(a.ctx, verifyTimeout)
 		defer cancel()
 		var found *Manifest
+		var err error
+		var url string
 		if ok {
-			var err error
-			if found, err = a.ver.verify(ctx, &h.Manifest); err != nil {
-				ok = false
+			url = h.DiscoveryURL
+			if found, err = a.ver.either(ctx, known, &h.Manifest); err != nil {
 				a.config.Logger.Debug("a leader is not confirmed", "node", r.NodeID, "error", err)
 			}
 		}
-		a.tell(outcome{event: Event{Kind: Verified, Node: r.NodeID, OK: ok}, manifest: found})
+		a.tell(outcome{event: Event{Kind: Verified, Node: r.NodeID, OK: found != nil}, manifest: found, url: url, err: err})
 	})
 }
 
+// hold keeps a connection to where the leader's leaf was seen.
 func (a *Agent) hold(r Record) {
-	h, ok := r.Source.(*heartbeat)
+	seen := a.confirmed[r.NodeID]
 	key := ""
-	if ok && r.NodeID != "" {
-		key = r.NodeID + " " + h.DiscoveryURL
+	if seen != nil && r.NodeID != "" {
+		key = r.NodeID + " " + seen.DiscoveryURL
 	}
 	if key == a.held {
 		return
@@ -154,7 +159,7 @@ func (a *Agent) hold(r Record) {
 	ctx, cancel := context.WithCancel(a.ctx)
 	a.unhold = cancel
 	a.work.Go(func() {
-		if hold(ctx, &h.Manifest) {
+		if hold(ctx, seen) {
 			a.tell(outcome{event: Event{Kind: Dead, Node: r.NodeID}})
 		}
 	})

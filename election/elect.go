@@ -9,15 +9,19 @@ func (m *Machine) elect() {
 	if m.newcomer && all < m.opt.Grace+Lease && m.othersHaveLeader() {
 		return
 	}
-	// Those that go before us, and those that have begun, are waited for; but not for ever:
-	// they may not hear us, or may not even exist.
+	// Those that go before us, and those that have begun, are waited for; but not for ever,
+	// and not longer in all for there being many of them: they may not hear us, or may not
+	// even exist.
 	if m.opt.without&withoutPatienceEnd != 0 {
 		waited, all = 0, 0
 	}
-	if all < electionPatience+2*startPatience && m.othersBegin() {
+	if all < electionMost && m.othersBegin() {
 		return
 	}
 	passed := func(p *peer) bool {
+		if all >= electionMost {
+			return true
+		}
 		if p.rec.State == "" { // It does not tell what it is doing.
 			return waited >= Lease
 		}
@@ -35,7 +39,7 @@ func (m *Machine) othersBegin() bool {
 		return false
 	}
 	for _, p := range m.order {
-		if p != m.leader && (m.candidate(p) && p.rec.State == StartingLeaf ||
+		if p != m.leader && (m.candidate(p) && p.rec.State == StartingLeaf && m.now < p.startSince+startPatience+Heartbeat ||
 			p.rec.Leads && p.verifying && !p.dead && !p.silent(m.now) && (m.state == Following || m.mayDoubt())) {
 			return true
 		}
@@ -155,10 +159,10 @@ func (m *Machine) failed(problem string) {
 			m.enter(Following)
 			return
 		}
-		m.electBegan, m.electSince = m.now, m.now
+		m.newElection()
 		m.enter(Electing)
 	case Leading:
-		m.electBegan, m.electSince = m.now, m.now
+		m.newElection()
 		m.enter(Electing)
 	}
 }

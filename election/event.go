@@ -87,16 +87,19 @@ const (
 	answerAfter      = 250 * time.Millisecond // Between answers to agents that look for a leader.
 	electionPatience = 2 * Lease              // For a better candidate that does not begin.
 	startPatience    = 20 * time.Second       // For a leaf that is being started.
-	retryStart       = 2 * time.Second        // After a failed start; doubled up to retryStartMost.
-	retryStartMost   = 32 * time.Second
-	challengeAfter   = time.Minute     // From a failed start to a pre-emption.
-	orderTrust       = 2 * time.Second // For so long an older record of a heard agent is a copy.
-	verifyAgain      = time.Second     // After a failed verification; doubled up to verifyAgainMost.
-	verifyAgainMost  = 32 * time.Second
-	verifyLeader     = 10 * time.Second        // Between verifications of the leader that is followed.
-	verifyFailures   = 3                       // Running, after which that leader counts as silent.
-	verifyMost       = 4                       // At a time.
-	lingerFor        = 1500 * time.Millisecond // For a successor, before the leaf of an agent that leaves is stopped.
-	goodbyeEvery     = 300 * time.Millisecond
-	maxPeers         = 256
+	// electionMost is for how long others are waited for in one election, whoever they are and
+	// whatever they say: a slow start of the first and the patience for the next.
+	electionMost    = startPatience + electionPatience
+	retryStart      = 2 * time.Second // After a failed start; doubled up to retryStartMost.
+	retryStartMost  = 32 * time.Second
+	challengeAfter  = time.Minute     // From a failed start to a pre-emption.
+	orderTrust      = 2 * time.Second // For so long an older record of a heard agent is a copy.
+	verifyAgain     = time.Second     // After a failed verification; doubled up to verifyAgainMost.
+	verifyAgainMost = 8 * time.Second
+	verifyLeader    = 10 * time.Second        // Between verifications of the leader that is followed.
+	verifyFailures  = 3                       // Running, after which that leader counts as silent.
+	verifyMost      = 4                       // At a time.
+	lingerFor       = 1500 * time.Millisecond // For a successor, before the leaf of an agent that leaves is stopped.
+	goodbyeEvery    = 300 * time.Millisecond
+	maxPeers        = 256
 )

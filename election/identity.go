@@ -44,6 +44,9 @@ func openIdentity(cacheDir, node string) (*identity, error) {
 			name += "-" + strconv.Itoa(i+1)
 		}
 		file := filepath.Join(dir, name)
+		if info, err := os.Lstat(file + ".lock"); err == nil && !info.Mode().IsRegular() {
+			return nil, fmt.Errorf("open identity: %s.lock is no regular file (%v): remove it, or name another cache directory", file, info.Mode().Type())
+		}
 		lock := flock.New(file+".lock", flock.SetPermissions(0o600))
 		ok, err := lock.TryLock()
 		if err != nil {

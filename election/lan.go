@@ -84,7 +84,7 @@ func lanAddress(host string) (netip.Addr, error) {
 		return netip.Addr{}, err
 	}
 	for _, address := range addresses {
-		if p, err := netip.ParsePrefix(address.String()); err == nil && p.Addr().Is4() && p.Addr().IsPrivate() {
+		if p, err := netip.ParsePrefix(address.String()); err == nil && p.Addr().Is4() && (p.Addr().IsPrivate() || sharedAddresses.Contains(p.Addr())) {
 			return p.Addr(), nil
 		}
 	}

@@ -36,6 +36,7 @@ const (
 	withoutDeathProof
 	withoutStartDeadline
 	withoutPatienceEnd
+	withoutBackboneFirst // As 2.1.0.
 )
 
 const (
@@ -88,6 +89,7 @@ type Machine struct {
 	heldNode   string
 
 	newcomer       bool          // No leader was ever followed, nor was there one.
+	election       int           // How many there have been.
 	electBegan     time.Duration // In this leaderless time.
 	electSince     time.Duration // The same, or when somebody's start failed since.
 	startDeadline  time.Duration

@@ -1,6 +1,8 @@
 package election
 
 import (
+	"fmt"
+	"math/rand/v2"
 	"testing"
 	"time"
 )
@@ -98,6 +100,42 @@ func TestForgedClaimDelaysAnElectionByOneLeaseAtMost(t *testing.T) {
 		d.pass(100 * time.Millisecond)
 	}
 	d.want(Leading)
+}
+
+// Whatever sequence of states liars go through, they hold an election up for a bounded time in
+// all: each of them, and all together.
+func TestLiarsDelayAnElectionByABoundedTime(t *testing.T) {
+	states := []State{Discovering, Electing, StartingLeaf, Following, MissingLeader}
+	worst := time.Duration(0)
+	for seed := range uint64(300) {
+		rng := rand.New(rand.NewPCG(seed, 7))
+		liars := 1 + rng.IntN(3)
+		if seed%10 == 0 {
+			liars = maxPeers
+		}
+		every := time.Duration(1+rng.IntN(2000)) * time.Millisecond
+		pattern := make([]State, 1+rng.IntN(5))
+		for i := range pattern {
+			pattern[i] = states[rng.IntN(len(states))]
+		}
+		d := newDrive(t, Options{NodeID: "b"})
+		for i := int64(1); d.m.state != Leading; i++ {
+			r := Record{NodeID: fmt.Sprintf("a%d", rng.IntN(liars)), Role: RoleCandidate, State: pattern[i%int64(len(pattern))], RTT: 0, Order: i}
+			if rng.IntN(4) == 0 {
+				r = leader("ghost", i, i)
+			}
+			d.hear(r)
+			d.pass(every)
+			if d.now > time.Hour {
+				t.Fatalf("seed %d: no leader after an hour of %v every %v by %d liars", seed, pattern, every, liars)
+			}
+		}
+		worst = max(worst, d.now)
+	}
+	t.Logf("the longest time without a leader: %v", worst)
+	if most := Settle + Lease + electionMost + Heartbeat; worst > most {
+		t.Errorf("liars held an election up for %v, and the bound is %v", worst, most)
+	}
 }
 
 func TestFarEpochIsNotTakenOver(t *testing.T) {
@@ -251,4 +289,34 @@ func TestPreemptionNeedsAnAdvantageThatLasts(t *testing.T) {
 		d.pass(evaluateEvery)
 		d.want(Following)
 	}
+}
+
+// After a partition the side that reaches the backbone stays, whatever the epochs have come to.
+func TestLeaderWithABackboneBeatsOneWithout(t *testing.T) {
+	claim := func(epoch, order int64, rtt RTT, state State) Record {
+		r := leader("a", epoch, order)
+		r.RTT, r.State = rtt, state
+		return r
+	}
+	with := func(rtt RTT) *drive {
+		d := newDrive(t, Options{NodeID: "b"})
+		d.tell(Event{Kind: Measured, RTT: rtt})
+		d.pass(Settle)
+		d.want(Leading)
+		return d
+	}
+	d := with(20)
+	d.hear(claim(9, 1, Unmeasured, Leading))
+	d.want(Leading)
+	d.hear(claim(9, 2, 200, Leading)) // It reaches the backbone now: the epoch decides.
+	d.want(Following)
+
+	d = with(Unmeasured)
+	d.hear(claim(0, 1, 200, Leading))
+	d.want(Following)
+
+	// An agent of 2.1.0 goes by the epoch, so who meets one does, too: else both stay, or both go.
+	d = with(20)
+	d.hear(claim(9, 1, Unmeasured, ""))
+	d.want(Following)
 }

@@ -5,6 +5,7 @@ type Status struct {
 	State     State
 	Role      Role
 	Leader    string // Node that leads, this one included; "" when none is known.
+	Confirmed bool   // That leader's leaf was seen, or is this node's.
 	Epoch     int64  // Of that leader, or the highest seen.
 	RTT       RTT
 	Streak    int // Evaluations running in which this agent was ahead of the leader.
@@ -19,12 +20,15 @@ func (m *Machine) Status() Status {
 		LastError: m.lastError, Peers: len(m.order), Crowded: m.crowded}
 	switch {
 	case m.state == Leading:
-		s.Leader, s.Epoch = m.opt.NodeID, m.epoch
+		s.Leader, s.Epoch, s.Confirmed = m.opt.NodeID, m.epoch, true
 	case m.leader != nil:
-		s.Leader, s.Epoch = m.leader.rec.NodeID, m.leader.rec.Epoch
+		s.Leader, s.Epoch, s.Confirmed = m.leader.rec.NodeID, m.leader.rec.Epoch, m.leader.verified
 	}
 	return s
 }
+
+// Knows tells whether an agent is among those that are heard.
+func (m *Machine) Knows(node string) bool { return m.peers[node] != nil }
 
 // Leader returns the record of the agent that is followed; false when there is none,
 // and when this agent leads.

@@ -15,6 +15,17 @@ type peer struct {
 	nextVerify time.Duration
 	fails      int  // Verifications, running.
 	dead       bool // Proven, and nothing newer heard.
+
+	election   int           // In which it was last heard to start its leaf.
+	startSince time.Duration // When that was, the first time.
+	gaveUp     bool          // It has ceased to, which counts once.
+}
+
+// starting: p says that it starts its leaf. In one election that is believed once.
+func (m *Machine) starting(p *peer) {
+	if p.election != m.election {
+		p.election, p.startSince, p.gaveUp = m.election, m.now, false
+	}
 }
 
 // silent: a leader that is silent for so long is missed. A nil peer is.
@@ -39,12 +50,21 @@ func (m *Machine) heard(r *Record) {
 	if r.Order == 0 {
 		r.Order = old.Order
 	}
+	if r.About == "" {
+		r.About = old.About
+	}
+	if p.verified && r.About != old.About { // Not at once each time: anybody can say so.
+		p.nextVerify = min(p.nextVerify, p.verifiedAt+verifyAgain)
+	}
 	p.rec, p.seen = *r, m.now
 	if r.RTT != Unmeasured || isNew {
 		p.measured = m.now
 	}
+	if r.State == StartingLeaf {
+		m.starting(p)
+	}
 	m.learn(r.Epoch, false)
-	same := !isNew && !p.dead && old.Leads == r.Leads && old.Role == r.Role && old.State == r.State && old.RTT == r.RTT && old.Epoch == r.Epoch
+	same := !isNew && !p.dead && old.Leads == r.Leads && old.Role == r.Role && old.State == r.State && old.RTT == r.RTT && old.Epoch == r.Epoch && old.About == r.About
 	if same && (!r.Leads || p == m.leader && p.verified && m.now < p.nextVerify) {
 		return // The usual case.
 	}
@@ -61,8 +81,8 @@ func (m *Machine) heard(r *Record) {
 	switch {
 	case p == m.leader, m.state == MissingLeader && m.missed == r.NodeID:
 		m.gone() // By its own word.
-	case m.state == Electing && old.State == StartingLeaf:
-		m.electSince = m.now // It did not work there; the next one's patience begins.
+	case m.state == Electing && old.State == StartingLeaf && r.State != StartingLeaf && p.election == m.election && !p.gaveUp:
+		m.electSince, p.gaveUp = m.now, true // It did not work there; the next one's patience begins.
 	}
 }
 
@@ -101,7 +121,7 @@ func (m *Machine) place(r *Record) *peer {
 		}
 		m.forget(out)
 	}
-	p := &peer{nextVerify: past, verifiedAt: past, measured: m.now}
+	p := &peer{nextVerify: past, verifiedAt: past, measured: m.now, election: -1}
 	m.peers[r.NodeID] = p
 	m.order = append(m.order, p)
 	return p

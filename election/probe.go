@@ -10,7 +10,9 @@ import (
 	"math"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -110,10 +112,32 @@ func lanOnly(_, address string, _ syscall.RawConn) error {
 	if err != nil {
 		return err
 	}
-	if ip := net.ParseIP(host); ip == nil || !ip.IsPrivate() && !ip.IsLoopback() && !ip.IsLinkLocalUnicast() {
-		return fmt.Errorf("%s is not on a LAN", host)
+	ip, err := netip.ParseAddr(host)
+	if err != nil {
+		return err
 	}
-	return nil
+	ip = ip.Unmap().WithZone("")
+	if ip.IsPrivate() || ip.IsLoopback() || ip.IsLinkLocalUnicast() || sharedAddresses.Contains(ip) || onLink(ip) {
+		return nil
+	}
+	return fmt.Errorf("%s is not on this LAN", host)
+}
+
+// sharedAddresses are those behind a carrier's NAT (RFC 6598).
+var sharedAddresses = netip.MustParsePrefix("100.64.0.0/10")
+
+// onLink: some LANs have public addresses; those of this machine's own networks are no internet.
+func onLink(ip netip.Addr) bool {
+	addresses, err := net.InterfaceAddrs()
+	if err != nil {
+		return false
+	}
+	for _, a := range addresses {
+		if p, err := netip.ParsePrefix(a.String()); err == nil && p.Bits() > 0 && p.Contains(ip) {
+			return true
+		}
+	}
+	return false
 }
 
 // verify reads the manifest of m's leaf, compares, and returns it.
@@ -138,10 +162,63 @@ func (v *verifier) verify(ctx context.Context, m *Manifest) (*Manifest, error) {
 	if err := json.NewDecoder(io.LimitReader(response.Body, manifestLimit)).Decode(&is); err != nil {
 		return nil, fmt.Errorf("its manifest: %w", err)
 	}
+	if err := is.check(); err != nil {
+		return nil, fmt.Errorf("its manifest: %w", err)
+	}
+	if err := is.oneHost(u); err != nil {
+		return nil, fmt.Errorf("its manifest: %w", err)
+	}
 	if is.NodeID != m.NodeID || is.DiscoveryNamespace != v.namespace || !is.IsLeader {
 		return nil, fmt.Errorf("its manifest is that of %q in %q, leading: %v", is.NodeID, is.DiscoveryNamespace, is.IsLeader)
 	}
 	return &is, nil
+}
+
+// either verifies the first of two manifests of one node that is there; known may be nil.
+func (v *verifier) either(ctx context.Context, known, said *Manifest) (*Manifest, error) {
+	if known == nil || known.DiscoveryURL == said.DiscoveryURL {
+		return v.verify(ctx, said)
+	}
+	type answer struct {
+		found *Manifest
+		err   error
+	}
+	elsewhere := make(chan answer, 1)
+	go func() { // Ends with ctx, and is waited for.
+		found, err := v.verify(ctx, said)
+		elsewhere <- answer{found, err}
+	}()
+	found, err := v.verify(ctx, known)
+	other := <-elsewhere
+	if err == nil {
+		return found, nil
+	}
+	return other.found, other.err
+}
+
+// oneHost: a manifest speaks of the host that it was read at, of nobody else, and of no
+// weaker protection than it was itself served with.
+func (m *Manifest) oneHost(at *url.URL) error {
+	if m.WSSURL == "" && m.WebsocketURL == "" {
+		return errors.New("wssUrl is missing")
+	}
+	for _, field := range []struct{ name, value, plain, secure string }{
+		{"discoveryUrl", m.DiscoveryURL, "http", "https"},
+		{"wssUrl", m.WSSURL, "ws", "wss"},
+		{"websocketUrl", m.WebsocketURL, "ws", "wss"},
+	} {
+		u, err := url.Parse(field.value)
+		switch {
+		case field.value == "" && field.name != "discoveryUrl": // One of the two is enough.
+		case err != nil || u.User != nil || u.Scheme != field.plain && u.Scheme != field.secure || u.Hostname() == "":
+			return fmt.Errorf("%s is no %s URL", field.name, field.secure)
+		case !strings.EqualFold(u.Hostname(), at.Hostname()):
+			return fmt.Errorf("%s has the host %s, and the manifest is that of %s", field.name, u.Hostname(), at.Hostname())
+		case at.Scheme == "https" && u.Scheme != field.secure:
+			return fmt.Errorf("%s is %s, and the manifest was served with TLS", field.name, u.Scheme)
+		}
+	}
+	return nil
 }
 
 // hold keeps a connection to a leader until ctx ends, and returns true when its death is

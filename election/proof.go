@@ -53,6 +53,11 @@ func (k *proofKey) seal(object []byte) []byte {
 	return append(sealed, proofClose...)
 }
 
+// looksSealed tells whether data ends as with a proof, whatever that proves.
+func looksSealed(data []byte) bool {
+	return len(data) >= proofSize && bytes.HasPrefix(data[len(data)-proofSize:], []byte(proofOpen)) && bytes.HasSuffix(data, []byte(proofClose))
+}
+
 // sealed tells whether data ends with a valid proof.
 func (k *proofKey) sealed(data []byte) bool {
 	if len(data) < proofSize {

@@ -51,6 +51,9 @@ type Record struct {
 	// Proven: the record carries a valid proof of the namespace's secret, so that Order
 	// cannot be a lie.
 	Proven bool
+	// About is what it says of its leaf, in one word: when that changes, the leaf is looked
+	// at again.
+	About string
 	// Source is what the caller wants to find again in effects: the whole heartbeat.
 	Source any
 }
@@ -78,9 +81,13 @@ const epochJump = 1024
 // maxEpoch is the largest epoch that is taken over from anybody.
 const maxEpoch = 1 << 40
 
-// wins orders leaders: below 0 when a stays and b yields. Higher epoch first, then as
-// candidates.
-func wins(aEpoch int64, aRTT RTT, a string, bEpoch int64, bRTT RTT, b string) int {
+// wins orders leaders: below 0 when a stays and b yields. One that reaches the backbone before one
+// that does not, as its part of the LAN is the larger system (2.1.0 knows no such rule, so it
+// does not hold with one of those); then the higher epoch, then as candidates.
+func wins(modern bool, aEpoch int64, aRTT RTT, a string, bEpoch int64, bRTT RTT, b string) int {
+	if modern && (aRTT == Unmeasured) != (bRTT == Unmeasured) {
+		return better(aRTT, a, bRTT, b)
+	}
 	if apart := aEpoch - bEpoch; apart != 0 && apart <= epochJump && apart >= -epochJump {
 		return cmp.Compare(bEpoch, aEpoch)
 	}

@@ -67,6 +67,22 @@ func inParallel(n int, work func(i int) bool) {
 	all.Wait()
 }
 
+// simulatedLANs is how many are asked for.
+func simulatedLANs(t *testing.T) int {
+	t.Helper()
+	switch text := os.Getenv("KINOPIO_SIM"); {
+	case text != "":
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 {
+			t.Fatalf("KINOPIO_SIM=%q: not a number of LANs: give 1 or more", text)
+		}
+		return n
+	case testing.Short():
+		return defaultLANs / 20
+	}
+	return defaultLANs
+}
+
 func TestSimulatedLANsKeepThePromises(t *testing.T) {
 	if text := os.Getenv("KINOPIO_SIM_SEED"); text != "" {
 		seed, err := strconv.ParseUint(text, 10, 64)
@@ -85,16 +101,8 @@ func TestSimulatedLANsKeepThePromises(t *testing.T) {
 		}
 		return
 	}
-	lans, many := defaultLANs, crowds
-	if text := os.Getenv("KINOPIO_SIM"); text != "" {
-		n, err := strconv.Atoi(text)
-		if err != nil || n < 1 {
-			t.Fatalf("KINOPIO_SIM=%q: not a number of LANs: give 1 or more", text)
-		}
-		lans, many = n, max(1, n/200)
-	} else if testing.Short() {
-		lans, many = defaultLANs/20, crowds/20
-	}
+	lans := simulatedLANs(t)
+	many := max(1, lans/(defaultLANs/crowds))
 	var worst struct {
 		sync.Mutex
 		two, none time.Duration

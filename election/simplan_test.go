@@ -18,6 +18,8 @@ type plan struct {
 	causes                []cause
 	end                   time.Duration
 	without               rule
+	liar                  liarKind
+	liarEnds              time.Duration
 }
 
 type cause struct {
@@ -48,6 +50,7 @@ const (
 	causeLeaveLeader
 	causeRestartLeader
 	causeKinds
+	causeLiar // It speaks again; no part of a random plan.
 )
 
 var causeNames = [...]string{"boot", "kill", "power off", "leave", "split", "heal", "rtt", "leaf dies", "broken leaf", "slow leaf",
@@ -114,6 +117,10 @@ func (w *world) cause(n *simNode, k causeKind) {
 		}
 	}
 	if k == causeBoot && n.alive {
+		return
+	}
+	if k == causeLiar {
+		w.liar.speak(w)
 		return
 	}
 	w.log("— %s (%s)", causeNames[k], n.id)
@@ -190,8 +197,8 @@ func (w *world) bootNode(n *simNode) {
 	n.origin = time.Duration(w.rng.Int64N(int64(2*time.Hour))) - time.Hour - w.now
 	n.wall = time.Duration(w.rng.Int64N(int64(2*time.Hour))) - time.Hour
 	n.ppm = w.rng.Int64N(10_000) - 5_000
-	if w.rng.IntN(8) == 0 {
-		n.order = 0 // Its cache was wiped.
+	if w.rng.IntN(8) == 0 && w.plan.liar != liarReplays {
+		n.order = 0 // Its cache was wiped, and its clock is behind. (With a secret old records then silence it.)
 	}
 	n.wake = -1
 	n.m = NewMachine(n.opt, n.local(w.now))

@@ -21,6 +21,7 @@ type world struct {
 	check checker
 	trace *[]string // nil: none is kept.
 
+	liar    *liar
 	heavy   bool // Any number of datagrams may be lost.
 	failing uint64
 	slow    uint64
@@ -66,6 +67,9 @@ func newWorld(seed uint64, p plan, rng *rand.Rand) *world {
 			legacy: rng.Float64() < p.legacy,
 		}
 		n.opt = Options{NodeID: n.id, FastFailover: p.fast && !n.legacy, WarmStandby: p.warm && !n.legacy, without: p.without}
+		if n.legacy {
+			n.opt.without |= withoutBackboneFirst
+		}
 		if rng.IntN(4) > 0 {
 			n.rtt = RTT(rng.IntN(120))
 		}
@@ -233,13 +237,14 @@ func (w *world) effect(n *simNode, e *Effect) {
 // late, or come twice.
 func (w *world) send(n *simNode, r Record) {
 	n.order++
-	r.Order = n.order
+	r.Order, r.Proven = n.order, w.plan.liar == liarReplays
 	if n.legacy {
 		r.State, r.Order = "", int64((w.now+n.wall+2*time.Hour)/ms)
 		if r.Role == RoleStopped && n.m.state != Stopped {
 			r.Role = RoleCandidate // It does not say that it stands back.
 		}
 	}
+	w.liar.hear(&r)
 	var soon, late, twice uint64
 	for _, to := range w.nodes {
 		if to == n || !to.alive || to.group != n.group {

@@ -8,6 +8,7 @@ import (
 	"math"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // What makes a datagram a heartbeat, as kinopio-hub 2.1.0 sends them.
@@ -110,28 +111,55 @@ func parseHeartbeat(data []byte, namespace string) (*heartbeat, error) {
 
 // check says which field cannot be.
 func (h *heartbeat) check() error {
-	if err := checkName("nodeId", h.NodeID); err != nil {
+	if err := h.Manifest.check(); err != nil {
 		return err
 	}
-	for _, u := range []string{h.WebsocketURL, h.WSSURL, h.DiscoveryURL, h.AdvertisedHostname, h.BridgeState, h.Instance, string(h.CandidateRole), string(h.State)} {
-		if len(u) > maxURL {
-			return errors.New("a text is too long")
+	for _, text := range []string{h.Instance, string(h.State)} {
+		if err := checkText(text); err != nil {
+			return err
 		}
-	}
-	if len(h.FallbackServers) > maxFallbacks {
-		return errors.New("fallbackServers are too many")
-	}
-	if h.LeaderEpoch < 0 || h.LeaderEpoch > largestJSInteger {
-		return fmt.Errorf("leaderEpoch %d is not an epoch", h.LeaderEpoch)
 	}
 	if h.Sequence < 0 || h.Sequence > largestJSInteger {
 		return fmt.Errorf("seq %d is not a count", h.Sequence)
 	}
-	if r := h.BackboneRTTMs; r != nil && !(*r >= 0 && *r <= maxRTT) {
+	return nil
+}
+
+// check says which field of what somebody else has written cannot be. Whatever passes may be
+// kept, served and printed.
+func (m *Manifest) check() error {
+	if err := checkName("nodeId", m.NodeID); err != nil {
+		return err
+	}
+	for _, text := range append([]string{m.WebsocketURL, m.WSSURL, m.DiscoveryURL, m.AdvertisedHostname, m.BridgeState, string(m.CandidateRole)}, m.FallbackServers...) {
+		if err := checkText(text); err != nil {
+			return err
+		}
+	}
+	if len(m.FallbackServers) > maxFallbacks {
+		return errors.New("fallbackServers are too many")
+	}
+	if m.LeaderEpoch < 0 || m.LeaderEpoch > largestJSInteger {
+		return fmt.Errorf("leaderEpoch %d is not an epoch", m.LeaderEpoch)
+	}
+	if r := m.BackboneRTTMs; r != nil && !(*r >= 0 && *r <= maxRTT) {
 		return errors.New("backboneRttMs is not a round-trip time")
 	}
 	return nil
 }
+
+// checkText: terminals obey control characters, and texts are printed.
+func checkText(text string) error {
+	switch {
+	case len(text) > maxURL:
+		return errors.New("a text is too long")
+	case strings.ContainsFunc(text, unprintable):
+		return errors.New("a text contains control characters")
+	}
+	return nil
+}
+
+func unprintable(r rune) bool { return !unicode.IsGraphic(r) || r == '\uFFFD' }
 
 func checkName(field, value string) error {
 	switch {
@@ -139,7 +167,7 @@ func checkName(field, value string) error {
 		return fmt.Errorf("%s is empty", field)
 	case len(value) > maxName:
 		return fmt.Errorf("%s is longer than %d bytes", field, maxName)
-	case strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r == 0x7f || r == '\uFFFD' }):
+	case strings.ContainsFunc(value, func(r rune) bool { return unicode.IsSpace(r) || unprintable(r) }):
 		return fmt.Errorf("%s %q contains blanks or control characters", field, value)
 	}
 	return nil
@@ -151,6 +179,9 @@ func (h *heartbeat) record(proven bool) Record {
 	r := Record{
 		NodeID: h.NodeID, Leads: h.IsLeader, Role: h.CandidateRole, State: h.State,
 		Epoch: h.LeaderEpoch, RTT: rttOf(h.BackboneRTTMs), Order: h.Sequence, Proven: proven, Source: h,
+	}
+	if r.Leads && h.SentAt != "" { // Multicast DNS does not tell all of it.
+		r.About = h.WSSURL + " " + h.DiscoveryURL + " " + h.BridgeState
 	}
 	if r.Order == 0 {
 		if at, err := time.Parse(time.RFC3339, h.SentAt); err == nil {

@@ -19,7 +19,8 @@ func TestHeartbeatOfAnOlderAgentIsUnderstood(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Record{NodeID: "node-a", Leads: true, Role: RoleLeader, Epoch: 7, RTT: 12, Order: 1767323045678, Source: h}
+	want := Record{NodeID: "node-a", Leads: true, Role: RoleLeader, Epoch: 7, RTT: 12, Order: 1767323045678,
+		About: "wss://192.168.1.2:4443 https://192.168.1.2:4444/.well-known/kinopio-leader.json connected", Source: h}
 	if got := h.record(false); got != want {
 		t.Errorf("%+v\nwant %+v", got, want)
 	}

@@ -127,6 +127,11 @@ type Discovery struct {
 	LocalNetwork LocalNetwork
 	// RequireBackbone says which leaves are good enough. Default BackboneConfigured.
 	RequireBackbone Backbone
+	// Credentials is what a leaf that was found is shown. Default CredentialsNone, or
+	// CredentialsOwn with an Auth here.
+	Credentials Credentials
+	// Auth is what CredentialsOwn shows.
+	Auth Auth
 }
 
 // Repair is about messages that get lost with a connection.
@@ -138,6 +143,21 @@ type Repair struct {
 	// Wait is how long messages wait for one before them that is missing. Default 5 s.
 	Wait time.Duration
 }
+
+// Credentials says what a hub shows a leaf that discovery has found. Whoever serves the
+// manifest, on most LANs anybody who wants to, names that leaf.
+type Credentials string
+
+const (
+	// CredentialsNone, the default: nothing.
+	CredentialsNone Credentials = "none"
+	// CredentialsSame: what the configured servers are shown, from Auth or Authenticator. A
+	// token or password can then be used elsewhere by whoever runs the leaf, and with an nkey
+	// it can log in to the configured servers for as long as it is connected.
+	CredentialsSame Credentials = "same"
+	// CredentialsOwn: Discovery.Auth, which is good for leaves only.
+	CredentialsOwn Credentials = "own"
+)
 
 // Backbone says whether a leaf must be connected to its backbone before a hub moves there.
 type Backbone string
@@ -193,6 +213,9 @@ func (cfg Config) normalize() (Config, error) {
 	case BackboneConfigured, BackboneAlways, BackboneNever:
 	default:
 		return cfg, configError("Discovery.RequireBackbone", cfg.Discovery.RequireBackbone, `"configured", "always" or "never"`)
+	}
+	if err := cfg.Discovery.checkCredentials(); err != nil {
+		return cfg, err
 	}
 	if cfg.Name == "" {
 		cfg.Name = "kinopio-hub"
@@ -255,6 +278,9 @@ func (cfg Config) normalize() (Config, error) {
 	}
 	if err := cfg.Auth.check(); err != nil {
 		return cfg, err
+	}
+	if cfg.Discovery.Enabled {
+		cfg.Authenticator = cfg.leafAuthenticator()
 	}
 	if cfg.Dialers == nil {
 		cfg.Dialers = defaultDialers(cfg.TLS)

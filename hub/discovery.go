@@ -162,7 +162,10 @@ func (s *searcher) look(asked bool) (again bool) {
 		return true
 	}
 	why := strings.TrimPrefix(err.Error(), ErrMove.Error()+": ")
-	if errors.Is(err, ErrConnect) {
+	switch {
+	case errors.Is(err, ErrConnect) && strings.Contains(strings.ToLower(why), "authorization"):
+		why += h.cfg.Discovery.refusedFor()
+	case errors.Is(err, ErrConnect):
 		why += s.silence()
 	}
 	h.tell(DiscoveryUnreachable, why)

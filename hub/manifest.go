@@ -76,6 +76,11 @@ func (h *Hub) fetchManifest(ctx context.Context, web fetcher) (target, error) {
 		now = served // the leaf's clock set the expiry, so it also judges it
 	}
 	leaf, err := readManifest(got.body, got.contentType, now, h.cfg.Discovery.RequireBackbone)
+	if err == nil {
+		if err = mayLeadTo(leaf.url, address, h.cfg.Servers); err != nil {
+			err = fmt.Errorf("wssUrl = %q: %w", transport.Redact(leaf.url), err)
+		}
+	}
 	if err != nil && !errors.Is(err, errNoLeader) {
 		return fail(err)
 	}
@@ -130,10 +135,41 @@ func readManifest(body []byte, contentType string, now time.Time, require Backbo
 		var u *url.URL
 		if u, err = url.Parse(leaf); err == nil && u.Scheme != "ws" && u.Scheme != "wss" {
 			err = errors.New("want a ws or wss URL")
+		} else if err == nil && u.User != nil {
+			err = errors.New("want no credentials in it")
 		}
 	}
 	if err != nil {
 		return fail("wssUrl = %q: %w", transport.Redact(address), err)
 	}
 	return target{url: leaf, via: viaLeaf, alone: !bridged}, nil
+}
+
+// mayLeadTo says why the manifest at address may not send the hub to a leaf: one on the internet is
+// none, unless the manifest comes from the same host; and who speaks TLS goes on to.
+func mayLeadTo(leaf, address string, servers []string) error {
+	to, err := url.Parse(leaf)
+	if err != nil {
+		return err
+	}
+	from, err := url.Parse(address)
+	if err != nil {
+		return err
+	}
+	at := where(to.Hostname())
+	dotless := at == onLAN && !strings.ContainsAny(to.Hostname(), ".:") // May be a top-level domain.
+	if !strings.EqualFold(to.Hostname(), from.Hostname()) && (at > onLAN || dotless) {
+		return fmt.Errorf("want a leaf at a private, loopback or link-local address, at a name below .local, or at the manifest's own host %s", from.Hostname())
+	}
+	if to.Scheme == "wss" || at == onLoopback {
+		return nil
+	}
+	secure := from.Scheme == "https"
+	for _, s := range servers {
+		secure = secure || strings.HasPrefix(s, "wss:") || strings.HasPrefix(s, "tls:")
+	}
+	if secure {
+		return errors.New("want wss, as the manifest or the configured servers use TLS")
+	}
+	return nil
 }

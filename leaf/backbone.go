@@ -104,7 +104,8 @@ func (b backbone) remotes(account string) []*server.RemoteLeafOpts {
 	if len(b.urls) == 0 {
 		return nil
 	}
-	remote := &server.RemoteLeafOpts{LocalAccount: account, Credentials: b.options.CredentialsFile}
+	remote := &server.RemoteLeafOpts{LocalAccount: account, Credentials: b.options.CredentialsFile,
+		FirstInfoTimeout: greetTimeout, TLSTimeout: greetTimeout.Seconds()}
 	for _, u := range b.urls {
 		c := *u
 		remote.URLs = append(remote.URLs, &c)

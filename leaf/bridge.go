@@ -24,6 +24,7 @@ const (
 // concurrent use.
 type bridge struct {
 	configured bool
+	secure     bool // By TLS.
 	up         bool
 	wasUp      bool
 	refused    bool
@@ -64,7 +65,10 @@ func (b *bridge) notice(line string) {
 		// It answered and said nothing: with TLS 1.3 that is also how a server ends it
 		// that misses a client certificate.
 		address, _, _ := strings.Cut(before, " - ")
-		b.refused, b.lastError = true, address+": closed by the backbone without a reason ("+reason+"): does it want a client certificate?"
+		b.refused, b.lastError = true, address+": closed without a reason given ("+reason+")"
+		if b.secure {
+			b.lastError += ": does the backbone want a client certificate?"
+		}
 	}
 }
 

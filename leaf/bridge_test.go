@@ -178,7 +178,7 @@ func TestBridgeStates(t *testing.T) {
 		refusal     = `127.0.0.1:7422 - lid:5 - Leafnode Error 'Authorization Violation'`
 		unreachable = `Error trying to connect as leafnode to remote server "127.0.0.1:7422" (attempt 3): dial tcp: refused`
 	)
-	b := &bridge{configured: true}
+	b := &bridge{configured: true, secure: true}
 	for i, step := range []struct {
 		do        func() bool
 		want      BridgeState
@@ -204,7 +204,7 @@ func TestBridgeStates(t *testing.T) {
 		{func() bool {
 			b.notice("127.0.0.1:7422 - lid:9 - Leafnode connection closed: Read Error - Account: $G")
 			return true
-		}, BridgeError, "127.0.0.1:7422: closed by the backbone without a reason (Read Error): does it want a client certificate?"},
+		}, BridgeError, "127.0.0.1:7422: closed without a reason given (Read Error): does the backbone want a client certificate?"},
 	} {
 		if !step.do() {
 			t.Errorf("step %d: misunderstood", i)
@@ -212,6 +212,11 @@ func TestBridgeStates(t *testing.T) {
 		if b.state() != step.want || (step.lastError != "" && b.lastError != step.lastError) {
 			t.Errorf("step %d: %s %q, want %s %q", i, b.state(), b.lastError, step.want, step.lastError)
 		}
+	}
+	plain := &bridge{configured: true}
+	plain.notice("127.0.0.1:7422 - lid:9 - Leafnode connection closed: Read Error - Account: $G")
+	if plain.lastError == "" || strings.Contains(plain.lastError, "certificate") {
+		t.Errorf("without TLS a certificate is asked for: %s", plain.lastError)
 	}
 	if (&bridge{}).state() != BridgeDisconnected {
 		t.Error("no backbone is not «disconnected»")

@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/nats-io/nuid"
 
@@ -191,7 +192,7 @@ func (c Config) normalize() (*settings, error) {
 		if i == 0 {
 			s.AllowedOrigins = slices.Clone(s.AllowedOrigins)
 		}
-		if s.AllowedOrigins[i], err = cleanOrigin(o); err != nil {
+		if s.AllowedOrigins[i], err = CleanOrigin(o); err != nil {
 			return nil, err
 		}
 	}
@@ -220,6 +221,30 @@ func (c Config) normalize() (*settings, error) {
 	return s, nil
 }
 
+// Check says what Start would refuse of c, without starting anything: its fields, the files that
+// it names, the CA (which is made if it is not there) and the runtime directory. Ports are
+// not tried.
+func (c Config) Check() error {
+	set, err := c.normalize()
+	if err != nil {
+		return err
+	}
+	dir, err := openRunDir(c.RuntimeDir)
+	if err != nil {
+		return err
+	}
+	defer dir.remove()
+	if _, err := openCertificate(set, dir); err != nil {
+		return err
+	}
+	web, err := newWebHandler(set, func() *Manifest { return nil }, func() []string { return nil })
+	if err != nil {
+		return err
+	}
+	web.close()
+	return nil
+}
+
 func (s *settings) limits() error {
 	if s.MaxConnections == 0 {
 		s.MaxConnections = defaultMaxConnections
@@ -236,8 +261,8 @@ func (s *settings) limits() error {
 	return nil
 }
 
-// cleanOrigin is an origin as browsers write it: no path, no default port.
-func cleanOrigin(o string) (string, error) {
+// CleanOrigin is an origin as browsers write it: no path, no default port.
+func CleanOrigin(o string) (string, error) {
 	u, err := url.Parse(strings.ToLower(o))
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.User != nil ||
 		(u.Path != "" && u.Path != "/") || u.RawQuery != "" || u.Fragment != "" {
@@ -274,7 +299,7 @@ func checkWord(field, value string, limit int, right string) error {
 		return fieldError(field, "", "empty: give "+right)
 	case len(value) > limit:
 		return fieldError(field, value, fmt.Sprintf("longer than %d bytes: give %s", limit, right))
-	case strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r == 0x7f || r == '\uFFFD' }):
+	case strings.ContainsFunc(value, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsGraphic(r) || r == '\uFFFD' }):
 		return fieldError(field, value, "contains blanks or control characters: give "+right)
 	}
 	return nil
@@ -282,9 +307,14 @@ func checkWord(field, value string, limit int, right string) error {
 
 // ConfigError says which field of a [Config] cannot be used, its value (without
 // credentials), and what would be right.
-type ConfigError struct{ Field, Value, Problem string }
+type ConfigError struct {
+	Field, Value, Problem string
+	Err                   error // The cause, if there is one.
+}
 
 func (e *ConfigError) Error() string { return fmt.Sprintf("%s %q: %s", e.Field, e.Value, e.Problem) }
+
+func (e *ConfigError) Unwrap() error { return e.Err }
 
 func fieldError(field, value, problem string) error {
 	return &ConfigError{Field: field, Value: value, Problem: problem}

@@ -52,6 +52,7 @@ func startDiscovery(s *settings, conf *tls.Config, handler http.Handler) (*disco
 			d.conns.Done()
 		}
 	}
+	ln = guard(ln)
 	go func() {
 		defer close(d.done)
 		var err error

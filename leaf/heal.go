@@ -98,7 +98,7 @@ func (l *Leaf) restart(everything bool) error {
 		l.disc, l.set = next, &set
 		l.mu.Unlock()
 	}
-	if srv := l.srv; srv == nil || everything || l.log.failure() != nil || !srv.Running() {
+	if srv := l.srv; srv == nil || everything || l.log.failure() != nil || !srv.Running() || ended(srv.monitor.done) {
 		end(srv)
 		l.log.again()
 		set := *l.set
@@ -146,8 +146,9 @@ func (p Ports) only(ports Ports) Ports {
 // placeWatch says when the LAN address of a leaf has changed. It belongs to the
 // watcher's goroutine.
 type placeWatch struct {
-	next time.Time
-	seen netip.Addr // By the look before.
+	next  time.Time
+	seen  netip.Addr // By the look before: where to go.
+	since time.Time  // That has been so.
 }
 
 func (p *placeWatch) look(now time.Time, s *settings) (to netip.Addr, move bool) {
@@ -159,13 +160,20 @@ func (p *placeWatch) look(now time.Time, s *settings) (to netip.Addr, move bool)
 	if s.lan.IsUnspecified() {
 		current, _ = netip.ParseAddr(s.AdvertisedHostname)
 	}
-	to, move = s.lookup.next(current, s.lookup.detect(), s.lookup.present())
-	again := move && to == p.seen
-	p.seen = netip.Addr{}
-	if move {
-		p.seen = to
+	to, after := s.lookup.next(current, s.lookup.detect(), s.lookup.present())
+	if to == current {
+		p.seen = netip.Addr{}
+		return to, false
 	}
-	return to, again // An interface that comes up may still be getting its addresses.
+	if to != p.seen { // An interface that comes up may still be getting its addresses.
+		p.seen, p.since = to, now
+		return to, false
+	}
+	if now.Sub(p.since) < after {
+		return to, false
+	}
+	p.seen = netip.Addr{}
+	return to, true
 }
 
 // move takes the leaf to another address of this machine: a new certificate, the LAN

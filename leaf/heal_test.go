@@ -34,7 +34,7 @@ func TestWhatDiesIsStartedAgain(t *testing.T) {
 	for name, kill := range map[string]func(*Leaf){
 		"the client listener":    func(l *Leaf) { listenerOf(t, l.server().Server, "listener").Close() },
 		"the WebSocket listener": func(l *Leaf) { listenerOf(t, l.server().Server, "websocket", "listener").Close() },
-		"the monitor":            func(l *Leaf) { listenerOf(t, l.server().Server, "http").Close() },
+		"the monitor":            func(l *Leaf) { l.server().monitor.server.Close() },
 		"the server":             func(l *Leaf) { l.server().Shutdown() },
 		"the manifest":           func(l *Leaf) { l.disc.server.Close() },
 	} {
@@ -122,24 +122,76 @@ func TestBackoffGrowsToABound(t *testing.T) {
 }
 
 func TestNextLAN(t *testing.T) {
-	a := netip.MustParseAddr
-	wifi, cable, lo := a("192.168.1.7"), a("10.0.0.5"), a("127.0.0.1")
+	at := func(s string) lanAddr { return lanAddr{addr: netip.MustParseAddr(s)} }
+	inside := func(s string) lanAddr { return lanAddr{addr: netip.MustParseAddr(s), virtual: true} }
+	wifi, cable, lo, docker, wg, local := at("192.168.1.7"), at("10.0.0.5"), at("127.0.0.1"), inside("172.17.0.1"), inside("10.8.0.2"), at("169.254.3.4")
 	for _, c := range []struct {
-		current, detected netip.Addr
-		present           []netip.Addr
-		want              netip.Addr
+		current, detected lanAddr
+		present           []lanAddr
+		want              lanAddr
+		after             time.Duration
 	}{
-		{wifi, wifi, []netip.Addr{lo, wifi}, wifi},
-		{wifi, cable, []netip.Addr{lo, wifi, cable}, wifi}, // A better one is no reason to cut anybody.
-		{wifi, cable, []netip.Addr{lo, cable}, cable},
-		{wifi, lo, []netip.Addr{lo}, wifi}, // No LAN: those on loopback stay connected.
-		{lo, wifi, []netip.Addr{lo, wifi}, wifi},
-		{wifi, cable, nil, wifi}, // The system tells nothing.
-		{wifi, netip.Addr{}, []netip.Addr{lo}, wifi},
+		{wifi, wifi, []lanAddr{lo, wifi}, wifi, 0},
+		{wifi, cable, []lanAddr{lo, wifi, cable}, wifi, 0}, // Another of its kind is no reason to cut anybody.
+		{wifi, cable, []lanAddr{lo, cable}, cable, 0},
+		{wifi, lo, []lanAddr{lo}, wifi, 0}, // No LAN: those on loopback stay connected.
+		{lo, wifi, []lanAddr{lo, wifi}, wifi, 0},
+		{wifi, cable, nil, wifi, 0}, // The system tells nothing.
+		{wifi, lanAddr{}, []lanAddr{lo}, wifi, 0},
+		// Booted before the LAN was there.
+		{docker, cable, []lanAddr{lo, docker, cable}, cable, betterFor},
+		{wg, cable, []lanAddr{lo, wg, cable}, cable, betterFor},
+		{local, cable, []lanAddr{lo, local, cable}, cable, betterFor},
+		{cable, docker, []lanAddr{lo, docker}, docker, goneFor}, // The LAN may come back.
+		{cable, local, []lanAddr{lo, local, docker}, local, 0},
 	} {
-		if got, moved := nextLAN(c.current, c.detected, c.present); got != c.want || moved != (got != c.current) {
-			t.Errorf("%v → %v of %v: %v %v, want %v", c.current, c.detected, c.present, got, moved, c.want)
+		if got, after := nextLAN(c.current.addr, c.detected.addr, c.present); got != c.want.addr || after != c.after {
+			t.Errorf("%v → %v of %v: %v after %v, want %v after %v", c.current, c.detected, c.present, got, after, c.want, c.after)
 		}
+	}
+}
+
+// A better address must have been there all the time, and a LAN that is gone all the time.
+func TestLeafMovesWhenABetterAddressLasts(t *testing.T) {
+	start := time.Now()
+	docker, cable := lanAddr{addr: netip.MustParseAddr("172.17.0.1"), virtual: true}, lanAddr{addr: netip.MustParseAddr("10.0.0.5")}
+	present := []lanAddr{docker}
+	s := &settings{autoLAN: true, lan: docker.addr, Config: Config{lookup: &lanLookup{
+		detect: func() netip.Addr { return chooseLAN(present) }, present: func() []lanAddr { return present }, next: nextLAN, every: lookLAN,
+	}}}
+	place := placeWatch{}
+	movedAfter := func(limit time.Duration) time.Duration {
+		for d := time.Duration(0); d <= limit; d += lookLAN {
+			start = start.Add(lookLAN)
+			if to, move := place.look(start, s); move {
+				s.lan = to
+				return d
+			}
+		}
+		return -1
+	}
+	if after := movedAfter(time.Hour); after >= 0 {
+		t.Fatalf("moved to %v without a reason", s.lan)
+	}
+	present = []lanAddr{docker, cable}
+	if after := movedAfter(time.Hour); s.lan != cable.addr || after < betterFor {
+		t.Fatalf("at %v after %v", s.lan, after)
+	}
+	present = []lanAddr{docker} // Somebody trips over the cable.
+	if after := movedAfter(10 * time.Second); after >= 0 {
+		t.Fatalf("moved to %v after %v", s.lan, after)
+	}
+	present = []lanAddr{docker, cable}
+	if after := movedAfter(time.Hour); after >= 0 {
+		t.Fatalf("moved to %v when the LAN was back", s.lan)
+	}
+	present = []lanAddr{docker}
+	if after := movedAfter(time.Hour); s.lan != docker.addr || after < goneFor {
+		t.Fatalf("at %v after %v", s.lan, after)
+	}
+	present = []lanAddr{docker, cable}
+	if after := movedAfter(time.Hour); s.lan != cable.addr || after < betterFor || after > 2*betterFor {
+		t.Errorf("at %v after %v", s.lan, after)
 	}
 }
 
@@ -153,9 +205,9 @@ func lanOf(first string) (*lanLookup, func(string)) {
 	set(first)
 	return &lanLookup{
 		detect:  func() netip.Addr { return *addr.Load() },
-		present: func() []netip.Addr { return []netip.Addr{*addr.Load()} },
-		next: func(current, detected netip.Addr, _ []netip.Addr) (netip.Addr, bool) {
-			return detected, detected != current // Loopback addresses stand for those of a LAN here.
+		present: func() []lanAddr { return []lanAddr{{addr: *addr.Load()}} },
+		next: func(_, detected netip.Addr, _ []lanAddr) (netip.Addr, time.Duration) {
+			return detected, 0 // Loopback addresses stand for those of a LAN here.
 		},
 		every: 20 * time.Millisecond,
 	}, set

@@ -16,116 +16,129 @@ type lanAddr struct {
 	routed  bool // What the system would send from to reach beyond the LAN.
 }
 
-// lookLAN is how often the addresses of this machine are looked at. Two looks must
-// agree before the leaf moves.
-const lookLAN = 2 * time.Second
+const (
+	// lookLAN is how often the addresses of this machine are looked at. Two looks must agree
+	// before the leaf moves.
+	lookLAN = 2 * time.Second
+	// betterFor is for how long a better kind of address must be there before a leaf leaves one
+	// that is there, too: clients are cut, so it should be worth it.
+	betterFor = 15 * time.Second
+	// goneFor is for how long the LAN must be gone before a leaf takes an address that leads to
+	// this machine's own guests or into a tunnel: on loopback nobody notices until then.
+	goneFor = time.Minute
+)
 
 // lanLookup is how a leaf learns of this machine's addresses.
 type lanLookup struct {
 	detect  func() netip.Addr
-	present func() []netip.Addr
-	next    func(current, detected netip.Addr, present []netip.Addr) (netip.Addr, bool) // nextLAN.
-	every   time.Duration
+	present func() []lanAddr
+	// next says where a leaf shall be, when that has been so for a time.
+	next  func(current, detected netip.Addr, present []lanAddr) (to netip.Addr, after time.Duration)
+	every time.Duration
 }
 
 // presentAddrs lists the addresses of all interfaces that are up; nil when the system
 // does not tell.
-func presentAddrs() []netip.Addr {
+func presentAddrs() []lanAddr {
 	ifaces, err := net.Interfaces()
 	if err != nil {
 		return nil
 	}
-	var all []netip.Addr
+	routed := routedAddr()
+	var all []lanAddr
 	for _, i := range ifaces {
 		if i.Flags&net.FlagUp == 0 {
 			continue
 		}
 		addrs, _ := i.Addrs() // An interface that has just gone has none.
+		virtual := false
+		if len(addrs) > 0 && i.Flags&net.FlagLoopback == 0 {
+			virtual = inside(i)
+		}
 		for _, a := range addrs {
 			if p, err := netip.ParsePrefix(a.String()); err == nil {
-				all = append(all, p.Addr().Unmap())
+				addr := p.Addr().Unmap()
+				all = append(all, lanAddr{addr: addr, iface: i.Name, virtual: virtual, routed: addr == routed})
 			}
 		}
 	}
 	return all
 }
 
-// nextLAN decides where a leaf that is at current shall be: it stays for as long as
-// its address is there, or no other is; it leaves loopback as soon as there is a LAN.
-func nextLAN(current, detected netip.Addr, present []netip.Addr) (netip.Addr, bool) {
-	stay := detected == current || !detected.IsValid() || detected.IsLoopback() || len(present) == 0 ||
-		(!current.IsLoopback() && slices.Contains(present, current))
-	if stay {
-		return current, false
+// nextLAN decides where a leaf that is at current shall be, and how long that must have been
+// so before it moves. It leaves loopback as soon as there is a LAN, an address that has gone for
+// the best that there is, and one that is there only for one of a better kind.
+func nextLAN(current, detected netip.Addr, present []lanAddr) (netip.Addr, time.Duration) {
+	at := func(addr netip.Addr) int {
+		return slices.IndexFunc(present, func(a lanAddr) bool { return a.addr == addr })
 	}
-	return detected, true
+	was, is := at(current), at(detected)
+	switch {
+	case detected == current || !detected.IsValid() || detected.IsLoopback() || len(present) == 0 || is < 0:
+		return current, 0
+	case current.IsLoopback():
+		return detected, 0
+	case was < 0 && present[is].virtual:
+		return detected, goneFor
+	case was < 0:
+		return detected, 0
+	case present[is].kind() < present[was].kind():
+		return detected, betterFor
+	}
+	return current, 0
 }
 
 // detectLAN finds the address at which others on the LAN reach this machine, or
 // 127.0.0.1. It sends nothing and needs no default route.
 func detectLAN() netip.Addr {
-	ifaces, err := net.Interfaces()
-	if err != nil {
-		return netip.AddrFrom4([4]byte{127, 0, 0, 1})
-	}
-	routed := routedAddr()
-	var found []lanAddr
-	for _, i := range ifaces {
-		if i.Flags&net.FlagUp == 0 || i.Flags&net.FlagLoopback != 0 {
-			continue
-		}
-		addrs, err := i.Addrs()
-		if err != nil {
-			continue
-		}
-		for _, a := range addrs {
-			p, err := netip.ParsePrefix(a.String())
-			if err != nil {
-				continue
-			}
-			addr := p.Addr().Unmap()
-			found = append(found, lanAddr{
-				addr:    addr,
-				iface:   i.Name,
-				virtual: i.Flags&net.FlagPointToPoint != 0 || virtualName(i.Name),
-				routed:  addr == routed,
-			})
-		}
-	}
-	return chooseLAN(found)
+	return chooseLAN(presentAddrs())
 }
 
-// chooseLAN takes the best of found: private IPv4, then link-local IPv4, then private
-// IPv6; within a kind a real interface before a virtual one, then the routed one,
-// then the order given. A public address is never chosen unasked, because what
-// listens there is open to the internet.
+// kind is what an address is good for, the best first; below 0 it is not taken unasked:
+// loopback, and public addresses, because what listens there is open to the internet.
+func (a lanAddr) kind() int {
+	k := 0
+	switch {
+	case a.addr.IsLoopback():
+		return -1
+	case a.addr.Is4() && a.addr.IsPrivate():
+	case sharedAddresses.Contains(a.addr):
+		k = 1
+	case a.addr.Is4() && a.addr.IsLinkLocalUnicast():
+		k = 2
+	case a.addr.Is6() && a.addr.IsPrivate():
+		k = 3
+	default:
+		return -1
+	}
+	if a.virtual {
+		k += 10
+	}
+	return k
+}
+
+// sharedAddresses are those behind a carrier's NAT (RFC 6598), which some LANs have.
+var sharedAddresses = netip.MustParsePrefix("100.64.0.0/10")
+
+// chooseLAN takes the best of found: private IPv4, then shared, then link-local IPv4, then
+// private IPv6; what leads to a LAN before bridges of guests and tunnels; within a kind the
+// routed one, then the order given.
 func chooseLAN(found []lanAddr) netip.Addr {
 	rank := func(a lanAddr) int {
-		r := 0
-		switch {
-		case a.addr.Is4() && a.addr.IsPrivate():
-		case a.addr.Is4() && a.addr.IsLinkLocalUnicast():
-			r = 10
-		case a.addr.Is6() && a.addr.IsPrivate():
-			r = 20
-		default:
-			return -1
-		}
-		if a.virtual {
-			r += 2
-		}
+		r := 2 * a.kind()
 		if !a.routed {
 			r++
 		}
 		return r
 	}
-	usable := slices.DeleteFunc(slices.Clone(found), func(a lanAddr) bool { return rank(a) < 0 })
+	usable := slices.DeleteFunc(slices.Clone(found), func(a lanAddr) bool { return a.kind() < 0 })
 	if len(usable) == 0 {
 		return netip.AddrFrom4([4]byte{127, 0, 0, 1})
 	}
 	return slices.MinFunc(usable, func(a, b lanAddr) int { return rank(a) - rank(b) }).addr
 }
 
+// virtualName is for systems that tell of an interface no more than its name.
 func virtualName(name string) bool {
 	for _, prefix := range []string{"docker", "br-", "veth", "virbr", "vmnet", "vboxnet", "vEthernet", "tun", "tap", "utun", "wg", "zt", "tailscale", "cni", "flannel", "cali"} {
 		if strings.HasPrefix(name, prefix) {

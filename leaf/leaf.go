@@ -95,7 +95,7 @@ func start(ctx context.Context, c Config) (_ *Leaf, err error) {
 	set.Logger = slog.New(slog.NewMultiHandler(set.Logger.Handler(),
 		slog.NewTextHandler(l.dir.log, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	secrets := append(append([]string{}, set.backbone.secrets...), set.access.secrets...)
-	l.log = newServerLog(set.Logger, secrets, &bridge{configured: len(set.backbone.urls) > 0}, l.nudge)
+	l.log = newServerLog(set.Logger, secrets, &bridge{configured: len(set.backbone.urls) > 0, secure: set.backbone.tls != nil}, l.nudge)
 
 	if l.cert, err = openCertificate(set, l.dir); err != nil {
 		return nil, err
@@ -209,10 +209,38 @@ func (l *Leaf) nudge() {
 	}
 }
 
-// end ends a server and waits until nothing of it is left.
-func end(srv *natsServer) {
-	if srv != nil {
+// nameTimeout is for how long the end of a server is waited for: it may be looking up the
+// backbone's name, which nothing can cut short while no name server answers.
+const nameTimeout = 300 * time.Millisecond
+
+// end ends a server and waits until nothing of it is left, but for the look-up of a name, which
+// false tells of.
+func end(srv *natsServer) (all bool) {
+	if srv == nil {
+		return true
+	}
+	srv.monitor.stop()
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
 		srv.Shutdown()
 		srv.WaitForShutdown()
+	}()
+	select {
+	case <-gone:
+		return true
+	case <-time.After(endPatience):
+	}
+	if srv.Running() || srv.NumClients() > 0 { // It is not the name: all listeners are to be closed.
+		<-gone
+		return true
+	}
+	select {
+	case <-gone:
+		return true
+	case <-time.After(nameTimeout):
+		return false
 	}
 }
+
+const endPatience = 400 * time.Millisecond

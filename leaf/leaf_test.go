@@ -80,9 +80,30 @@ func TestStatusHasEveryFieldOfTheContract(t *testing.T) {
 	var doc map[string]any
 	json.Unmarshal(data, &doc)
 	for _, name := range strings.Fields(`phase bridgeState websocketUrl wssUrl discoveryUrl clientUrl monitorUrl runtimeVersion
-		lanBindAddress advertisedHostname backboneServers ports runtimeDir logFile connections manifest tls`) {
+		lanBindAddress advertisedHostname backboneServers ports runtimeDir logFile connections manifest tls nodeId discoveryNamespace backboneRttMs lastError lastBridgeError access restarts`) {
 		if _, ok := doc[name]; !ok {
 			t.Errorf("status has no %s: %s", name, data)
+		}
+	}
+	for _, name := range strings.Fields("backboneRttMs lastError lastBridgeError") {
+		if doc[name] != nil {
+			t.Errorf("%s is %v, and there is none", name, doc[name])
+		}
+	}
+	data, err = json.Marshal(Status{}) // In any state.
+	if err != nil {
+		t.Fatal(err)
+	}
+	var empty map[string]any
+	json.Unmarshal(data, &empty)
+	for name := range doc {
+		if _, ok := empty[name]; !ok {
+			t.Errorf("the status has no %s when it is empty", name)
+		}
+	}
+	for name := range doc["tls"].(map[string]any) {
+		if value, ok := empty["tls"].(map[string]any)[name]; !ok || value == "" && name != "mode" {
+			t.Errorf("tls.%s is %v when it is empty, want null", name, value)
 		}
 	}
 	trust := doc["tls"].(map[string]any)["trust"].(map[string]any)
@@ -202,7 +223,7 @@ func TestClientsAndMonitorAreOnLoopbackAlone(t *testing.T) {
 	c := config(t)
 	c.LANBindAddress = "0.0.0.0"
 	l, _ := startLeaf(t, c)
-	for role, addr := range map[string]net.Addr{"client": l.server().Addr(), "monitor": l.server().MonitorAddr()} {
+	for role, addr := range map[string]net.Addr{"client": l.server().Addr(), "monitor": l.server().monitor.at} {
 		if tcp, ok := addr.(*net.TCPAddr); !ok || !tcp.IP.IsLoopback() {
 			t.Errorf("%s listens on %v", role, addr)
 		}

@@ -91,6 +91,7 @@ func TestRenewalCutsNoClient(t *testing.T) {
 func TestCertificateIsRenewedAtTwoThirdsOfItsLife(t *testing.T) {
 	cache, run := t.TempDir(), t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(time.Until(time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC))) // The bubble's clock begins at 2000, when no root is made.
 		s, err := Config{DiscoveryNamespace: "test", LANBindAddress: "127.0.0.1", CacheDir: cache}.normalize()
 		if err != nil {
 			t.Fatal(err)
@@ -123,7 +124,8 @@ func TestCertificateIsRenewedAtTwoThirdsOfItsLife(t *testing.T) {
 			t.Error("renewed twice")
 		}
 
-		os.RemoveAll(run) // It cannot be written, so it is tried again later.
+		good := s.AdvertisedHostname // One that cannot be signed for is tried again later.
+		s.AdvertisedHostname = "8.8.8.8"
 		time.Sleep(tlsca.Lifetime * 2 / 3)
 		if err := c.keep(s); err == nil {
 			t.Error("no error")
@@ -131,7 +133,7 @@ func TestCertificateIsRenewedAtTwoThirdsOfItsLife(t *testing.T) {
 		if keep() != second {
 			t.Error("tried again at once")
 		}
-		os.MkdirAll(run, 0o700)
+		s.AdvertisedHostname = good
 		time.Sleep(2 * renewAgain)
 		if keep() == second {
 			t.Error("not tried again")
@@ -163,5 +165,35 @@ func TestCertificateOfTheCallerIsReadAgainWhenItsFileChanges(t *testing.T) {
 	seen.await(t, "the reason", func(s Status) bool { return strings.Contains(s.LastError, "renew certificate") })
 	if l.Status().TLS.Fingerprint != second.Fingerprint {
 		t.Error("the good certificate is gone")
+	}
+}
+
+// systemd-tmpfiles removes what was not touched for days, and disks are full at times. The copy of the
+// certificate is for people who want to look.
+func TestRenewalNeedsNoRuntimeDirectory(t *testing.T) {
+	for name, spoil := range map[string]func(dir string) error{
+		"cleaned up": os.RemoveAll,
+		"no place for a directory": func(dir string) error {
+			if err := os.RemoveAll(dir); err != nil {
+				return err
+			}
+			return os.WriteFile(dir, nil, 0o600)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := config(t)
+			l, seen := startLeaf(t, c)
+			s := l.Status()
+			if err := spoil(c.RuntimeDir); err != nil {
+				t.Fatal(err)
+			}
+			l.cert.later(time.Now())
+			l.nudge()
+			seen.await(t, "another certificate", func(now Status) bool { return now.TLS.Fingerprint != s.TLS.Fingerprint })
+			if _, err := os.Stat(s.TLS.CertFile); name == "cleaned up" && err != nil {
+				t.Errorf("the copy is not made again: %v", err)
+			}
+			stopNow(l)
+		})
 	}
 }

@@ -48,7 +48,12 @@ func openRunDir(path string) (*runDir, error) {
 			return nil, fmt.Errorf("RuntimeDir %q: %w", path, err)
 		}
 	}
-	d.lock = flock.New(filepath.Join(d.path, lockName), flock.SetPermissions(0o600))
+	for _, name := range []string{lockName, logName} {
+		if err := regular(filepath.Join(d.path, name)); err != nil {
+			return nil, fieldError("RuntimeDir", path, err.Error()+": give a directory of this user's own, or none")
+		}
+	}
+	d.lock = lockOf(d.path)
 	if ok, err := d.lock.TryLock(); err != nil || !ok {
 		d.lock.Close()
 		if err == nil {
@@ -56,13 +61,33 @@ func openRunDir(path string) (*runDir, error) {
 		}
 		return nil, fmt.Errorf("RuntimeDir %q: %w", path, err)
 	}
-	f, err := os.OpenFile(filepath.Join(d.path, logName), os.O_CREATE|os.O_RDWR|os.O_TRUNC, 0o600)
+	f, err := os.OpenFile(filepath.Join(d.path, logName), os.O_CREATE|os.O_RDWR|os.O_TRUNC|safely, 0o600)
 	if err != nil {
 		d.remove()
 		return nil, fmt.Errorf("open log file: %w", err)
 	}
 	d.log = &cappedFile{file: f, limit: logLimit}
 	return d, nil
+}
+
+// lockOf is the lock of the leaf that has dir.
+func lockOf(dir string) *flock.Flock {
+	return flock.New(filepath.Join(dir, lockName), flock.SetFlag(os.O_CREATE|os.O_RDWR|safely), flock.SetPermissions(0o600))
+}
+
+// regular says what is wrong with a file that is to be opened: it may not be there, but it may
+// be no link, which could lead anywhere, and no pipe or device, which could be waited on for ever.
+func regular(path string) error {
+	info, err := os.Lstat(path)
+	switch {
+	case os.IsNotExist(err):
+		return nil
+	case err != nil:
+		return err
+	case !info.Mode().IsRegular():
+		return fmt.Errorf("%s is no regular file (%v)", path, info.Mode().Type())
+	}
+	return nil
 }
 
 const (
@@ -73,17 +98,19 @@ const (
 
 // removeOrphans removes what leaves that were killed have left in the directory for
 // temporary files: theirs is who holds the lock, and a dead process holds none.
+// It waits for nothing that others have put there.
 func removeOrphans(temp string, before time.Time) {
 	dirs, _ := filepath.Glob(filepath.Join(temp, orphanPrefix+"*"))
 	for _, dir := range dirs {
+		// The directory is open to all users: what looks like ours may be a trap.
 		info, err := os.Lstat(dir)
-		if err != nil || !info.IsDir() || info.ModTime().After(before) {
+		if err != nil || ownDir(info) != nil || info.ModTime().After(before) {
 			continue
 		}
-		if _, err := os.Stat(filepath.Join(dir, lockName)); err != nil {
+		if info, err := os.Lstat(filepath.Join(dir, lockName)); err != nil || !info.Mode().IsRegular() {
 			continue // Not a leaf's.
 		}
-		lock := flock.New(filepath.Join(dir, lockName))
+		lock := lockOf(dir)
 		if ok, err := lock.TryLock(); err != nil || !ok {
 			lock.Close()
 			continue

@@ -26,13 +26,16 @@ const (
 	// How often the backbone is tried: between one and two of these.
 	reconnectInterval = 500 * time.Millisecond
 	dialTimeout       = 3 * time.Second
-	readyTimeout      = 5 * time.Second
+	// A backbone behind a satellite takes several round trips until its first word.
+	greetTimeout = 10 * time.Second
+	readyTimeout = 5 * time.Second
 )
 
 // natsServer is a running server with the options that it was started with.
 type natsServer struct {
 	*server.Server
-	opts *server.Options
+	opts    *server.Options
+	monitor *monitor
 }
 
 // startServer runs a nats-server for s and returns it with the ports of all listeners.
@@ -42,8 +45,13 @@ func startServer(s *settings, conf *tls.Config, log *serverLog) (*natsServer, Po
 	if err != nil {
 		return nil, Ports{}, err
 	}
+	monitoring, err := listenMonitor(s.Ports.Monitor)
+	if err != nil {
+		return nil, Ports{}, err
+	}
 	srv, err := server.NewServer(opts)
 	if err != nil {
+		monitoring.Close()
 		return nil, Ports{}, errors.New("start nats-server: " + log.secrets.Replace(err.Error()))
 	}
 	srv.SetLoggerV2(log, false, false, false)
@@ -58,11 +66,14 @@ func startServer(s *settings, conf *tls.Config, log *serverLog) (*natsServer, Po
 		ports.Discovery = s.Ports.Discovery
 	}
 	if err != nil {
+		monitoring.Close()
 		srv.Shutdown()
 		srv.WaitForShutdown()
 		return nil, Ports{}, err
 	}
-	return &natsServer{srv, opts}, ports, nil
+	m := serveMonitor(monitoring, srv, log.debug())
+	ports.Monitor = m.at.(*net.TCPAddr).Port
+	return &natsServer{srv, opts, m}, ports, nil
 }
 
 func serverOptions(s *settings, conf *tls.Config) (*server.Options, error) {
@@ -71,8 +82,6 @@ func serverOptions(s *settings, conf *tls.Config) (*server.Options, error) {
 		ServerName: "kinopio-leaf-" + s.NodeID + "-" + nuid.Next(),
 		Host:       loopbackHost,
 		Port:       freeOr(s.Ports.Client),
-		HTTPHost:   loopbackHost,
-		HTTPPort:   freeOr(s.Ports.Monitor),
 		NoSigs:     true,
 
 		MaxConn:    s.MaxConnections,
@@ -134,7 +143,6 @@ func startFailure(s *settings, failure error) error {
 	}{
 		{"Error listening on port", "client", loopbackHost, s.Ports.Client},
 		{"Unable to listen for websocket connections", "websocket", s.lan.String(), s.Ports.WebSocket},
-		{"Can't start monitoring", "monitor", loopbackHost, s.Ports.Monitor},
 	} {
 		if strings.HasPrefix(failure.Error(), listener.begins) {
 			cause := errors.Unwrap(failure)
@@ -152,13 +160,10 @@ func readPorts(srv *server.Server) (Ports, error) {
 	if a, ok := srv.Addr().(*net.TCPAddr); ok {
 		p.Client = a.Port
 	}
-	if a := srv.MonitorAddr(); a != nil {
-		p.Monitor = a.Port
-	}
 	if u, err := url.Parse(srv.WebsocketURL()); err == nil {
 		p.WebSocket, _ = strconv.Atoi(u.Port())
 	}
-	if p.Client <= 0 || p.Monitor <= 0 || p.WebSocket <= 0 {
+	if p.Client <= 0 || p.WebSocket <= 0 {
 		return p, fmt.Errorf("start nats-server: it does not tell its ports (%+v)", p)
 	}
 	return p, nil

@@ -3,6 +3,7 @@ package leaf
 import (
 	"context"
 	"fmt"
+	"log"
 	"log/slog"
 	"regexp"
 	"strings"
@@ -32,6 +33,9 @@ func newServerLog(log *slog.Logger, secrets []string, b *bridge, nudge func()) *
 	}
 	return &serverLog{log: log, secrets: strings.NewReplacer(pairs...), bridge: b, nudge: nudge}
 }
+
+// debug is for what clients of a listener can cause.
+func (l *serverLog) debug() *log.Logger { return log.New(lineWriter{l.log}, "", 0) }
 
 func (l *serverLog) line(format string, v []any) string {
 	return l.secrets.Replace(fmt.Sprintf(format, v...))

@@ -1,8 +1,7 @@
 package leaf
 
 import (
-	"net"
-	"strconv"
+	"encoding/json"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -40,13 +39,41 @@ type Status struct {
 	Ports              Ports        `json:"ports"`
 	RuntimeDir         string       `json:"runtimeDir"`
 	LogFile            string       `json:"logFile"`
-	LastError          string       `json:"lastError,omitempty"`
-	LastBridgeError    string       `json:"lastBridgeError,omitempty"` // Stays after the bridge has recovered.
+	LastError          string       `json:"lastError"`       // null in JSON when there is none.
+	LastBridgeError    string       `json:"lastBridgeError"` // Likewise; stays after the bridge has recovered.
 	Connections        int          `json:"connections"`
 	Restarts           int          `json:"restarts"` // How often something was started again.
 	Access             AccessStatus `json:"access"`
 	Manifest           *Manifest    `json:"manifest"` // nil unless running.
 	TLS                TLSStatus    `json:"tls"`
+}
+
+// MarshalJSON writes every field in every state: null where there is nothing to say.
+func (s Status) MarshalJSON() ([]byte, error) {
+	type fields Status
+	return json.Marshal(struct {
+		fields
+		LastError       *string `json:"lastError"`
+		LastBridgeError *string `json:"lastBridgeError"`
+	}{fields(s), given(s.LastError), given(s.LastBridgeError)})
+}
+
+// MarshalJSON: see [Status.MarshalJSON].
+func (t TLSStatus) MarshalJSON() ([]byte, error) {
+	type fields TLSStatus
+	return json.Marshal(struct {
+		fields
+		CertFile    *string `json:"certFile"`
+		CACertFile  *string `json:"caCertFile"`
+		Fingerprint *string `json:"fingerprint"`
+	}{fields(t), given(t.CertFile), given(t.CACertFile), given(t.Fingerprint)})
+}
+
+func given(text string) *string {
+	if text == "" {
+		return nil
+	}
+	return &text
 }
 
 // TLSMode says where the certificate of the LAN listeners comes from.
@@ -61,11 +88,11 @@ const (
 // TLSStatus describes the certificate of the LAN listeners.
 type TLSStatus struct {
 	Mode       TLSMode    `json:"mode"`
-	CertFile   string     `json:"certFile,omitempty"`   // The public chain.
-	CACertFile string     `json:"caCertFile,omitempty"` // The root that browsers must trust.
-	NotAfter   *time.Time `json:"notAfter,omitempty"`
+	CertFile   string     `json:"certFile"`   // The public chain.
+	CACertFile string     `json:"caCertFile"` // The root that browsers must trust.
+	NotAfter   *time.Time `json:"notAfter"`
 	// Fingerprint is the lower-case hexadecimal SHA-256 of the certificate; it changes with each renewal.
-	Fingerprint string      `json:"fingerprint,omitempty"`
+	Fingerprint string      `json:"fingerprint"`
 	Trust       TrustStatus `json:"trust"`
 }
 
@@ -178,5 +205,3 @@ func sameStatus(a, b Status) bool {
 		a.WSSURL == b.WSSURL && a.DiscoveryURL == b.DiscoveryURL && a.Ports == b.Ports &&
 		a.Access.MaxPayload == b.Access.MaxPayload && a.TLS.Fingerprint == b.TLS.Fingerprint
 }
-
-func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }

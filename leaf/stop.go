@@ -55,8 +55,9 @@ func (l *Leaf) sendAway(ctx context.Context) {
 		srv.LameDuckShutdown() // Returns when the server is shut down, by itself or below.
 	}()
 	awaitLeaving(ctx, srv)
-	end(srv)
-	<-lame
+	if end(srv) {
+		<-lame
+	}
 }
 
 // awaitLeaving returns when no client is connected, time is up, or ctx has ended.

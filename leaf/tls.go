@@ -33,6 +33,7 @@ type certificate struct {
 	mu     sync.Mutex
 	status TLSStatus
 	due    time.Time // When to look for a new one; zero: never.
+	made   time.Time // When the current one was set.
 	stamp  string    // What the caller's files were when they were read.
 }
 
@@ -47,11 +48,14 @@ func openCertificate(s *settings, dir *runDir) (*certificate, error) {
 	case s.TLS.CertFile != "":
 		c.status = TLSStatus{Mode: TLSProvided, CertFile: s.TLS.CertFile,
 			Trust: trust(TrustExternal, "the certificate was given by the caller; whoever signed it must be trusted by the browsers", false)}
-		return c, c.load(s)
+		if err := c.load(s); err != nil {
+			return nil, &ConfigError{Field: "TLS", Value: s.TLS.CertFile, Problem: err.Error(), Err: err}
+		}
+		return c, nil
 	}
 	var err error
-	if c.ca, err = tlsca.Open(tlsca.Dir(s.CacheDir), tlsca.Options{Hostnames: []string{s.AdvertisedHostname}, Logger: s.Logger}); err != nil {
-		return nil, fmt.Errorf("AdvertisedHostname %q: %w", s.AdvertisedHostname, err)
+	if c.ca, err = openCA(s); err != nil {
+		return nil, err
 	}
 	c.status = TLSStatus{Mode: TLSGenerated, CertFile: c.certFile, CACertFile: c.ca.RootFile(),
 		Trust: trust(TrustSkipped, "no trust store was to be changed: kinopio-hub ca install does it, or add caCertFile to those of the browsers that shall use this leaf", true)}
@@ -60,16 +64,44 @@ func openCertificate(s *settings, dir *runDir) (*certificate, error) {
 
 // issue makes a certificate for where s says that the leaf is.
 func (c *certificate) issue(s *settings) error {
-	issued, err := c.ca.Issue(tlsca.Request{Hostname: s.AdvertisedHostname, IPs: certAddrs(s)})
+	request := tlsca.Request{Hostname: s.AdvertisedHostname, IPs: certAddrs(s)}
+	issued, err := c.ca.Issue(request)
+	if errors.Is(err, tlsca.ErrExpired) { // Or the clock was wrong when the root was made.
+		if c.ca, err = openCA(s); err == nil {
+			issued, err = c.ca.Issue(request)
+		}
+	}
 	if err != nil {
 		return fmt.Errorf("LANBindAddress %q: %w", s.LANBindAddress, err)
 	}
-	if err := replaceFile(c.certFile, issued.ChainPEM); err != nil {
-		return fmt.Errorf("write certificate: %w", err)
-	}
+	c.copyOut(s, issued.ChainPEM)
 	begin := issued.TLS.Leaf.NotBefore
-	c.set(issued, begin.Add(issued.NotAfter.Sub(begin)*2/3), "")
+	due := begin.Add(issued.NotAfter.Sub(begin) * 2 / 3)
+	if soon := time.Now().Add(renewAgain); due.Before(soon) {
+		due = soon // One that is of no use is not made again all the time.
+	}
+	c.set(issued, due, "")
 	return nil
+}
+
+func openCA(s *settings) (*tlsca.CA, error) {
+	ca, err := tlsca.Open(tlsca.Dir(s.CacheDir), tlsca.Options{Hostnames: []string{s.AdvertisedHostname}, Logger: s.Logger})
+	if err != nil {
+		return nil, fmt.Errorf("AdvertisedHostname %q: %w", s.AdvertisedHostname, err)
+	}
+	return ca, nil
+}
+
+// copyOut leaves the public chain in the runtime directory, for whoever wants to look. A disk
+// that is full and a directory that was cleaned up keep nobody from a new certificate.
+func (c *certificate) copyOut(s *settings, chain []byte) {
+	err := os.MkdirAll(filepath.Dir(c.certFile), 0o700)
+	if err == nil {
+		err = replaceFile(c.certFile, chain)
+	}
+	if err != nil {
+		s.Logger.Warn("the copy of the certificate is not written", "error", err)
+	}
 }
 
 // load reads the caller's files.
@@ -87,7 +119,7 @@ func (c *certificate) set(cert *tlsca.Certificate, due time.Time, stamp string) 
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.current.Store(&cert.TLS)
-	c.status.NotAfter, c.status.Fingerprint, c.due, c.stamp = &cert.NotAfter, cert.Fingerprint, due, stamp
+	c.status.NotAfter, c.status.Fingerprint, c.due, c.made, c.stamp = &cert.NotAfter, cert.Fingerprint, due, time.Now().Round(0), stamp
 }
 
 // keep renews what is due: a generated certificate at two thirds of its life, one of
@@ -96,9 +128,14 @@ func (c *certificate) set(cert *tlsca.Certificate, due time.Time, stamp string) 
 func (c *certificate) keep(s *settings) error {
 	now := time.Now()
 	c.mu.Lock()
-	mode, due, stamp := c.status.Mode, c.due, c.stamp
+	mode, due, stamp, again := c.status.Mode, c.due, c.stamp, c.made.Add(renewAgain)
+	if now.Before(c.made) {
+		again = now.Add(-1) // By a clock that has been set back since.
+	}
 	c.mu.Unlock()
-	if mode == TLSOff || now.Before(due) {
+	// A clock that was fast when the certificate was made has been set back.
+	early := mode == TLSGenerated && now.Before(c.current.Load().Leaf.NotBefore) && now.After(again)
+	if mode == TLSOff || now.Before(due) && !early {
 		return nil
 	}
 	var err error
@@ -181,7 +218,7 @@ func certAddrs(s *settings) []netip.Addr {
 	}
 	all, _ := net.InterfaceAddrs() // Without them: the advertised name and loopback.
 	for _, a := range all {
-		if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().Unmap().IsPrivate() {
+		if p, err := netip.ParsePrefix(a.String()); err == nil && (lanAddr{addr: p.Addr().Unmap()}).kind() >= 0 {
 			addrs = append(addrs, p.Addr())
 		}
 	}

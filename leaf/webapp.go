@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path"
+	"path/filepath"
 	"strconv"
 	"strings"
 )
@@ -35,7 +36,12 @@ func newWebHandler(s *settings, current func() *Manifest, origins func() []strin
 	if h.root, err = os.OpenRoot(s.ServeDir); err != nil {
 		return nil, fmt.Errorf("ServeDir: %w", err)
 	}
-	h.files = http.FileServerFS(filesOnly{h.root.FS()})
+	real, err := filepath.EvalSymlinks(s.ServeDir)
+	if err != nil {
+		h.root.Close()
+		return nil, fmt.Errorf("ServeDir: %w", err)
+	}
+	h.files = http.FileServerFS(filesOnly{h.root.FS(), real})
 	return h, nil
 }
 
@@ -72,13 +78,21 @@ func hidden(name string) bool {
 	return false
 }
 
-// filesOnly shows no list of a directory that has no index.html.
-type filesOnly struct{ fs.FS }
+// filesOnly shows no list of a directory that has no index.html, and nothing that a link leads
+// to outside of dir, or to where names begin with a dot.
+type filesOnly struct {
+	fs.FS
+	dir string
+}
 
 func (f filesOnly) Open(name string) (fs.File, error) {
+	if !f.shown(name) {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+	}
 	file, err := f.FS.Open(name)
 	if err != nil {
-		return nil, err
+		// Whatever it is, there is nothing for whoever asks: os.Root refuses what leads out.
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 	}
 	info, err := file.Stat()
 	if err == nil && info.IsDir() {
@@ -91,6 +105,16 @@ func (f filesOnly) Open(name string) (fs.File, error) {
 		return nil, err
 	}
 	return file, nil
+}
+
+// shown follows the links of a name. That what is there is inside is os.Root's to see to.
+func (f filesOnly) shown(name string) bool {
+	path, err := filepath.EvalSymlinks(filepath.Join(f.dir, filepath.FromSlash(name)))
+	if err != nil {
+		return false
+	}
+	inside, err := filepath.Rel(f.dir, path)
+	return err == nil && filepath.IsLocal(inside) && (inside == "." || !hidden(filepath.ToSlash(inside)))
 }
 
 // origins are those whose pages may use the leaf: the ones that were given, and the
@@ -108,7 +132,7 @@ func (s *settings) origins(secure bool) []string {
 		scheme = "https"
 	}
 	for _, host := range []string{s.AdvertisedHostname, "localhost", "127.0.0.1"} {
-		if own, err := cleanOrigin(scheme + "://" + net.JoinHostPort(host, strconv.Itoa(s.Ports.Discovery))); err == nil {
+		if own, err := CleanOrigin(scheme + "://" + net.JoinHostPort(host, strconv.Itoa(s.Ports.Discovery))); err == nil {
 			all = append(all, own)
 		}
 	}

@@ -1,6 +1,7 @@
 package tlsca
 
 import (
+	"cmp"
 	"context"
 	"crypto/ecdsa"
 	"crypto/sha256"
@@ -34,8 +35,12 @@ var (
 	ErrDamaged = errors.New("damaged CA file")
 	// ErrConstrained: a name or address that the root may not sign for.
 	ErrConstrained = errors.New("outside the name constraints of the root")
-	// ErrExpired: the root's ten years, or a given certificate's life, are over.
+	// ErrExpired: the root's ten years, or a given certificate's life, are over; or the root
+	// was made by a clock that was wrong. Opening the CA again makes a new root.
 	ErrExpired = errors.New("certificate has expired")
+	// ErrClock: this machine's clock shows a time before this program was made, so no root
+	// can be made.
+	ErrClock = errors.New("this machine's clock is wrong")
 )
 
 // Options of [Open]. The zero value is useful.
@@ -68,7 +73,12 @@ func Dir(cacheRoot string) string {
 // not there. Any number of goroutines and processes may open one directory at the
 // same time; they get the same root.
 //
-// Errors wrap [ErrDamaged], [ErrExpired] or [ErrConstrained] where that is the cause.
+// A root whose time is over, that was made by a wrong clock, or that may sign for more than
+// roots made now, is replaced by a new one, which must then be trusted anew; its certificate
+// (not its key) is kept until [CA.InstallTrust] or [CA.RemoveTrust] has taken it out of the
+// trust stores.
+//
+// Errors wrap [ErrDamaged], [ErrClock] or [ErrConstrained] where that is the cause.
 func Open(dir string, o Options) (*CA, error) {
 	if dir == "" {
 		return nil, errors.New("open CA: directory is empty: give an absolute path, such as tlsca.Dir(cacheRoot)")
@@ -93,14 +103,20 @@ func Open(dir string, o Options) (*CA, error) {
 	defer lock.Close()
 
 	ca, err := load(dir, log)
-	if errors.Is(err, os.ErrNotExist) {
+	switch {
+	case errors.Is(err, os.ErrNotExist):
 		ca, err = create(dir, o.Hostnames, log)
+	case err == nil:
+		why := cmp.Or(untimely(ca.root, time.Now()), unlimited(ca.root))
+		if why != "" && !time.Now().Before(earliest()) {
+			ca, err = ca.replace(why, o.Hostnames, log)
+		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open CA %s: %w", dir, err)
 	}
-	if err := ca.publishRoot(log); err != nil {
-		return nil, fmt.Errorf("open CA %s: %w", dir, err)
+	if err := ca.publishRoot(log); err != nil { // A copy: the root itself is there.
+		log.Warn("the public copy of the root is not written", "error", err)
 	}
 	for _, h := range o.Hostnames {
 		if err := ca.Permits(h); err != nil {

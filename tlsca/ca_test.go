@@ -110,6 +110,7 @@ func TestAddressAsHostnameIsAnAddressSAN(t *testing.T) {
 func TestExpiryIsHonoured(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(time.Until(earliest().Add(time.Hour))) // The bubble's clock begins at 2000.
 		ca := open(t, dir)
 		time.Sleep(time.Until(ca.NotAfter()) - 24*time.Hour) // The bubble's clock: no time passes.
 		cert, err := open(t, dir).Issue(Request{})
@@ -120,8 +121,11 @@ func TestExpiryIsHonoured(t *testing.T) {
 			t.Error("a certificate outlives its root")
 		}
 		time.Sleep(48 * time.Hour)
-		if _, err := Open(dir, Options{}); !errors.Is(err, ErrExpired) {
+		if _, err := ca.Issue(Request{}); !errors.Is(err, ErrExpired) {
 			t.Errorf("got %v, want ErrExpired", err)
+		}
+		if again := open(t, dir); again.Fingerprint() == ca.Fingerprint() || !again.NotAfter().After(time.Now()) {
+			t.Error("there is no new root in the place of one that has ended")
 		}
 	})
 }

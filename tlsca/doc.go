@@ -4,14 +4,18 @@
 //
 // The root is made once, kept in one directory and used again by every later
 // [Open], so that a browser has to be told to trust it only once. It carries
-// critical name constraints (RFC 5280, section 4.2.1.10): whoever steals its key
-// still cannot impersonate a site on the internet.
+// critical name constraints (RFC 5280, section 4.2.1.10) and is for servers alone (extended key
+// usage serverAuth): whoever steals its key can pass for a server at a private address, a name
+// below .local, localhost and the names in use, to the devices that trust the root, and for
+// nothing else: no site on the internet, no person (e-mail, clients), no program, no URI.
 //
 // On disk, below the directory given to [Open] (mode 0700):
 //
 //   - root-ca-key.pem (0600): the private key and its certificate, in one file, so
 //     that no crash can leave one without the other;
 //   - root-ca.pem (0644): a copy of the certificate alone, to hand to a trust store;
+//   - root-ca-previous.pem (0644): certificates of roots that were replaced, without their keys,
+//     until no trust store has them;
 //   - root-ca.lock: held while the directory is being opened;
 //   - trust.json (0600): that a person took the root out of the trust stores, or did
 //     not agree to putting it in.

@@ -57,7 +57,7 @@ func (ca *CA) mobileConfig() []byte {
 		</dict>
 	</array>
 	<key>PayloadDescription</key>
-	<string>Lets this device trust the KinopioHub leaves of one machine. The root may sign for private addresses, .local and localhost only.</string>
+	<string>Lets this device trust the KinopioHub leaves of one machine. The root may sign for servers at private addresses, names below .local, localhost and the names that were in use when it was made, and for nothing else.</string>
 	<key>PayloadDisplayName</key>
 	<string>%s</string>
 	<key>PayloadIdentifier</key>

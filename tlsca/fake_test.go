@@ -91,3 +91,32 @@ func (s *fakeStore) called() string {
 	defer s.mu.Unlock()
 	return strings.Join(s.calls, " ")
 }
+
+// rootsStore is a store of any number of roots.
+type rootsStore struct {
+	name string
+	mu   sync.Mutex
+	has  map[string]bool
+}
+
+func (s *rootsStore) Info() StoreInfo { return StoreInfo{Kind: "nss", Name: s.name, Browsers: true} }
+
+func (s *rootsStore) Contains(_ context.Context, a Anchor) (bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.has[a.Fingerprint], nil
+}
+
+func (s *rootsStore) Install(_ context.Context, a Anchor) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.has[a.Fingerprint] = true
+	return nil
+}
+
+func (s *rootsStore) Remove(_ context.Context, a Anchor) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.has, a.Fingerprint)
+	return nil
+}

@@ -54,7 +54,13 @@ func (ca *CA) Issue(r Request) (*Certificate, error) {
 	if err != nil {
 		return nil, fmt.Errorf("issue certificate: %w", err)
 	}
+	if why := untimely(ca.root, time.Now()); why != "" {
+		return nil, fmt.Errorf("issue certificate: root %s: %w: %s", ca.RootFile(), ErrExpired, why)
+	}
 	begin := time.Now().Add(-backdate)
+	if begin.Before(ca.root.NotBefore) { // The clock is slow: others will say so of what begins before its root.
+		begin = ca.root.NotBefore
+	}
 	end := begin.Add(Lifetime)
 	if end.After(ca.root.NotAfter) {
 		end = ca.root.NotAfter

@@ -1,6 +1,7 @@
 package tlsca
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -78,6 +79,11 @@ func (m Machine) asAdmin(c Command) (Command, error) {
 	sudo, err := m.Runner.Find("sudo")
 	if err != nil {
 		return c, ErrNeedsRights
+	}
+	for _, path := range []string{sudo, c.Path} { // What this user may replace is not run with more rights.
+		if err := systemProgram(path); err != nil && m.Runner == (system{}) {
+			return c, fmt.Errorf("%w: %w", ErrNeedsRights, err)
+		}
 	}
 	args := []string{"--non-interactive", "--"}
 	if m.Prompt {

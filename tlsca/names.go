@@ -8,10 +8,10 @@ import (
 	"strings"
 )
 
-// The addresses that the root may sign for: private use (RFC 1918, RFC 4193),
-// link-local (RFC 3927, RFC 4291) and loopback.
+// The addresses that the root may sign for: private use (RFC 1918, RFC 4193), shared by
+// carriers (RFC 6598), link-local (RFC 3927, RFC 4291) and loopback.
 var privateRanges = [...]string{
-	"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "127.0.0.0/8",
+	"10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "127.0.0.0/8",
 	"fc00::/7", "fe80::/10", "::1/128",
 }
 

@@ -9,12 +9,17 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"math/big"
 	"os"
 	"path/filepath"
 	"time"
 )
+
+// nowhere is a domain that can never exist (RFC 2606). To permit it alone is to exclude all there
+// are, and understood by everybody; OpenSSL takes an empty exclusion for none.
+const nowhere = "invalid"
 
 const (
 	rootYears = 10
@@ -40,6 +45,9 @@ func create(dir string, hostnames []string, log *slog.Logger) (*CA, error) {
 		return nil, err
 	}
 	now := time.Now()
+	if now.Before(earliest()) {
+		return nil, fmt.Errorf("make root: %w: it shows %s, and this program was made later: set the clock, as a root made now would end before it is needed", ErrClock, now.UTC().Format(time.DateTime))
+	}
 	// Each root has a subject of its own: stores tell certificates apart by it.
 	subject := fmt.Sprintf("Kinopio leaf CA %x", serial.Bytes()[:4])
 	if machine != "" && len(machine) <= 35 { // The common name ends at 64 characters.
@@ -57,6 +65,10 @@ func create(dir string, hostnames []string, log *slog.Logger) (*CA, error) {
 		PermittedDNSDomainsCritical: true, // Makes the whole extension critical, addresses too.
 		PermittedDNSDomains:         permitted,
 		PermittedIPRanges:           permittedIPs(),
+		// A stolen key is of no use for anything but servers: no e-mail, no clients, no code.
+		ExtKeyUsage:             []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		PermittedEmailAddresses: []string{nowhere},
+		PermittedURIDomains:     []string{nowhere},
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
@@ -81,7 +93,10 @@ func load(dir string, log *slog.Logger) (*CA, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !info.Mode().IsRegular() || info.Size() > maxPEMFile {
+	switch {
+	case info.Mode()&fs.ModeSymlink != 0:
+		return nil, damaged(path, "is a link, which is not followed, as what it leads to may be replaced by others")
+	case !info.Mode().IsRegular() || info.Size() > maxPEMFile:
 		return nil, damaged(path, "is not a regular file of at most 64 KiB")
 	}
 	if err := keepPrivate(path, info, 0o600, log); err != nil {
@@ -94,10 +109,6 @@ func load(dir string, log *slog.Logger) (*CA, error) {
 	key, root, err := parseRoot(data)
 	if err != nil {
 		return nil, damaged(path, err.Error())
-	}
-	if now := time.Now(); now.After(root.NotAfter) {
-		return nil, fmt.Errorf("root %s: %w on %s: remove the directory to make a new root, which browsers must then trust",
-			path, ErrExpired, root.NotAfter.Format(time.DateOnly))
 	}
 	return &CA{dir: dir, root: root, rootPEM: certPEM(root.Raw), key: key}, nil
 }

@@ -3,6 +3,7 @@ package tlsca
 import (
 	"context"
 	"crypto/sha1"
+	"crypto/x509"
 	"encoding/hex"
 	"errors"
 	"strings"
@@ -58,13 +59,15 @@ type Anchor struct {
 }
 
 // Anchor returns what a [Store] needs to know of the root.
-func (ca *CA) Anchor() Anchor {
-	fp := ca.Fingerprint()
-	sum := sha1.Sum(ca.root.Raw)
+func (ca *CA) Anchor() Anchor { return anchorOf(ca.root, ca.RootFile()) }
+
+func anchorOf(root *x509.Certificate, file string) Anchor {
+	fp := fingerprint(root.Raw)
+	sum := sha1.Sum(root.Raw)
 	return Anchor{
 		Name:        "Kinopio leaf CA " + fp[:16],
-		File:        ca.RootFile(),
-		DER:         ca.root.Raw,
+		File:        file,
+		DER:         root.Raw,
 		SHA1:        strings.ToUpper(hex.EncodeToString(sum[:])),
 		Fingerprint: fp,
 	}

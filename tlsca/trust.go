@@ -109,6 +109,7 @@ func (ca *CA) InstallTrust(ctx context.Context, o TrustOptions) TrustStatus {
 		return change(ctx, s, ca.Anchor(), true)
 	}
 	all := each(stores, install)
+	ca.retire(ctx, o, stores)
 	next := memory
 	next.Removed = memory.Removed && o.Automatic
 	for i, s := range all {
@@ -134,6 +135,7 @@ func (ca *CA) RemoveTrust(ctx context.Context, o TrustOptions) TrustStatus {
 		}
 		return change(ctx, s, ca.Anchor(), false)
 	})
+	ca.retire(ctx, o, stores)
 	memory := ca.recall()
 	next := memory
 	next.Removed, next.Declined = true, nil

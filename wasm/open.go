@@ -80,6 +80,8 @@ func readConfig(r *plainjson.Reader) hub.Config {
 			CacheTTL:          millis("cacheTtl"),
 			LocalNetwork:      hub.LocalNetwork(r.Text("localNetwork")),
 			RequireBackbone:   hub.Backbone(r.Text("requireBackbone")),
+			Credentials:       hub.Credentials(r.Text("leafCredentials")),
+			Auth:              readAuth(r.Object("leafAuth")),
 		},
 	}
 }

@@ -20,8 +20,10 @@ func newCACommand(getenv env) *cobra.Command {
 	)
 	cmd.Long = `Look after this machine's own CA.
 
-Its root is made once and may sign only for private addresses, loopback, .local,
-localhost, this machine's name and the names that were advertised when it was made.
+Its root is made once and may sign only for servers, and only for private addresses,
+loopback, .local, localhost, this machine's name and the names that were advertised when
+it was made: not for sites on the internet, clients, e-mail or code. A root that has
+ended, that was made by a wrong clock, or that may do more is replaced by a new one.
 Browsers accept a leaf of this machine when they trust that root.`
 	cmd.Example = `  kinopio-hub ca install
   kinopio-hub ca status

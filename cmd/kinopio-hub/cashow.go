@@ -51,6 +51,7 @@ func newCAShowCommand(getenv env) *cobra.Command {
 				{"file", d.File},
 				{"sha-256", d.Fingerprint},
 				{"valid", d.NotBefore.Format(time.DateOnly) + " to " + d.NotAfter.Format(time.DateOnly)},
+				{"for", "servers only"},
 				{"names", strings.Join(d.PermittedDNS, ", ") + ", and what is below them"},
 				{"addresses", strings.Join(d.PermittedIPs, ", ")},
 			} {

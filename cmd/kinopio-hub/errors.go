@@ -48,7 +48,7 @@ func report(stderr io.Writer, err error, command string) int {
 			message = fmt.Sprintf("%s %q: %s", flag, config.Value, config.Problem)
 		}
 	}
-	fmt.Fprintf(stderr, "error: %s\n", strings.TrimSpace(message))
+	fmt.Fprintf(stderr, "error: %s\n", plain(strings.TrimSpace(message)))
 	if hint := hintFor(err, command); hint != "" {
 		fmt.Fprintf(stderr, "hint: %s\n", hint)
 	}

@@ -39,7 +39,9 @@ whether or not the backbone answers.`,
 			if err != nil {
 				return err
 			}
-			out.w = cmd.OutOrStdout()
+			w := newOutput(cmd.OutOrStdout())
+			defer w.close()
+			out.w = w
 			out.caFlags = caFlagsFor(flags.config.CacheDir)
 			var parent io.Reader
 			if parentPipe {

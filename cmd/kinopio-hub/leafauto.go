@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -61,7 +62,9 @@ leader's manifest is served on loopback too, at --discovery-port.`,
 					cancel()
 				}()
 			}
-			return runAuto(ctx, c, &flags, cmd.OutOrStdout())
+			w := newOutput(cmd.OutOrStdout())
+			defer w.close()
+			return runAuto(ctx, c, &flags, w)
 		},
 	}
 	flags.add(cmd)
@@ -81,6 +84,10 @@ leader's manifest is served on loopback too, at --discovery-port.`,
 func runAuto(ctx context.Context, c leaf.Config, flags *autoFlags, w io.Writer) error {
 	if flags.graceMs < 0 || flags.graceMs > int(time.Hour/time.Millisecond) {
 		return &usageError{err: fmt.Errorf("--leader-missing-grace-ms %d: not a time to wait", flags.graceMs), hint: "give 1 to 3600000 milliseconds, or 0 for 10000"}
+	}
+	// What a leaf would refuse is said now, and not when this node's turn to lead has come.
+	if err := c.Check(); err != nil {
+		return err
 	}
 	local, err := listenManifest(c.Ports.Discovery)
 	if err != nil {
@@ -102,7 +109,7 @@ func runAuto(ctx context.Context, c leaf.Config, flags *autoFlags, w io.Writer) 
 		return autoError(err)
 	}
 	starter.follow(agent)
-	local.serve(agent)
+	local.serve(agent, c.AllowedOrigins)
 	<-ctx.Done()
 	agent.Stop(context.Background()) // Ends by itself within seconds.
 	local.close()
@@ -141,15 +148,26 @@ func (l *localManifest) url() string {
 	return "http://" + l.listener.Addr().String() + leaf.ManifestPath
 }
 
-func (l *localManifest) serve(agent *election.Agent) {
+// serve answers pages of origins; of any without some. The leaf's own rules hold here, too.
+func (l *localManifest) serve(agent *election.Agent, origins []string) {
 	l.done = make(chan struct{})
 	l.server = &http.Server{ReadHeaderTimeout: time.Minute, Handler: leaf.ManifestHandler(func() *leaf.Manifest {
 		return leafManifest(agent.Status().Leader)
-	})}
+	}, cleanOrigins(origins)...)}
 	go func() {
 		defer close(l.done)
 		_ = l.server.Serve(l.listener) // Ends with close.
 	}()
+}
+
+// cleanOrigins are origins as browsers write them; Check has seen that they are some.
+func cleanOrigins(origins []string) (clean []string) {
+	for _, o := range origins {
+		if own, err := leaf.CleanOrigin(o); err == nil {
+			clean = append(clean, own)
+		}
+	}
+	return clean
 }
 
 func (l *localManifest) close() {
@@ -168,6 +186,7 @@ type autoOutput struct {
 	local           string
 	begun           bool
 	last            string
+	warned          []string
 }
 
 func (o *autoOutput) changed(s election.AgentStatus) {
@@ -180,10 +199,15 @@ func (o *autoOutput) changed(s election.AgentStatus) {
 		o.begun = true
 	}
 	if o.json || o.jsonLines {
+		var lastError *string // null when there is none.
+		if s.LastError != "" {
+			lastError = &s.LastError
+		}
 		_ = json.NewEncoder(o.w).Encode(struct {
 			election.AgentStatus
-			ManifestURL string `json:"manifestUrl"` // On this machine, whoever leads.
-		}{s, o.local})
+			LastError   *string `json:"lastError"`
+			ManifestURL string  `json:"manifestUrl"` // On this machine, whoever leads.
+		}{s, lastError, o.local})
 		return
 	}
 	if !o.begun {
@@ -197,8 +221,14 @@ func (o *autoOutput) changed(s election.AgentStatus) {
 	if s.LastError != "" {
 		line += "; " + s.LastError
 	}
+	for _, warning := range s.Warnings {
+		if !slices.Contains(o.warned, warning) {
+			fmt.Fprintf(o.w, "%s  warning: %s\n", time.Now().Format(time.TimeOnly), plain(warning))
+		}
+	}
+	o.warned = s.Warnings
 	if line != o.last {
 		o.last = line
-		fmt.Fprintf(o.w, "%s  %s\n", time.Now().Format(time.TimeOnly), line)
+		fmt.Fprintf(o.w, "%s  %s\n", time.Now().Format(time.TimeOnly), plain(line))
 	}
 }

@@ -35,7 +35,7 @@ func (o *leafOutput) changed(s leaf.Status) {
 		o.overview(s)
 	default:
 		for _, line := range differences(last, s) {
-			fmt.Fprintf(o.w, "%s  %s\n", time.Now().Format(time.TimeOnly), line)
+			fmt.Fprintf(o.w, "%s  %s\n", time.Now().Format(time.TimeOnly), plain(line))
 		}
 	}
 }
@@ -43,7 +43,7 @@ func (o *leafOutput) changed(s leaf.Status) {
 func (o *leafOutput) overview(s leaf.Status) {
 	fmt.Fprintf(o.w, "leaf of %q is %s\n\n", s.DiscoveryNamespace, s.Phase)
 	t := tabwriter.NewWriter(o.w, 0, 0, 3, ' ', 0)
-	row := func(name, value string) { fmt.Fprintf(t, "  %s\t%s\n", name, value) }
+	row := func(name, value string) { fmt.Fprintf(t, "  %s\t%s\n", name, plain(value)) }
 	row("websocket", s.WSSURL)
 	row("manifest", s.DiscoveryURL)
 	row("clients", s.ClientURL+"  (this machine only)")

@@ -63,11 +63,10 @@ func (l *electedLeaf) Manifest() *election.Manifest {
 	}
 }
 
-// leafManifest is a leader's manifest as it is served; nil when there is no leader, or when
-// only multicast DNS has told of it so far, which does not say whether it has a backbone: a hub
-// would take it for one without.
+// leafManifest is a leader's manifest as it is served; nil when no leader was seen. A leaf of
+// 2.1.0 does not tell its bridge's state, so nor is it told here.
 func leafManifest(m *election.Manifest) *leaf.Manifest {
-	if m == nil || m.BridgeState == "" {
+	if m == nil {
 		return nil
 	}
 	return &leaf.Manifest{

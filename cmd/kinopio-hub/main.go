@@ -18,6 +18,12 @@ func run() int {
 	defer cancel()
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	if !signal.Ignored(syscall.SIGHUP) { // As by nohup.
+		signal.Notify(signals, syscall.SIGHUP) // The terminal is closed.
+	}
+	// Who reads the output may go: writing then fails, and does not end the program. (To
+	// ignore the signal would be handed on to the programs that this one runs.)
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	go func() { // Lives as long as the program.
 		<-signals
 		cancel() // A clean end.

@@ -2,6 +2,7 @@ package multicast
 
 import (
 	"errors"
+	"fmt"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -20,9 +21,17 @@ var tooLarge error = unix.EMSGSIZE
 func shareport(_, _ string, c syscall.RawConn) error {
 	var err error
 	return errors.Join(c.Control(func(fd uintptr) {
-		err = errors.Join(
-			unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEADDR, 1),
-			unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1),
-			unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_MULTICAST_ALL, 0))
+		err = share(func(level, option, value int) error { return unix.SetsockoptInt(int(fd), level, option, value) })
 	}), err)
+}
+
+// share sets the options. Where a system knows no SO_REUSEPORT or IP_MULTICAST_ALL, as gVisor and
+// old kernels, it must do without: packets of other groups are told by their destination.
+func share(set func(level, option, value int) error) error {
+	if err := set(unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
+		return fmt.Errorf("share the port: %w", err)
+	}
+	_ = set(unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
+	_ = set(unix.IPPROTO_IP, unix.IP_MULTICAST_ALL, 0)
+	return nil
 }

@@ -89,7 +89,8 @@ export interface AutoLeafStatus {
   leaderMissingGraceMs: number;
   /** For how many evaluations running this node was much nearer to the backbone than the leader. */
   preemptionStreak: number;
-  lastError?: string;
+  /** null when there is none. */
+  lastError: string | null;
   /** The manifest of this node's leaf, if it runs one. */
   localLeaf: LeafManifest | null;
   mdnsAvailable: boolean;
@@ -127,8 +128,9 @@ export interface LeafStatus {
   backboneServers: string[];
   backboneRttMs: number | null;
   ports: { client: number; websocket: number; discovery: number; monitor: number };
-  lastError?: string;
-  lastBridgeError?: string;
+  /** null when there is none. */
+  lastError: string | null;
+  lastBridgeError: string | null;
   manifest: LeafManifest | null;
   tls: {
     mode: string;

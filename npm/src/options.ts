@@ -27,6 +27,11 @@ export interface DiscoveryOptions {
    * false: never mind. Default "configured".
    */
   requireBackbone?: "configured" | boolean;
+  /**
+   * What a leaf that was found is shown: "none", "same" (as the servers are: whoever runs the leaf can
+   * then use it elsewhere), or credentials that are good for leaves only. Default "none".
+   */
+  credentials?: "none" | "same" | Credentials;
 }
 
 /** What is done about messages that get lost with a connection. */
@@ -196,6 +201,7 @@ const discoveryRules: Record<keyof DiscoveryOptions, Rule> = {
   cacheTtlMs: positive,
   localNetwork: { want: '"ask", "auto" or "never"', ok: (v) => ["ask", "auto", "never"].includes(v) },
   requireBackbone: { want: '"configured", true or false', ok: (v) => ["configured", true, false].includes(v) },
+  credentials: { want: '"none", "same" or an object with one of token, user with pass, nkeySeed, creds', ok: (v) => v === "none" || v === "same" || (typeof v === "object" && v !== null && !Array.isArray(v)) },
 };
 
 const repairRules: Record<keyof RepairOptions, Rule> = {
@@ -259,6 +265,8 @@ export function toConfig(options: KinopioOptions): HubConfig {
     cacheTtl: discovery.cacheTtlMs,
     localNetwork: discovery.localNetwork,
     requireBackbone: backbone(discovery.requireBackbone),
+    leafCredentials: typeof discovery.credentials === "string" ? discovery.credentials : undefined,
+    leafAuth: typeof discovery.credentials === "object" ? toAuth(discovery.credentials) : undefined,
   };
   return config;
 }

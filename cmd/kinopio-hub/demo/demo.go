@@ -116,6 +116,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 		runtimeDir: filepath.Join(runtimeDir, "leaf"),
 		cacheDir:   d.cfg.CacheDir,
 		tls:        cfg.TLS,
+		origins:    pageOrigins(port),
 		changed:    d.leafChanged,
 	})
 	if err != nil {

@@ -44,6 +44,7 @@ type leafConfig struct {
 	runtimeDir string
 	cacheDir   string
 	tls        bool
+	origins    []string         // whose pages may use it
 	changed    func(leafStatus) // called in order, never at the same time
 }
 
@@ -121,6 +122,9 @@ func (l *leafProcess) arguments() []string {
 	}
 	for i, name := range []string{"--client-port", "--websocket-port", "--discovery-port", "--monitor-port"} {
 		args = append(args, name, strconv.Itoa(l.ports[i]))
+	}
+	for _, origin := range l.cfg.origins {
+		args = append(args, "--allowed-origin", origin)
 	}
 	if l.cfg.cacheDir != "" {
 		args = append(args, "--cache-dir", l.cfg.cacheDir)

@@ -1,0 +1,60 @@
+package hub
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/kinopio-hub/kinopio-hub/transport"
+)
+
+// checkCredentials fills in the default, and refuses what contradicts itself.
+func (d *Discovery) checkCredentials() error {
+	own := d.Auth != Auth{}
+	switch d.Credentials {
+	case "":
+		d.Credentials = CredentialsNone
+		if own {
+			d.Credentials = CredentialsOwn
+		}
+	case CredentialsNone, CredentialsSame:
+		if own {
+			return configError("Discovery.Credentials", d.Credentials, `"own", as there is a Discovery.Auth`)
+		}
+	case CredentialsOwn:
+		if !own {
+			return configError("Discovery.Auth", "", `credentials for leaves, as Discovery.Credentials is "own"`)
+		}
+	default:
+		return configError("Discovery.Credentials", d.Credentials, `"none", "same" or "own"`)
+	}
+	if err := d.Auth.check(); err != nil {
+		return fmt.Errorf("Discovery.Auth: %w", err)
+	}
+	return nil
+}
+
+// leafAuthenticator shows configured servers what they are to be shown, and every other one, which
+// discovery has found, what Discovery says.
+func (cfg Config) leafAuthenticator() Authenticator {
+	configured := map[string]bool{}
+	for _, s := range cfg.Servers {
+		configured[transport.Redact(s)] = true
+	}
+	ask, same, d := cfg.Authenticator, cfg.Auth, cfg.Discovery
+	return func(ctx context.Context, server string) (Auth, error) {
+		switch {
+		case !configured[server] && d.Credentials == CredentialsNone:
+			return Auth{}, nil
+		case !configured[server] && d.Credentials == CredentialsOwn:
+			return d.Auth, nil
+		case ask != nil:
+			return ask(ctx, server)
+		}
+		return same, nil
+	}
+}
+
+// refusedFor says what to do when a leaf wants credentials that it was not shown.
+func (d Discovery) refusedFor() string {
+	return fmt.Sprintf("; the leaf wants credentials, and discovery.credentials is %q: give it some that are good for leaves only", d.Credentials)
+}
