@@ -75,15 +75,22 @@ async function fetchModule(url: string): Promise<WebAssembly.Module> {
   }
   const type = response.headers.get("content-type") ?? "no content type";
   if (!response.ok) throw failed(`status ${response.status}, ${type}`);
-  try {
-    if (/^application\/wasm\b/i.test(type) && typeof WebAssembly.compileStreaming === "function") {
+  // Streaming wants the type exactly so, and a Response of the browser's own; without it, and whenever it
+  // refuses, the bytes say what they are.
+  if (typeof WebAssembly.compileStreaming === "function" && type.toLowerCase() === "application/wasm") {
+    try {
       return await WebAssembly.compileStreaming(response);
+    } catch (cause) {
+      if (response.bodyUsed || forbidden.test(messageOf(cause))) throw failed(`status ${response.status}, ${type}: ${whyNot(cause)}`, cause);
     }
-    return await compileBytes(new Uint8Array(await response.arrayBuffer()), `${url}: status ${response.status}, ${type}`);
-  } catch (cause) {
-    if (cause instanceof KinopioError) throw cause;
-    throw failed(`status ${response.status}, ${type}: ${whyNot(cause)}`, cause);
   }
+  let bytes: Uint8Array<ArrayBuffer>;
+  try {
+    bytes = new Uint8Array(await response.arrayBuffer());
+  } catch (cause) {
+    throw failed(`status ${response.status}, ${type}: ${messageOf(cause)}`, cause);
+  }
+  return compileBytes(bytes, `${url}: status ${response.status}, ${type}`);
 }
 
 async function compileBytes(source: BufferSource, origin: string): Promise<WebAssembly.Module> {
@@ -101,10 +108,12 @@ async function compileBytes(source: BufferSource, origin: string): Promise<WebAs
   }
 }
 
+const forbidden = /unsafe-eval|\bCSP\b|content.security.policy/i;
+
 /** Why a module was not compiled. Browsers name another source in a policy than the one that is enough. */
 function whyNot(cause: unknown): string {
   const why = messageOf(cause);
-  if (!/unsafe-eval|\bCSP\b|content.security.policy/i.test(why)) return why;
+  if (!forbidden.test(why)) return why;
   return `the page's Content-Security-Policy forbids WebAssembly, add 'wasm-unsafe-eval' to its script-src (${why})`;
 }
 
