@@ -3,7 +3,9 @@ import { defer } from "./deferred.js";
 import { KinopioError, messageOf } from "./errors.js";
 import { Observers } from "./observers.js";
 import { toConfig, type KinopioOptions } from "./options.js";
+import { shownAs } from "./detach.js";
 import { withChildren } from "./properties.js";
+import { Views } from "./views.js";
 import { makeScope, type Scope } from "./scope.js";
 import { Session, type DiscoveryStatus, type Health, type HubState, type HubStatus, type Move } from "./session.js";
 
@@ -72,15 +74,21 @@ export class HubBase {
         state: (state) => {
           log("debug", `state: ${state}`);
           states.tell(state, failed);
+          views.tell("state", state);
+          views.tell("status", null);
           if (session.dead) this[inner].end(session.dead);
         },
         move: (move) => moves.tell(move, failed),
         health: (health) => healths.tell(health, failed),
-        discovery: (status) => discoveries.tell(status, failed),
+        discovery: (status) => {
+          discoveries.tell(status, failed);
+          views.tell("discoveryStatus", status);
+        },
         error: report,
         log,
       },
     );
+    const views = new Views(() => {});
     const core = new HubCore(session, options.timeout ?? 3000, options.noEcho ?? false, ended.promise, report);
     const end = (error: KinopioError) => {
       ended.reject(error);
@@ -88,7 +96,8 @@ export class HubBase {
     };
     const value: Inner = { core, session, scopes: new Map(), states, moves, discoveries, errors, healths, log, end };
     Object.defineProperty(this, inner, { value });
-    return withChildren(this, (name) => this.getScope(name), "hub");
+    shownAs(this, "KinopioHub", () => this.toJSON());
+    return withChildren(this, (name) => this.getScope(name), "hub", { isThis: "whole", views });
   }
 
   /**

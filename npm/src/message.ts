@@ -25,6 +25,11 @@ export class Message<T = any> {
     this.#subject = subject;
   }
 
+  /** @internal Vue leaves it as it is: private fields are not on its proxies */
+  get __v_skip(): true {
+    return true;
+  }
+
   /** The decoded payload. */
   get data(): T {
     if (!this.#decoded) {

@@ -1,5 +1,6 @@
 import { encode, type Coding, type Payload } from "./codec.js";
 import { defer } from "./deferred.js";
+import { detachable } from "./detach.js";
 import { KinopioError, messageOf } from "./errors.js";
 import { packHeaders } from "./headers.js";
 import type { Message } from "./message.js";
@@ -40,11 +41,17 @@ export class Service<T = any> {
     leave: () => void,
   ) {
     this.subject = subject;
+    detachable(this, Service.prototype);
     this.#handler = handler;
     this.#coding = coding;
     this.#concurrency = concurrency;
     this.#report = report;
     this.#leave = leave;
+  }
+
+  /** @internal Vue leaves it as it is: private fields are not on its proxies */
+  get __v_skip(): true {
+    return true;
   }
 
   /** Resolves when the service has ended and every request that it took is answered. */

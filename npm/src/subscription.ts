@@ -1,4 +1,5 @@
 import { defer } from "./deferred.js";
+import { detachable } from "./detach.js";
 import { KinopioError, messageOf } from "./errors.js";
 import type { Message } from "./message.js";
 
@@ -55,6 +56,7 @@ export class Subscription<T = any> {
     conflate = false,
   ) {
     this.subject = subject;
+    detachable(this, Subscription.prototype);
     if (!callback) this.#inbox = [];
     this.#callback = callback ?? ((_, message) => this.#collect(message));
     this.#drain = drain;
@@ -62,6 +64,11 @@ export class Subscription<T = any> {
     this.#left = max ?? Infinity;
     this.#report = report;
     this.#leave = leave;
+  }
+
+  /** @internal Vue leaves it as it is: private fields are not on its proxies */
+  get __v_skip(): true {
+    return true;
   }
 
   /** Resolves when the subscription has ended: unsubscribed, `max` reached, or the hub disposed. */
