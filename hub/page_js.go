@@ -41,8 +41,13 @@ type jsPage struct {
 	tell  js.Func             // listens to changes of permissions; zero before Watch
 }
 
+// URL is the origin's where the page has an address of another kind: a blob's or about:srcdoc.
 func (p *jsPage) URL() (string, bool) {
-	return p.scope.Get("location").Get("href").String(), p.scope.Get("isSecureContext").Truthy()
+	address := p.scope.Get("location").Get("href").String()
+	if origin := p.scope.Get("origin"); !strings.HasPrefix(address, "http") && origin.Type() == js.TypeString && strings.HasPrefix(origin.String(), "http") {
+		address = origin.String() + "/"
+	}
+	return address, p.scope.Get("isSecureContext").Truthy()
 }
 
 func (p *jsPage) Hidden() bool {

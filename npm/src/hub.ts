@@ -2,7 +2,7 @@ import { HubCore } from "./core.js";
 import { defer } from "./deferred.js";
 import { KinopioError, messageOf } from "./errors.js";
 import { Observers } from "./observers.js";
-import { toConfig, type KinopioOptions } from "./options.js";
+import { discoveryLacks, toConfig, type KinopioOptions } from "./options.js";
 import { shownAs } from "./detach.js";
 import { withChildren } from "./properties.js";
 import { Views } from "./views.js";
@@ -69,6 +69,9 @@ export class HubBase {
         WebSocket: options.WebSocket,
         pendingLimit: options.pendingLimitBytes ?? 8 << 20,
         authenticator: options.authenticator,
+        timeout: options.timeout ?? 3000,
+        retry: retryOf(options),
+        noDiscovery: discoveryLacks(options),
       },
       {
         state: (state) => {
@@ -134,7 +137,9 @@ export class HubBase {
    * @throws KinopioError INVALID_CONFIG without discovery, DISPOSED
    */
   async requestLocalNetwork(): Promise<DiscoveryStatus> {
-    await this[inner].session.command("localNetwork");
+    const { session } = this[inner];
+    if (session.lacks) throw session.lacks;
+    await session.command("localNetwork");
     return this.discoveryStatus;
   }
 
@@ -151,7 +156,7 @@ export class HubBase {
   /** Begins to connect, where `autoConnect` is false or the hub gave up; resolves when connected. */
   async connect(timeoutMs = 10_000): Promise<void> {
     const { session } = this[inner];
-    await session.command("connect");
+    await session.command("connect", timeoutMs);
     await session.command("connected", timeoutMs);
   }
 
@@ -249,6 +254,13 @@ export type KinopioHub = HubBase & { readonly [scope: string]: Scope };
 
 /** Makes hubs. */
 export const KinopioHub = HubBase as unknown as { new (options?: KinopioOptions): KinopioHub; prototype: HubBase };
+
+/** How a module that cannot be loaded is tried again, as servers are: with full jitter. */
+function retryOf(options: KinopioOptions): ((round: number) => number) | undefined {
+  const { autoRetry, waitOnFirstConnect, maxReconnectAttempts, retryDelay = 1000, retryBackoffFactor = 1.5, maxRetryDelay = 30_000, reconnectTimeWait = 500 } = options;
+  if (autoRetry === false || waitOnFirstConnect === false || maxReconnectAttempts === 0) return undefined;
+  return (round) => Math.max(Math.random() * Math.min(retryDelay * retryBackoffFactor ** round, maxRetryDelay), Math.min(reconnectTimeWait, maxRetryDelay));
+}
 
 function checkEvent(event: string): void {
   if (event !== KINOPIO_STATE_EVENT) {
