@@ -1,5 +1,10 @@
+import type { KinopioError } from "./errors.js";
+import { tend } from "./tended.js";
+
 /** Under it objects have a function that returns them, also when it is read through a proxy of others. */
 const itself = /* @__PURE__ */ Symbol("kinopio-hub.itself");
+
+const reportTo = /* @__PURE__ */ Symbol("kinopio-hub.report");
 
 /** The object, from itself or from a proxy of it. */
 export const raw = <T extends object>(object: T): T => (object as { [itself]?(): T })[itself]?.() ?? object;
@@ -9,10 +14,17 @@ const prepared = /* @__PURE__ */ new WeakSet<object>();
 /**
  * Called by the constructor, makes the methods of an object work when they are taken off it
  * (`const { pub } = variable`), and when they are called on a proxy of it: private fields are on neither.
- * Consoles show it as what `shown` returns.
+ * Consoles show it as what `shown` returns. The promises of the methods in `forgettable` may be forgotten.
  */
-export function detachable<T extends object>(object: object, prototype: T, shown?: (object: T) => object): void {
+export function detachable<T extends object>(
+  object: object,
+  prototype: T,
+  report: (error: KinopioError) => void,
+  forgettable: readonly string[],
+  shown?: (object: T) => object,
+): void {
   Object.defineProperty(object, itself, { value: () => object });
+  Object.defineProperty(object, reportTo, { value: report });
   if (prepared.has(prototype)) return;
   prepared.add(prototype);
   if (shown) shownAs(prototype, "Variable", shown);
@@ -24,7 +36,9 @@ export function detachable<T extends object>(object: object, prototype: T, shown
       get(this: object) {
         const self = raw(this);
         if (!Object.hasOwn(self, itself)) return method; // of the prototype
-        const bound = method.bind(self);
+        const bound = forgettable.includes(name)
+          ? (...given: unknown[]) => tend(method.apply(self, given), (self as { [reportTo]?: any })[reportTo])
+          : method.bind(self);
         keep(self, bound);
         return bound;
       },

@@ -5,6 +5,7 @@ import { Observers } from "./observers.js";
 import { discoveryLacks, toConfig, type KinopioOptions } from "./options.js";
 import { shownAs } from "./detach.js";
 import { withChildren } from "./properties.js";
+import { tend } from "./tended.js";
 import { Views } from "./views.js";
 import { makeScope, type Scope } from "./scope.js";
 import { Session, type DiscoveryStatus, type Health, type HubState, type HubStatus, type Move } from "./session.js";
@@ -17,6 +18,9 @@ export interface HubEvents {
   on(event: typeof KINOPIO_STATE_EVENT, listener: (state: HubState) => void): () => void;
   off(event: typeof KINOPIO_STATE_EVENT, listener: (state: HubState) => void): void;
 }
+
+/** Methods whose promises may be forgotten. */
+const forgettable = /* @__PURE__ */ new Set(["connected", "connect", "reconnect", "flush", "requestLocalNetwork"]);
 
 // Kept under a symbol, because methods run on the proxy, where private fields cannot be reached.
 const inner = Symbol("kinopio-hub");
@@ -54,9 +58,18 @@ export class HubBase {
     const errors = new Observers<KinopioError>();
     const healths = new Observers<Health>();
     const ended = defer<never>();
+    const complaints = new Set<string>();
+    const complain = (error: KinopioError) => {
+      // Nobody listens: once a kind it is on the console, with where it was thrown.
+      const kind = `${error.code} ${error.message}`;
+      if (complaints.has(kind) || complaints.size >= 20) return;
+      complaints.add(kind);
+      console.error(`[kinopio-hub] ${error.code}: ${error.message}; hub.onError(…) hears of it`, error.cause ?? error);
+    };
     const failed = (thrown: unknown) => report(new KinopioError("CALLBACK_FAILED", `an observer threw: ${messageOf(thrown)}`, { cause: thrown }));
     const report = (error: KinopioError) => {
       log("warn", `${error.code}: ${error.message}`);
+      if (errors.size === 0 && !options.debug) complain(error);
       errors.tell(error, (thrown) => log("error", `an observer of errors threw: ${messageOf(thrown)}`));
     };
     const session = new Session(
@@ -100,7 +113,11 @@ export class HubBase {
     const value: Inner = { core, session, scopes: new Map(), states, moves, discoveries, errors, healths, log, end };
     Object.defineProperty(this, inner, { value });
     shownAs(this, "KinopioHub", () => this.toJSON());
-    return withChildren(this, (name) => this.getScope(name), "hub", { isThis: "whole", views });
+    return withChildren(this, (name) => this.getScope(name), "hub", {
+      isThis: "whole",
+      views,
+      wrap: (name, method) => (forgettable.has(name) ? (...given: unknown[]) => tend(method(...given), report) : method),
+    });
   }
 
   /**

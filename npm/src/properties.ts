@@ -22,7 +22,7 @@ export function withChildren<T extends object>(
   target: T,
   child: (name: string) => unknown,
   what: string,
-  { isThis, views }: { isThis: "whole" | "object"; views?: Views },
+  { isThis, views, wrap }: { isThis: "whole" | "object"; views?: Views; wrap?: (name: string, method: Function) => Function },
 ): T {
   const methods = new WeakMap<object, unknown>();
   const whole: T = new Proxy(target, {
@@ -33,7 +33,7 @@ export function withChildren<T extends object>(
       const value = Reflect.get(object, name, self);
       if (typeof value !== "function" || name === "constructor" || Object.hasOwn(object, name)) return value;
       let method = methods.get(value);
-      if (!method) methods.set(value, (method = value.bind(self)));
+      if (!method) methods.set(value, (method = wrap ? wrap(String(name), value.bind(self)) : value.bind(self)));
       return method;
     },
     deleteProperty: (object, name) => Object.hasOwn(object, name) && Reflect.deleteProperty(object, name),

@@ -41,7 +41,7 @@ export class Service<T = any> {
     leave: () => void,
   ) {
     this.subject = subject;
-    detachable(this, Service.prototype);
+    detachable(this, Service.prototype, report, []);
     this.#handler = handler;
     this.#coding = coding;
     this.#concurrency = concurrency;

@@ -8,6 +8,7 @@ import type { HubConfig } from "./options.js";
 import { Row, type Rows } from "./rows.js";
 import type { Client, Runtime } from "./runtime.js";
 import type { WebSocketClass } from "./sockets.js";
+import { tend, Tended } from "./tended.js";
 
 /** Where a hub stands between its program and the servers. */
 export type HubState = "disconnected" | "connecting" | "connected" | "error";
@@ -269,9 +270,14 @@ export class Session implements Client {
     return batch.promise;
   }
 
+  /** The same promise, which may be forgotten. */
+  tended<T>(promise: Promise<T>): Promise<T> {
+    return tend(promise, this.#listener.error);
+  }
+
   /** Answers a message; subject, headers and bytes as for publish. */
   respond(answer: number, data: Payload, headers?: Uint8Array): Promise<void> {
-    if (this.#dead) return Promise.reject(this.#dead);
+    if (this.#dead) return this.tended(Promise.reject(this.#dead));
     this.#closeBatch();
     const before = this.#ops.length;
     const batch = this.#newBatch();
@@ -283,7 +289,7 @@ export class Session implements Client {
     if (refused) {
       this.#ops.length = before;
       this.#batches.delete(batch.id);
-      return Promise.reject(refused);
+      return this.tended(Promise.reject(refused));
     }
     this.#unsettled += batch.bytes;
     this.#schedule(data.length >= large);
@@ -572,7 +578,7 @@ export class Session implements Client {
   }
 
   #newBatch(): Batch {
-    const batch: Batch = { ...defer<void>(), id: ++this.#batchSerial, at: 0, count: 0, bytes: 0 };
+    const batch: Batch = { ...deferTended(this.#listener.error), id: ++this.#batchSerial, at: 0, count: 0, bytes: 0 };
     this.#batches.set(batch.id, batch);
     return batch;
   }
@@ -759,6 +765,16 @@ function toError(error: { code: KinopioError["code"]; message: string } | null):
 
 function levelOf(level: number): "debug" | "info" | "warn" | "error" {
   return level < 0 ? "debug" : level < 4 ? "info" : level < 8 ? "warn" : "error";
+}
+
+function deferTended(report: (error: KinopioError) => void): Deferred<void> {
+  let resolve!: () => void;
+  let reject!: (error: unknown) => void;
+  const promise = new Tended<void>((yes, no) => {
+    resolve = yes;
+    reject = no;
+  });
+  return { promise: promise.orReport(report), resolve, reject };
 }
 
 /** Keeps a promise that nobody may be waiting for from being reported as unhandled. */

@@ -56,7 +56,7 @@ export class Subscription<T = any> {
     conflate = false,
   ) {
     this.subject = subject;
-    detachable(this, Subscription.prototype);
+    detachable(this, Subscription.prototype, report, ["drain"]);
     if (!callback) this.#inbox = [];
     this.#callback = callback ?? ((_, message) => this.#collect(message));
     this.#drain = drain;

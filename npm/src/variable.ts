@@ -9,6 +9,7 @@ import type { HubCore } from "./core.js";
 import { Message } from "./message.js";
 import { checkName, checkQueue, isWildcard } from "./names.js";
 import { Service, type Handler, type ServeOptions } from "./service.js";
+import { tend } from "./tended.js";
 import { telling, Views } from "./views.js";
 import { Subscription, type SubCallback, type SubOptions } from "./subscription.js";
 
@@ -80,7 +81,7 @@ export class Variable<T = any> {
     this.#core = core;
     this.#wildcard = isWildcard(subject);
     this.#feed = new Feed(core.session, subject, this.#wildcard, (message) => this.#arrived(message));
-    detachable(this, Variable.prototype, (variable) => ({ subject: variable.subject, value: variable.toJSON() }));
+    detachable(this, Variable.prototype, core.report, ["sub", "req", "reqMany", "serve", "ready"], (variable) => ({ subject: variable.subject, value: variable.toJSON() }));
   }
 
   /** @internal somebody wants the variable, whatever for */
@@ -120,7 +121,7 @@ export class Variable<T = any> {
       this.#published(data);
       return sent;
     } catch (error) {
-      return Promise.reject(error);
+      return tend(Promise.reject(error), this.#core.report);
     }
   }
 
