@@ -18,9 +18,10 @@ func defaultPage() Page {
 	return &jsPage{scope: scope, asked: map[string]js.Value{}}
 }
 
-// hiddenPulse is the time between two pings of a page that nobody looks at: browsers wake up
-// the timers of such a page once a minute.
-const hiddenPulse = time.Minute
+// hiddenPulse is the time between two pings of a page that nobody looks at. Proxies end what is idle for
+// a minute (nginx's default), so it is less; browsers wake up the timers of a page that was hidden for
+// some minutes once a minute, and then only the server's pings keep such a proxy from it.
+const hiddenPulse = 45 * time.Second
 
 // pulseEvery is the time between the hub's own pings. The engine has none: the hub knows when the
 // page is hidden, and does not believe timers that are late.

@@ -4,6 +4,7 @@ import { detachable } from "./detach.js";
 import { KinopioError, messageOf } from "./errors.js";
 import { packHeaders } from "./headers.js";
 import type { Message } from "./message.js";
+import { Queue } from "./queue.js";
 
 /** Answers a request: what it returns is the answer, undefined the empty one. */
 export type Handler<T = any, R = any> = (data: T, message: Message<T>) => R | Promise<R>;
@@ -24,7 +25,7 @@ export class Service<T = any> {
   #report: (error: KinopioError) => void;
   #leave: () => void;
   #running = 0;
-  #waiting: Message<T>[] = [];
+  #waiting = new Queue<Message<T>>();
   #over = false;
   #closed = defer<void>();
 
@@ -69,7 +70,7 @@ export class Service<T = any> {
 
   /** @internal the hub is gone: nothing can be answered */
   abandon(): void {
-    this.#waiting = [];
+    this.#waiting.clear();
     this.unsubscribe();
     this.#closed.resolve();
   }

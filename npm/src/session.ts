@@ -442,6 +442,11 @@ export class Session implements Client {
     }
   }
 
+  /** For {@link Runtime}: the status that was asked for. */
+  refreshed(rows: Rows, row: number): void {
+    this.#stateRow(rows, row);
+  }
+
   /** For {@link Runtime}: the module has ended. */
   crashed(error: KinopioError): void {
     this.#ended.resolve();

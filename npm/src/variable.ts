@@ -67,7 +67,8 @@ export class Variable<T = any> {
   #copied: Uint8Array | undefined; // a payload that only this variable has
   #echoes = new Echoes();
   #watchers = new Set<(value: any) => void>();
-  #subscriptions: readonly Subscription<any>[] = []; // replaced, not changed: it may be gone through
+  #subscriptions = new Set<Subscription<any>>();
+  #listed: readonly Subscription<any>[] | undefined; // the same, replaced and not changed: it may be gone through
 
   /** @internal see VariableOptions */
   distinct = false;
@@ -151,7 +152,7 @@ export class Variable<T = any> {
     let leave: () => void;
     let drain: () => Promise<void>;
     const left = () => {
-      this.#subscriptions = this.#subscriptions.filter((other) => other !== subscription);
+      if (this.#subscriptions.delete(subscription)) this.#listed = undefined;
       this.#core.handles.delete(subscription);
       leave();
     };
@@ -161,7 +162,8 @@ export class Variable<T = any> {
     };
     const subscription = new Subscription<T>(this.subject, callback, max, this.#core.report, left, drained, conflate);
     if (queue === undefined) {
-      this.#subscriptions = [...this.#subscriptions, subscription];
+      this.#subscriptions.add(subscription);
+      this.#listed = undefined;
       ready = this.#feed.join();
       leave = () => this.#feed.leave();
       drain = () => this.#feed.drain();
@@ -389,7 +391,7 @@ export class Variable<T = any> {
   }
 
   #arrived(message: Message<T>): void {
-    const subscriptions = this.#subscriptions;
+    const subscriptions = (this.#listed ??= [...this.#subscriptions]);
     const payload = message.payload;
     const old = this.#echoes.some && this.#echoes.isOld(payload, this.#core.session.losses, this.#core.timeout);
     if (!old) this.#set(payload, subscriptions.length > 0 ? message : undefined);

@@ -150,3 +150,62 @@ test("what a callback throws is on the console, once a kind, with where, unless 
   assert.equal(stderr.match(/CALLBACK_FAILED/g)?.length, 1, stderr);
   assert.match(stderr, /my own mistake[^]*at [^\n]*mine/);
 });
+
+/** How long n of something take, in milliseconds, at best. */
+async function fastest(n, what) {
+  let best = Infinity;
+  for (let i = 0; i < 3; i++) {
+    const begin = performance.now();
+    await what(n);
+    best = Math.min(best, performance.now() - begin);
+  }
+  return best;
+}
+
+test("twelve times as much takes no hundred times as long", async (t) => {
+  const { many, asked, slow } = hub.quick;
+  const work = {
+    "subscriptions that come and go": async (n) => {
+      const all = [];
+      for (let i = 0; i < n; i++) all.push(many.sub(() => {}));
+      for (const subscription of await Promise.all(all)) subscription.unsubscribe();
+    },
+    "the status in a callback": async (n) => {
+      let left = n;
+      const done = new Promise((yes) => void asked.sub(() => void (hub.status.state && --left === 0 && yes()), { max: n }));
+      await hub.flush();
+      for (let i = 0; i < n; i++) asked.pub(i);
+      await done;
+    },
+    "a backlog in a loop": async (n) => {
+      const subscription = await slow.sub({ max: n });
+      for (let i = 0; i < n; i++) slow.pub(i);
+      await hub.flush();
+      let got = 0;
+      for await (const message of subscription) got += message.data === got ? 1 : NaN;
+      assert.equal(got, n);
+    },
+  };
+  for (const [what, few] of [["subscriptions that come and go", 1000], ["the status in a callback", 150], ["a backlog in a loop", 8000]]) {
+    const one = await fastest(few, work[what]);
+    const many = await fastest(few * 12, work[what]);
+    t.diagnostic(`${what}: ${few} in ${one.toFixed(1)} ms, ${few * 12} in ${many.toFixed(1)} ms`);
+    assert.ok(many < 60 * one + 100, `${what}: ${few} take ${one} ms, ${few * 12} take ${many} ms`);
+  }
+});
+
+test("an observer that was added twice is told twice, and ends once at a time", async () => {
+  const own = new KinopioHub({ servers: [server.ws], autoConnect: false });
+  let told = 0;
+  const observer = () => told++;
+  const first = own.onStateChange(observer);
+  own.onStateChange(observer);
+  first();
+  first();
+  await own.connect();
+  const once = told;
+  assert.ok(once > 0);
+  own.offStateChange(observer);
+  await own.dispose();
+  assert.equal(told, once);
+});
