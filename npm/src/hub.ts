@@ -8,6 +8,7 @@ import { withChildren } from "./properties.js";
 import { tend } from "./tended.js";
 import { Views } from "./views.js";
 import { makeScope, type Scope } from "./scope.js";
+import type { Scopes } from "./schema.js";
 import { Session, type DiscoveryStatus, type Health, type HubState, type HubStatus, type Move } from "./session.js";
 
 /** The event that tells of a change of state, for `hub.on` and `hub.event.on`. */
@@ -265,12 +266,13 @@ export class HubBase {
 
 /**
  * Remote variables and functions, used as if they were local: `hub.robot.battery` is
- * `hub.getScope("robot").getVariable("battery")`.
+ * `hub.getScope("robot").getVariable("battery")`. With a schema, `KinopioHub<{ robot: { battery: number; move: (to:
+ * Point) => boolean } }>`, its scopes, variables and functions have types.
  */
-export type KinopioHub = HubBase & { readonly [scope: string]: Scope };
+export type KinopioHub<S = unknown> = (unknown extends S ? HubBase : Omit<HubBase, "getScope">) & Scopes<S>;
 
 /** Makes hubs. */
-export const KinopioHub = HubBase as unknown as { new (options?: KinopioOptions): KinopioHub; prototype: HubBase };
+export const KinopioHub = HubBase as unknown as { new <S = unknown>(options?: KinopioOptions): KinopioHub<S>; readonly prototype: any };
 
 /** How a module that cannot be loaded is tried again, as servers are: with full jitter. */
 function retryOf(options: KinopioOptions): ((round: number) => number) | undefined {
