@@ -27,10 +27,17 @@ var throttled = []chromedp.ExecAllocatorOption{
 // server is behind a wire. options are the hub's.
 func newLife(t *testing.T, options string, change ...func(*server.Options)) (lab, *wire) {
 	t.Helper()
-	l := lab{remote: startRemote(t, change...), routes: &routes{}}
-	w := newWire(t, l.remote.websocket)
+	remote := startRemote(t, change...)
+	w := newWire(t, remote.websocket)
+	return newLifeOn(t, remote, w, throttled, options), w
+}
+
+// newLifeOn is newLife with a given wire to a given server, in a browser with given flags.
+func newLifeOn(t *testing.T, remote remote, w *wire, flags []chromedp.ExecAllocatorOption, options string) lab {
+	t.Helper()
+	l := lab{remote: remote, routes: &routes{}}
 	l.page = serveLab(t, l.routes, nil)
-	l.browser = openBrowser(t, "", throttled...)
+	l.browser = openBrowser(t, "", flags...)
 	l.goTo(l.page.URL + "/")
 	eval[bool](l.browser, fmt.Sprintf(`(async () => {
 		window.happened = [];
@@ -42,7 +49,7 @@ func newLife(t *testing.T, options string, change ...func(*server.Options)) (lab
 		await hub.lab.beat.sub(() => beats++);
 		return true;
 	})()`, w.address, options))
-	return l, w
+	return l
 }
 
 // hide puts another tab in front of the page.
@@ -133,6 +140,19 @@ func TestHiddenTabNeitherTimesOutNorWakesUp(t *testing.T) {
 		t.Errorf("the hub woke the tab up %d times in 10 s", seen.Fired)
 	}
 	l.show()
+	l.works()
+}
+
+func TestHiddenTabIsNotIdleForAMinute(t *testing.T) {
+	t.Parallel()
+	const limit = 55 * time.Second // of a proxy, a little less than nginx's
+	remote := startRemote(t)
+	w := newIdleWire(t, remote.websocket, limit)
+	l := newLifeOn(t, remote, w, throttled[:3], "") // hidden for less than the five minutes after which timers are rarer
+	l.hide()
+	hidden := time.NewTimer(limit + 10*time.Second)
+	defer hidden.Stop()
+	<-hidden.C // nothing tells that nothing happens
 	l.works()
 }
 

@@ -5,11 +5,14 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // wire is a TCP proxy that can do to its connections what networks do.
 type wire struct {
 	address string // where it listens
+
+	idle time.Duration // after so long without a byte in a direction it ends a connection; 0: never
 
 	mu     sync.Mutex
 	taken  int // connections so far
@@ -18,14 +21,17 @@ type wire struct {
 }
 
 // newWire forwards to the host and port of a URL.
-func newWire(t *testing.T, url string) *wire {
+func newWire(t *testing.T, url string) *wire { return newIdleWire(t, url, 0) }
+
+// newIdleWire is one that ends connections on which nothing passes, as proxies do.
+func newIdleWire(t *testing.T, url string, idle time.Duration) *wire {
 	t.Helper()
 	_, to, _ := strings.Cut(url, "://")
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &wire{address: l.Addr().String(), silent: make(chan struct{})}
+	w := &wire{address: l.Addr().String(), idle: idle, silent: make(chan struct{})}
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for {
@@ -44,8 +50,8 @@ func newWire(t *testing.T, url string) *wire {
 			w.open = append(w.open, in, out)
 			silent := w.silent
 			w.mu.Unlock()
-			wg.Go(func() { carry(out, in, silent) })
-			wg.Go(func() { carry(in, out, silent) })
+			wg.Go(func() { carry(out, in, silent, w.idle) })
+			wg.Go(func() { carry(in, out, silent, w.idle) })
 		}
 	})
 	t.Cleanup(func() {
@@ -57,9 +63,12 @@ func newWire(t *testing.T, url string) *wire {
 }
 
 // carry copies until either side ends, and then ends the other, if the wire is not silent.
-func carry(to, from net.Conn, silent <-chan struct{}) {
+func carry(to, from net.Conn, silent <-chan struct{}, idle time.Duration) {
 	buf := make([]byte, 16<<10)
 	for {
+		if idle > 0 {
+			_ = from.SetReadDeadline(time.Now().Add(idle))
+		}
 		n, err := from.Read(buf)
 		select {
 		case <-silent:

@@ -31,15 +31,24 @@ func (fetcher) fetch(ctx context.Context, address string) (got document, err err
 	}
 	got = document{status: response.Get("status").Int(), contentType: header("content-type"), date: header("date")}
 	if got.status == 200 {
-		got.body, err = readBody(ctx, response.Get("body"))
+		got.body, err = readBody(ctx, response)
 	}
 	return got, err
 }
 
-// readBody reads no more than is wanted, whatever comes.
-func readBody(ctx context.Context, body js.Value) (all []byte, err error) {
+// readBody reads no more than is wanted, whatever comes. Where fetch is a page's own, which may have
+// no streams, it takes what there is.
+func readBody(ctx context.Context, response js.Value) (all []byte, err error) {
+	body := response.Get("body")
 	if body.Type() != js.TypeObject {
-		return nil, nil
+		buffer, err := await(ctx, func() js.Value { return response.Call("arrayBuffer") })
+		if err != nil {
+			return nil, err
+		}
+		value := js.Global().Get("Uint8Array").New(buffer)
+		all = make([]byte, min(value.Length(), manifestLimit+1))
+		js.CopyBytesToGo(all, value)
+		return all, nil
 	}
 	reader := body.Call("getReader")
 	for len(all) <= manifestLimit {

@@ -18,9 +18,10 @@ func defaultPage() Page {
 	return &jsPage{scope: scope, asked: map[string]js.Value{}}
 }
 
-// hiddenPulse is the time between two pings of a page that nobody looks at: browsers wake up
-// the timers of such a page once a minute.
-const hiddenPulse = time.Minute
+// hiddenPulse is the time between two pings of a page that nobody looks at. Proxies end what is idle for
+// a minute (nginx's default), so it is less; browsers wake up the timers of a page that was hidden for
+// some minutes once a minute, and then only the server's pings keep such a proxy from it.
+const hiddenPulse = 45 * time.Second
 
 // pulseEvery is the time between the hub's own pings. The engine has none: the hub knows when the
 // page is hidden, and does not believe timers that are late.
@@ -41,8 +42,13 @@ type jsPage struct {
 	tell  js.Func             // listens to changes of permissions; zero before Watch
 }
 
+// URL is the origin's where the page has an address of another kind: a blob's or about:srcdoc.
 func (p *jsPage) URL() (string, bool) {
-	return p.scope.Get("location").Get("href").String(), p.scope.Get("isSecureContext").Truthy()
+	address := p.scope.Get("location").Get("href").String()
+	if origin := p.scope.Get("origin"); !strings.HasPrefix(address, "http") && origin.Type() == js.TypeString && strings.HasPrefix(origin.String(), "http") {
+		address = origin.String() + "/"
+	}
+	return address, p.scope.Get("isSecureContext").Truthy()
 }
 
 func (p *jsPage) Hidden() bool {
@@ -72,7 +78,7 @@ func (p *jsPage) query(ctx context.Context, name string) (js.Value, error) {
 		return p.scope.Get("navigator").Get("permissions").Call("query", map[string]any{"name": name})
 	})
 	if err == nil && status.Type() == js.TypeObject && p.tell.Truthy() {
-		status.Call("addEventListener", "change", p.tell)
+		_ = try(func() { status.Call("addEventListener", "change", p.tell) })
 	}
 	return status, err
 }
@@ -123,42 +129,58 @@ func (p *jsPage) knockSocket(ctx context.Context, address string) (err error) {
 }
 
 func (p *jsPage) Watch(fn func(PageEvent)) (stop func()) {
-	event := js.FuncOf(func(_ js.Value, args []js.Value) any {
-		switch name := args[0].Get("type").String(); {
-		case name == "online":
-			fn(PageOnline)
-		case name == "visibilitychange" && p.Hidden():
-			fn(PageHidden)
-		default: // visible, pageshow, resume
-			fn(PageShown)
+	type listener struct {
+		target js.Value
+		name   string
+		tell   js.Func
+	}
+	var listeners []listener
+	stopped := false
+	// Each has a name of its own: who wraps listeners may call them without their event. Where one is
+	// refused, the hub does without.
+	listen := func(target js.Value, name string, tell func()) {
+		l := listener{target, name, js.FuncOf(func(js.Value, []js.Value) any {
+			if !stopped {
+				tell()
+			}
+			return nil
+		})}
+		if err := try(func() { target.Call("addEventListener", name, l.tell) }); err != nil {
+			l.tell.Release()
+			return
 		}
-		return nil
-	})
+		listeners = append(listeners, l)
+	}
 	p.tell = js.FuncOf(func(js.Value, []js.Value) any {
 		fn(PagePermission)
 		return nil
 	})
-	type listener struct {
-		target js.Value
-		name   string
-	}
-	listeners := []listener{{p.scope, "online"}}
+	listen(p.scope, "online", func() { fn(PageOnline) })
 	if document := p.scope.Get("document"); document.Type() == js.TypeObject {
-		listeners = append(listeners, listener{p.scope, "pageshow"}, listener{document, "visibilitychange"}, listener{document, "resume"})
-	}
-	for _, l := range listeners {
-		l.target.Call("addEventListener", l.name, event)
+		shown := func() { fn(PageShown) }
+		listen(p.scope, "pageshow", shown)
+		listen(document, "resume", shown)
+		listen(document, "visibilitychange", func() {
+			if p.Hidden() {
+				fn(PageHidden)
+			} else {
+				shown()
+			}
+		})
 	}
 	return func() {
+		stopped = true
 		for _, l := range listeners {
-			l.target.Call("removeEventListener", l.name, event)
+			// One that cannot be removed stays, with nothing to do.
+			if try(func() { l.target.Call("removeEventListener", l.name, l.tell) }) == nil {
+				l.tell.Release()
+			}
 		}
 		for _, status := range p.asked {
 			if status.Type() == js.TypeObject {
-				status.Call("removeEventListener", "change", p.tell)
+				_ = try(func() { status.Call("removeEventListener", "change", p.tell) })
 			}
 		}
-		event.Release()
 		p.tell.Release()
 		p.tell = js.Func{}
 	}
@@ -175,11 +197,10 @@ func await(ctx context.Context, fn func() js.Value) (result js.Value, err error)
 	var release func()
 	first := func(failed bool) js.Func {
 		return js.FuncOf(func(_ js.Value, args []js.Value) any {
-			o := outcome{}
+			args = append(args, js.Undefined()) // whoever wraps promises may leave it out
+			o := outcome{value: args[0]}
 			if failed {
-				o.err = js.Error{Value: args[0]}
-			} else {
-				o.value = args[0]
+				o = outcome{err: js.Error{Value: args[0]}}
 			}
 			settled <- o
 			release()
@@ -215,7 +236,19 @@ func caught(err *error) {
 		*err = thrown
 	case *js.ValueError: // there is no such object in this browser
 		*err = thrown
+	case string: // or no such function, which syscall/js says so
+		if !strings.HasPrefix(thrown, "syscall/js: ") {
+			panic(thrown)
+		}
+		*err = errors.New(thrown)
 	default:
 		panic(thrown)
 	}
+}
+
+// try calls fn. What is thrown is an error.
+func try(fn func()) (err error) {
+	defer caught(&err)
+	fn()
+	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"sort"
+	"strings"
 	"sync"
 
 	"github.com/kinopio-hub/kinopio-hub/hub"
@@ -154,6 +155,8 @@ func (o *outbox) len() int {
 	return len(o.rows) / rowWords
 }
 
+// appendHeader separates names and values by NULs. One within a value, which a server passes on, would make
+// further headers of what is behind it: it is U+FFFD.
 func appendHeader(b []byte, h hub.Header) []byte {
 	names := make([]string, 0, len(h))
 	for name := range h {
@@ -162,8 +165,8 @@ func appendHeader(b []byte, h hub.Header) []byte {
 	sort.Strings(names)
 	for _, name := range names {
 		for _, value := range h[name] {
-			b = append(append(b, name...), 0)
-			b = append(append(b, value...), 0)
+			b = append(append(b, strings.ReplaceAll(name, "\x00", "\uFFFD")...), 0)
+			b = append(append(b, strings.ReplaceAll(value, "\x00", "\uFFFD")...), 0)
 		}
 	}
 	return b

@@ -31,6 +31,13 @@ func TestOutboxLaysMessagesOut(t *testing.T) {
 	}
 }
 
+func TestNULInAHeaderMakesNoFurtherHeader(t *testing.T) {
+	got := appendHeader(nil, hub.Header{"k": {"v\x00admin\x00yes"}, "a\x00b": {""}})
+	if want := "a\uFFFDb\x00\x00k\x00v\uFFFDadmin\uFFFDyes\x00"; string(got) != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 // A run has a row for each message, as if they had come one by one.
 func TestOutboxLaysRunsOut(t *testing.T) {
 	for _, withSubject := range []bool{false, true} {

@@ -21,30 +21,66 @@ export type Payload = Uint8Array | string;
 const strict = /* @__PURE__ */ new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /**
- * Encodes a value: null and undefined are the empty payload, bytes and strings are
- * themselves, all else is JSON or what the codec makes of it.
+ * Encodes a value: null and undefined are the empty payload, bytes (of every kind and every realm) and
+ * strings are themselves, all else is JSON or what the codec makes of it. The bytes are the value's own.
  *
- * @throws KinopioError INVALID_VALUE for functions, symbols, cycles, BigInt, NaN and infinities
+ * @throws KinopioError INVALID_VALUE for functions, symbols, cycles, BigInt, NaN and infinities, and for what
+ *   JSON makes an empty object of, such as a Map, a Blob, an Error or a promise
  */
 export function encode(value: unknown, coding: Coding): Payload {
   if (value === null || value === undefined) return "";
   if (typeof value === "string") return value;
-  if (value instanceof Uint8Array) return value;
-  if (value instanceof ArrayBuffer) return new Uint8Array(value);
-  if (ArrayBuffer.isView(value)) return new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
+  const bytes = bytesOf(value);
+  if (bytes) return bytes;
   try {
     if (coding.codec) {
-      const bytes = coding.codec.encode(value);
-      if (bytes instanceof Uint8Array) return bytes;
-      throw new TypeError(`the codec's encode returned ${bytes === null ? "null" : typeof bytes}: want a Uint8Array`);
+      const encoded: unknown = coding.codec.encode(value);
+      const bytes = ArrayBuffer.isView(encoded) ? bytesOf(encoded) : undefined;
+      if (bytes) return bytes;
+      throw new TypeError(`the codec's encode returned ${encoded === null ? "null" : typeof encoded}: want a Uint8Array`);
     }
     if (typeof value === "number" && !Number.isFinite(value)) throw new TypeError(`${value} has no JSON`);
     const text = JSON.stringify(value, coding.jsonReplacer);
-    if (text !== undefined) return text;
+    if (text !== undefined) {
+      if (typeof value === "object" && !coding.jsonReplacer && (isError(value) || text.includes("{}"))) refuseEmptied(value, "");
+      return text;
+    }
   } catch (cause) {
     throw new KinopioError("INVALID_VALUE", `value cannot be sent: ${messageOf(cause)}`, { cause });
   }
   throw new KinopioError("INVALID_VALUE", `value cannot be sent: a ${typeof value} has no JSON`);
+}
+
+/**
+ * The bytes of a buffer or a view, as a plain Uint8Array: slices of a Buffer of Node, for one, are views of it,
+ * so what is copied by slice() would be its owner's.
+ */
+function bytesOf(value: unknown): Uint8Array | undefined {
+  if (ArrayBuffer.isView(value)) {
+    if (Object.getPrototypeOf(value) === Uint8Array.prototype) return value as Uint8Array;
+    return new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
+  }
+  return typeof value === "object" && /^\[object (Shared)?ArrayBuffer\]$/.test(tagOf(value)) ? new Uint8Array(value as ArrayBuffer) : undefined;
+}
+
+const tagOf = (value: unknown): string => Object.prototype.toString.call(value);
+const isError = (value: unknown): boolean => /Error|Exception/.test(tagOf(value));
+
+const ways: Record<string, string> = {
+  Blob: "send await blob.arrayBuffer()", File: "send await file.arrayBuffer()", Map: "send [...map] or Object.fromEntries(map)",
+  Set: "send [...set]", Error: "send its message", Promise: "await it first", ArrayBuffer: "send it by itself, or its bytes in an array",
+};
+
+/** Finds what JSON has made an empty object of although it has a content. */
+function refuseEmptied(value: unknown, path: string): void {
+  if (typeof value !== "object" || value === null || typeof (value as { toJSON?: unknown }).toJSON === "function") return;
+  const kind = tagOf(value).slice(8, -1);
+  const entries = Object.entries(value);
+  if (isError(value) || (kind !== "Object" && kind !== "Array" && entries.length === 0 && !/^(Number|String|Boolean|Arguments)$/.test(kind))) {
+    const way = ways[kind] ?? "send what is in it";
+    throw new TypeError(`${path ? `its ${path.slice(1)}` : "it"} is of the kind ${kind}, of which JSON has nothing: ${way}`);
+  }
+  for (const [name, part] of entries) refuseEmptied(part, `${path}.${name}`);
 }
 
 /** Decodes text whose bytes are valid UTF-8: the JSON value in it, else the text. */

@@ -52,15 +52,18 @@ export function makeScope(fs: object): object {
       chdir: () => { throw notImplemented(); },
     },
   };
-  const bound = new Map<PropertyKey, unknown>();
+  // By what they are made of: a page may replace its functions at any time, and with functions of every kind.
+  const bound = new WeakMap<object, unknown>();
   return new Proxy(own, {
     get(target, name) {
       if (name in target) return target[name];
       const value = (globalThis as any)[name];
-      // Functions of the page such as fetch insist on the page's own global as «this».
-      if (typeof value !== "function" || "prototype" in value) return value;
-      if (!bound.has(name)) bound.set(name, value.bind(globalThis));
-      return bound.get(name);
+      if (typeof value !== "function") return value;
+      // Called, it has the page's own global as «this», on which the browser's functions insist; for
+      // classes nothing changes. What is replaced while Go has it goes on as it was.
+      let callable = bound.get(value);
+      if (!callable) bound.set(value, (callable = new Proxy(value, { apply: (called, _, given) => Reflect.apply(called, globalThis, given) })));
+      return callable;
     },
     set(target, name, value) {
       target[name] = value;

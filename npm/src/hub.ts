@@ -2,9 +2,13 @@ import { HubCore } from "./core.js";
 import { defer } from "./deferred.js";
 import { KinopioError, messageOf } from "./errors.js";
 import { Observers } from "./observers.js";
-import { toConfig, type KinopioOptions } from "./options.js";
+import { discoveryLacks, toConfig, type KinopioOptions } from "./options.js";
+import { shownAs } from "./detach.js";
 import { withChildren } from "./properties.js";
+import { tend } from "./tended.js";
+import { Views } from "./views.js";
 import { makeScope, type Scope } from "./scope.js";
+import type { Scopes } from "./schema.js";
 import { Session, type DiscoveryStatus, type Health, type HubState, type HubStatus, type Missing, type Move } from "./session.js";
 
 /** The event that tells of a change of state, for `hub.on` and `hub.event.on`. */
@@ -15,6 +19,9 @@ export interface HubEvents {
   on(event: typeof KINOPIO_STATE_EVENT, listener: (state: HubState) => void): () => void;
   off(event: typeof KINOPIO_STATE_EVENT, listener: (state: HubState) => void): void;
 }
+
+/** Methods whose promises may be forgotten. */
+const forgettable = /* @__PURE__ */ new Set(["connected", "connect", "reconnect", "flush", "requestLocalNetwork"]);
 
 // Kept under a symbol, because methods run on the proxy, where private fields cannot be reached.
 const inner = Symbol("kinopio-hub");
@@ -54,9 +61,18 @@ export class HubBase {
     const errors = new Observers<KinopioError>();
     const healths = new Observers<Health>();
     const ended = defer<never>();
+    const complaints = new Set<string>();
+    const complain = (error: KinopioError) => {
+      // Nobody listens: once a kind it is on the console, with where it was thrown.
+      const kind = `${error.code} ${error.message}`;
+      if (complaints.has(kind) || complaints.size >= 20) return;
+      complaints.add(kind);
+      console.error(`[kinopio-hub] ${error.code}: ${error.message}; hub.onError(…) hears of it`, error.cause ?? error);
+    };
     const failed = (thrown: unknown) => report(new KinopioError("CALLBACK_FAILED", `an observer threw: ${messageOf(thrown)}`, { cause: thrown }));
     const report = (error: KinopioError) => {
       log("warn", `${error.code}: ${error.message}`);
+      if (errors.size === 0 && !options.debug) complain(error);
       errors.tell(error, (thrown) => log("error", `an observer of errors threw: ${messageOf(thrown)}`));
     };
     const session = new Session(
@@ -69,21 +85,30 @@ export class HubBase {
         WebSocket: options.WebSocket,
         pendingLimit: options.pendingLimitBytes ?? 8 << 20,
         authenticator: options.authenticator,
+        timeout: options.timeout ?? 3000,
+        retry: retryOf(options),
+        noDiscovery: discoveryLacks(options),
       },
       {
         state: (state) => {
           log("debug", `state: ${state}`);
           states.tell(state, failed);
+          views.tell("state", state);
+          views.tell("status", null);
           if (session.dead) this[inner].end(session.dead);
         },
         move: (move) => moves.tell(move, failed),
         missing: (missing) => missings.tell(missing, failed),
         health: (health) => healths.tell(health, failed),
-        discovery: (status) => discoveries.tell(status, failed),
+        discovery: (status) => {
+          discoveries.tell(status, failed);
+          views.tell("discoveryStatus", status);
+        },
         error: report,
         log,
       },
     );
+    const views = new Views(() => {});
     const core = new HubCore(session, options.timeout ?? 3000, options.noEcho ?? false, ended.promise, report);
     const end = (error: KinopioError) => {
       ended.reject(error);
@@ -91,7 +116,12 @@ export class HubBase {
     };
     const value: Inner = { core, session, scopes: new Map(), states, moves, missings, discoveries, errors, healths, log, end };
     Object.defineProperty(this, inner, { value });
-    return withChildren(this, (name) => this.getScope(name), "hub");
+    shownAs(this, "KinopioHub", () => this.toJSON());
+    return withChildren(this, (name) => this.getScope(name), "hub", {
+      isThis: "whole",
+      views,
+      wrap: (name, method) => (forgettable.has(name) ? (...given: unknown[]) => tend(method(...given), report) : method),
+    });
   }
 
   /**
@@ -128,7 +158,9 @@ export class HubBase {
    * @throws KinopioError INVALID_CONFIG without discovery, DISPOSED
    */
   async requestLocalNetwork(): Promise<DiscoveryStatus> {
-    await this[inner].session.command("localNetwork");
+    const { session } = this[inner];
+    if (session.lacks) throw session.lacks;
+    await session.command("localNetwork");
     return this.discoveryStatus;
   }
 
@@ -145,7 +177,7 @@ export class HubBase {
   /** Begins to connect, where `autoConnect` is false or the hub gave up; resolves when connected. */
   async connect(timeoutMs = 10_000): Promise<void> {
     const { session } = this[inner];
-    await session.command("connect");
+    await session.command("connect", timeoutMs);
     await session.command("connected", timeoutMs);
   }
 
@@ -245,12 +277,20 @@ export class HubBase {
 
 /**
  * Remote variables and functions, used as if they were local: `hub.robot.battery` is
- * `hub.getScope("robot").getVariable("battery")`.
+ * `hub.getScope("robot").getVariable("battery")`. With a schema, `KinopioHub<{ robot: { battery: number; move: (to:
+ * Point) => boolean } }>`, its scopes, variables and functions have types.
  */
-export type KinopioHub = HubBase & { readonly [scope: string]: Scope };
+export type KinopioHub<S = unknown> = (unknown extends S ? HubBase : Omit<HubBase, "getScope">) & Scopes<S>;
 
 /** Makes hubs. */
-export const KinopioHub = HubBase as unknown as { new (options?: KinopioOptions): KinopioHub; prototype: HubBase };
+export const KinopioHub = HubBase as unknown as { new <S = unknown>(options?: KinopioOptions): KinopioHub<S>; readonly prototype: any };
+
+/** How a module that cannot be loaded is tried again, as servers are: with full jitter. */
+function retryOf(options: KinopioOptions): ((round: number) => number) | undefined {
+  const { autoRetry, waitOnFirstConnect, maxReconnectAttempts, retryDelay = 1000, retryBackoffFactor = 1.5, maxRetryDelay = 30_000, reconnectTimeWait = 500 } = options;
+  if (autoRetry === false || waitOnFirstConnect === false || maxReconnectAttempts === 0) return undefined;
+  return (round) => Math.max(Math.random() * Math.min(retryDelay * retryBackoffFactor ** round, maxRetryDelay), Math.min(reconnectTimeWait, maxRetryDelay));
+}
 
 function checkEvent(event: string): void {
   if (event !== KINOPIO_STATE_EVENT) {

@@ -9,6 +9,7 @@ export type { KinopioErrorCode } from "./errors.js";
 export type { KinopioOptions, DiscoveryOptions, RepairOptions } from "./options.js";
 export type { DiscoveryStatus, Health, HubState, HubStatus, Missing, Move } from "./session.js";
 export type { Scope } from "./scope.js";
+export type { RemoteFunction, TypedScope, TypedVariable } from "./schema.js";
 export type { Variable, VariableOptions, PubOptions, ReqOptions, ReqManyOptions } from "./variable.js";
 export type { Subscription, SubCallback, SubOptions } from "./subscription.js";
 export type { Service, Handler, ServeOptions } from "./service.js";

@@ -10,6 +10,12 @@ export interface WasmSource {
   wasmModule?: WebAssembly.Module | BufferSource | Promise<WebAssembly.Module | BufferSource>;
 }
 
+// Failures that may be over when it is tried again: the network's, and a busy server's.
+const passing = /* @__PURE__ */ new WeakSet<object>();
+
+/** Whether a failed load may succeed later. */
+export const mayPass = (error: object): boolean => passing.has(error);
+
 let shared: Promise<Runtime> | undefined;
 let live: Runtime | undefined;
 
@@ -43,12 +49,18 @@ async function compile({ wasmModule, wasmUrl }: WasmSource): Promise<WebAssembly
     } catch (cause) {
       throw new KinopioError("WASM_LOAD_FAILED", `option wasmModule: ${whyNot(cause)}`, { cause });
     }
-    if (given instanceof WebAssembly.Module) return given;
-    if (given instanceof ArrayBuffer || ArrayBuffer.isView(given)) return compileBytes(given as BufferSource, "option wasmModule");
+    const kind = Object.prototype.toString.call(given); // also of another realm's
+    if (kind === "[object WebAssembly.Module]") return given as WebAssembly.Module;
+    if (kind === "[object ArrayBuffer]" || ArrayBuffer.isView(given)) return compileBytes(given as BufferSource, "option wasmModule");
     throw new KinopioError("WASM_LOAD_FAILED", "option wasmModule: its promise brought neither a WebAssembly.Module nor bytes");
   }
-  const url = wasmUrl ?? defaultWasmUrl();
-  if (!url) throw new KinopioError("WASM_LOAD_FAILED", "cannot tell where kinopio-hub.wasm is: set the option wasmUrl");
+  let url = wasmUrl;
+  try {
+    url ??= defaultWasmUrl();
+  } catch {
+    // a script without a place, such as a blob's or one of a bundle in an older format
+  }
+  if (!url) throw new KinopioError("WASM_LOAD_FAILED", "cannot tell where kinopio-hub.wasm is: set the option wasmUrl, or wasmModule");
   const text = String(url);
   if (isNode && !/^(https?|data|blob):/.test(text)) {
     let bytes;
@@ -64,26 +76,47 @@ async function compile({ wasmModule, wasmUrl }: WasmSource): Promise<WebAssembly
 
 async function fetchModule(url: string): Promise<WebAssembly.Module> {
   const failed = (why: string, cause?: unknown) => new KinopioError("WASM_LOAD_FAILED", `load ${url}: ${why}`, { cause });
+  const failedNow = (why: string, cause?: unknown) => {
+    const error = failed(why, cause);
+    passing.add(error);
+    return error;
+  };
   let response: Response;
   try {
     response = await fetch(url, { credentials: "same-origin" });
   } catch (cause) {
     // Node keeps the reason in the error's own cause; browsers give none.
     const reason = cause instanceof Error && cause.cause ? `: ${messageOf(cause.cause)}` : "";
-    const guess = isNode ? "" : " (not reachable, or refused by CORS or by the page's Content-Security-Policy)";
-    throw failed(messageOf(cause) + reason + guess, cause);
+    if (/^file:/.test(url)) throw failed("browsers fetch nothing from file://: serve the page by http, or give the module by the option wasmModule", cause);
+    throw failedNow(messageOf(cause) + reason + guess(), cause);
   }
   const type = response.headers.get("content-type") ?? "no content type";
-  if (!response.ok) throw failed(`status ${response.status}, ${type}`);
-  try {
-    if (/^application\/wasm\b/i.test(type) && typeof WebAssembly.compileStreaming === "function") {
+  if (!response.ok) throw (response.status >= 500 || [408, 425, 429].includes(response.status) ? failedNow : failed)(`status ${response.status}, ${type}`);
+  // Streaming wants the type exactly so, and a Response of the browser's own; without it, and whenever it
+  // refuses, the bytes say what they are.
+  if (typeof WebAssembly.compileStreaming === "function" && type.toLowerCase() === "application/wasm") {
+    try {
       return await WebAssembly.compileStreaming(response);
+    } catch (cause) {
+      if (forbidden.test(messageOf(cause))) throw failed(`status ${response.status}, ${type}: ${whyNot(cause)}`, cause);
+      if (response.bodyUsed) throw failedNow(`status ${response.status}, ${type}: ${messageOf(cause)}`, cause); // cut, probably
     }
-    return await compileBytes(new Uint8Array(await response.arrayBuffer()), `${url}: status ${response.status}, ${type}`);
-  } catch (cause) {
-    if (cause instanceof KinopioError) throw cause;
-    throw failed(`status ${response.status}, ${type}: ${whyNot(cause)}`, cause);
   }
+  let bytes: Uint8Array<ArrayBuffer>;
+  try {
+    bytes = new Uint8Array(await response.arrayBuffer());
+  } catch (cause) {
+    throw failedNow(`status ${response.status}, ${type}: ${messageOf(cause)}`, cause);
+  }
+  return compileBytes(bytes, `${url}: status ${response.status}, ${type}`);
+}
+
+/** What may be the cause of a fetch that failed, of which browsers say nothing. */
+function guess(): string {
+  if (isNode) return "";
+  const opaque = typeof origin === "string" && origin === "null";
+  const sandbox = opaque ? "; this page has no origin of its own (a sandboxed frame, a data: or file: page), so the server must send Access-Control-Allow-Origin: *, or the frame needs allow-same-origin, or the module comes by the option wasmModule" : "";
+  return ` (not reachable, or refused by CORS or by the page's Content-Security-Policy${sandbox})`;
 }
 
 async function compileBytes(source: BufferSource, origin: string): Promise<WebAssembly.Module> {
@@ -101,10 +134,12 @@ async function compileBytes(source: BufferSource, origin: string): Promise<WebAs
   }
 }
 
+const forbidden = /unsafe-eval|\bCSP\b|content.security.policy/i;
+
 /** Why a module was not compiled. Browsers name another source in a policy than the one that is enough. */
 function whyNot(cause: unknown): string {
   const why = messageOf(cause);
-  if (!/unsafe-eval|\bCSP\b|content.security.policy/i.test(why)) return why;
+  if (!forbidden.test(why)) return why;
   return `the page's Content-Security-Policy forbids WebAssembly, add 'wasm-unsafe-eval' to its script-src (${why})`;
 }
 

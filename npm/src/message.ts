@@ -25,6 +25,11 @@ export class Message<T = any> {
     this.#subject = subject;
   }
 
+  /** @internal Vue leaves it as it is: private fields are not on its proxies */
+  get __v_skip(): true {
+    return true;
+  }
+
   /** The decoded payload. */
   get data(): T {
     if (!this.#decoded) {
@@ -75,14 +80,14 @@ export class Message<T = any> {
     try {
       return this.answer(encode(value, this.#session.coding), packHeaders(options.headers));
     } catch (error) {
-      return Promise.reject(error);
+      return this.#session.tended(Promise.reject(error));
     }
   }
 
   /** @internal */
   answer(data: Payload, headers?: Uint8Array): Promise<void> {
     const id = this.#rows.aux(this.#row);
-    if (id === 0) return Promise.reject(new KinopioError("NO_REPLY", `message on ${this.subject} wants no answer`));
+    if (id === 0) return this.#session.tended(Promise.reject(new KinopioError("NO_REPLY", `message on ${this.subject} wants no answer`)));
     return this.#session.respond(id, data, headers);
   }
 }

@@ -1,15 +1,18 @@
 /** Functions that are called with each event, in the order of their registration. */
 export class Observers<T> {
-  #list: ((event: T) => void)[] = [];
+  #list: { callback: (event: T) => void }[] = [];
 
   /** @returns what removes it */
   add(callback: (event: T) => void): () => void {
-    this.#list = [...this.#list, callback];
-    return () => this.remove(callback);
+    const one = { callback };
+    this.#list = [...this.#list, one];
+    return () => void (this.#list = this.#list.filter((other) => other !== one));
   }
 
+  /** Removes a callback; one that was registered several times is registered once less. */
   remove(callback: (event: T) => void): void {
-    this.#list = this.#list.filter((other) => other !== callback);
+    const last = this.#list.findLastIndex((one) => one.callback === callback);
+    this.#list = this.#list.filter((_, i) => i !== last);
   }
 
   get size(): number {
@@ -18,7 +21,7 @@ export class Observers<T> {
 
   /** Calls all; one that throws keeps no other from being called. */
   tell(event: T, failed: (thrown: unknown) => void): void {
-    for (const callback of this.#list) {
+    for (const { callback } of this.#list) {
       try {
         const result: unknown = callback(event);
         if (typeof (result as PromiseLike<unknown>)?.then === "function") (result as PromiseLike<unknown>).then(undefined, failed);

@@ -51,6 +51,12 @@ export class OpWriter {
     this.length = 0;
   }
 
+  /** Takes out what was written from `start` to `end`. */
+  cut(start: number, end: number): void {
+    this.#bytes.copyWithin(start, end, this.length);
+    this.length -= end - start;
+  }
+
   word(value: number): void {
     this.#room(4);
     this.#words[this.length >> 2] = value;

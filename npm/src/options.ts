@@ -188,7 +188,7 @@ const rules: Record<keyof KinopioOptions, Rule> = {
   wasmUrl: { want: "a URL", ok: (v) => (typeof v === "string" && v !== "") || v instanceof URL },
   wasmModule: {
     want: "a WebAssembly.Module or its bytes, or the promise of either",
-    ok: (v) => v instanceof Promise || v instanceof WebAssembly.Module || v instanceof ArrayBuffer || ArrayBuffer.isView(v),
+    ok: (v) => typeof v?.then === "function" || ArrayBuffer.isView(v) || /WebAssembly.Module|ArrayBuffer/.test(Object.prototype.toString.call(v)),
   },
   WebSocket: { want: "a WebSocket class", ok: (v) => typeof v === "function" },
 };
@@ -228,6 +228,7 @@ export function toConfig(options: KinopioOptions): HubConfig {
   const repair = options.repair ?? {};
   if (options.discovery) check("discovery.", discovery, discoveryRules);
   check("repair.", repair, repairRules);
+  const manifest = discovery.enabled ? manifestUrl(discovery.manifestUrl) : undefined;
   const legacy = options.noRandomize === undefined ? undefined : options.noRandomize ? "ordered" : "random";
   const config: HubConfig = {
     servers,
@@ -258,8 +259,8 @@ export function toConfig(options: KinopioOptions): HubConfig {
     auth: toAuth(options),
     authenticator: options.authenticator ? true : undefined,
     debug: options.debug ? true : undefined,
-    discovery: discovery.enabled,
-    manifestUrl: discovery.enabled ? manifestUrl(discovery.manifestUrl) : undefined,
+    discovery: manifest === undefined ? undefined : true,
+    manifestUrl: manifest,
     noBackgroundProbe: not(discovery.backgroundLocalProbe),
     switchTimeout: discovery.localSwitchTimeoutMs,
     cacheTtl: discovery.cacheTtlMs,
@@ -297,17 +298,31 @@ function checkServer(server: unknown, i: number): string {
   return server.trim();
 }
 
-function manifestUrl(given: string | undefined): string {
-  const page = typeof location === "object" && /^https?:/.test(location.href) ? location.href : undefined;
-  const want = 'an http or https URL such as "https://app.example.com/.well-known/kinopio-leader.json"';
-  if (given === undefined && page === undefined) throw invalid("discovery.manifestUrl", given, `${want}: only a page has a default`);
+/** Why discovery cannot begin, where it is enabled; the hub works without it. */
+export function discoveryLacks(options: KinopioOptions): string | undefined {
+  if (!options.discovery?.enabled || options.discovery.manifestUrl !== undefined || pageOrigin() !== undefined) return undefined;
+  return `discovery is off: only a page from an http or https origin has a default for discovery.manifestUrl, set it to ${manifestWanted}`;
+}
+
+const manifestWanted = 'an http or https URL such as "https://app.example.com/.well-known/kinopio-leader.json"';
+
+/** The origin of a page or Worker, also of one made of a blob; programs and file: pages have none. */
+function pageOrigin(): string | undefined {
+  const { origin, location } = globalThis as { origin?: string; location?: { origin?: string } };
+  return [origin, location?.origin].find((one) => typeof one === "string" && /^https?:/.test(one));
+}
+
+/** Where the manifest is; undefined where that cannot be told ({@link discoveryLacks}). */
+function manifestUrl(given: string | undefined): string | undefined {
+  const page = pageOrigin();
+  if (given === undefined && page === undefined) return undefined;
   let url: URL;
   try {
-    url = new URL(given ?? "/.well-known/kinopio-leader.json", page);
+    url = new URL(given ?? "/.well-known/kinopio-leader.json", page && (globalThis.location?.href.startsWith("http") ? location.href : page));
   } catch {
-    throw invalid("discovery.manifestUrl", given, want);
+    throw invalid("discovery.manifestUrl", given, manifestWanted);
   }
-  if (!/^https?:$/.test(url.protocol)) throw invalid("discovery.manifestUrl", redact(url), want);
+  if (!/^https?:$/.test(url.protocol)) throw invalid("discovery.manifestUrl", redact(url), manifestWanted);
   return url.href;
 }
 

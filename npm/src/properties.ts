@@ -1,23 +1,47 @@
 import { KinopioError } from "./errors.js";
+import { telling, type Views } from "./views.js";
 
-// Names that languages, consoles and test frameworks ask every object for. They are never
-// scopes or variables by property; getScope and getVariable take them.
-const reserved = new Set([
-  "then", "catch", "finally", "toJSON", "constructor", "inspect", "prototype", "__proto__",
-  "asymmetricMatch", "nodeType", "tagName", "$$typeof", "@@__IMMUTABLE_ITERABLE__@@", "@@__IMMUTABLE_RECORD__@@",
+// Names that languages, consoles, frameworks and test frameworks ask every object for, because an answer
+// says what kind of object it is. They are never scopes or variables by property; getScope and getVariable
+// take them.
+const reserved = /* @__PURE__ */ new Set([
+  "then", "catch", "finally", "toJSON", "constructor", "inspect", "prototype", "asymmetricMatch",
+  "nodeType", "nodeName", "tagName", "hasAttribute", "_bsontype",
 ]);
+const marks = /^(__|\$\$|@@|_is[A-Z])/; // such as __v_raw, $$typeof, @@iterator, _isVue
 
-/** Makes unknown properties of an object what `child` returns for their names. */
-export function withChildren<T extends object>(target: T, child: (name: string) => unknown, what: string): T {
-  return new Proxy(target, {
+/** Whether a property is what others look for, or mark objects with. */
+const isProbe = (name: PropertyKey): boolean => typeof name === "symbol" || reserved.has(name as string) || marks.test(name as string);
+
+/**
+ * Makes unknown properties of an object what `child` returns for their names. Its methods may be taken off
+ * it, and know it as «this»; `isThis` says what they see: the whole, for which there are subclasses, or only
+ * the object itself.
+ */
+export function withChildren<T extends object>(
+  target: T,
+  child: (name: string) => unknown,
+  what: string,
+  { isThis, views, wrap }: { isThis: "whole" | "object"; views?: Views; wrap?: (name: string, method: Function) => Function },
+): T {
+  const methods = new WeakMap<object, unknown>();
+  const whole: T = new Proxy(target, {
     get(object, name, receiver) {
-      if (typeof name === "symbol" || name in object) return Reflect.get(object, name, receiver);
-      return reserved.has(name) ? undefined : child(name);
+      if (!(name in object)) return isProbe(name) ? undefined : child(name as string);
+      const self = isThis === "whole" ? whole : object;
+      if (receiver !== whole && typeof name === "string") views?.saw(receiver, name);
+      const value = Reflect.get(object, name, self);
+      if (typeof value !== "function" || name === "constructor" || Object.hasOwn(object, name)) return value;
+      let method = methods.get(value);
+      if (!method) methods.set(value, (method = wrap ? wrap(String(name), value.bind(self)) : value.bind(self)));
+      return method;
     },
-    set(_, name) {
+    deleteProperty: (object, name) => Object.hasOwn(object, name) && Reflect.deleteProperty(object, name),
+    set(object, name, value) {
+      if (telling()) return true;
+      if (isProbe(name) || Object.hasOwn(object, name)) return Reflect.set(object, name, value);
       throw new KinopioError("INVALID_NAME", `cannot assign to ${what}.${String(name)}: values are published with pub()`);
     },
-    defineProperty: () => false,
-    deleteProperty: () => false,
   });
+  return whole;
 }

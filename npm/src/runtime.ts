@@ -30,6 +30,8 @@ export interface Client {
   readonly WebSocket: WebSocketClass;
   /** Rows for it, in order; never called while Go runs. */
   receive(rows: Rows): void;
+  /** The row of its status that it asked for; it comes once more in its turn. */
+  refreshed(rows: Rows, row: number): void;
   /** The module has ended. */
   crashed(error: KinopioError): void;
 }
@@ -171,11 +173,12 @@ export class Runtime {
   /** Asks for a hub's status and hands it over before it returns, if Go is not running. */
   refresh(hub: number): void {
     if (this.#depth > 0 || this.#crash) return;
+    const known = this.#inbox.length; // what was there before tells nothing new
     this.enter((go) => go.kinopio_refresh(hub));
-    for (const entry of this.#inbox) {
+    for (const entry of this.#inbox.slice(known)) {
       if (entry.hub !== hub) continue;
       for (let i = 0; i < entry.rows.length; i++) {
-        if (entry.rows.kind(i) === Row.state && entry.rows.aux(i) === 0) this.#clients.get(hub)?.receive(entry.rows);
+        if (entry.rows.kind(i) === Row.state && entry.rows.aux(i) === 0) this.#clients.get(hub)?.refreshed(entry.rows, i);
       }
     }
   }

@@ -1,5 +1,6 @@
 import type { HubCore } from "./core.js";
 import { checkName } from "./names.js";
+import { shownAs } from "./detach.js";
 import { withChildren } from "./properties.js";
 import type { Variable, VariableOptions } from "./variable.js";
 
@@ -16,9 +17,6 @@ export class ScopeBase {
   constructor(core: HubCore, name: string) {
     this.#core = core;
     this.name = name;
-    // Methods are used through a proxy, on which private fields cannot be reached.
-    this.getScope = this.getScope.bind(this);
-    this.getVariable = this.getVariable.bind(this);
   }
 
   /**
@@ -37,9 +35,20 @@ export class ScopeBase {
    * @throws KinopioError INVALID_NAME
    */
   getVariable<T = any>(name: string, options: VariableOptions = {}): Variable<T> {
+    const variable = this.#property(name);
+    variable.mention();
+    if (options.distinct !== undefined) variable.distinct = options.distinct;
+    return variable;
+  }
+
+  /** @internal the variable, that nobody has asked for: whoever looks at a property wants nothing yet */
+  static property(scope: ScopeBase, name: string): Variable {
+    return scope.#property(name);
+  }
+
+  #property(name: string): Variable {
     let variable = this.#variables.get(name);
     if (!variable) this.#variables.set(name, (variable = this.#core.variable(join(this.name, name))));
-    if (options.distinct !== undefined) variable.distinct = options.distinct;
     return variable;
   }
 }
@@ -51,7 +60,8 @@ export type Scope = ScopeBase & { readonly [variable: string]: Variable<any> };
 export function makeScope(core: HubCore, name: string): Scope {
   checkName(name, true);
   const scope = new ScopeBase(core, name);
-  return withChildren(scope, (variable) => scope.getVariable(variable), name) as Scope;
+  shownAs(scope, "Scope", () => ({ name }));
+  return withChildren(scope, (variable) => ScopeBase.property(scope, variable), name, { isThis: "object" }) as Scope;
 }
 
 function join(scope: string, name: string): string {

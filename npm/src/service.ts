@@ -1,8 +1,10 @@
 import { encode, type Coding, type Payload } from "./codec.js";
 import { defer } from "./deferred.js";
+import { detachable } from "./detach.js";
 import { KinopioError, messageOf } from "./errors.js";
 import { packHeaders } from "./headers.js";
 import type { Message } from "./message.js";
+import { Queue } from "./queue.js";
 
 /** Answers a request: what it returns is the answer, undefined the empty one. */
 export type Handler<T = any, R = any> = (data: T, message: Message<T>) => R | Promise<R>;
@@ -23,7 +25,7 @@ export class Service<T = any> {
   #report: (error: KinopioError) => void;
   #leave: () => void;
   #running = 0;
-  #waiting: Message<T>[] = [];
+  #waiting = new Queue<Message<T>>();
   #over = false;
   #closed = defer<void>();
 
@@ -40,11 +42,17 @@ export class Service<T = any> {
     leave: () => void,
   ) {
     this.subject = subject;
+    detachable(this, Service.prototype, report, []);
     this.#handler = handler;
     this.#coding = coding;
     this.#concurrency = concurrency;
     this.#report = report;
     this.#leave = leave;
+  }
+
+  /** @internal Vue leaves it as it is: private fields are not on its proxies */
+  get __v_skip(): true {
+    return true;
   }
 
   /** Resolves when the service has ended and every request that it took is answered. */
@@ -62,7 +70,7 @@ export class Service<T = any> {
 
   /** @internal the hub is gone: nothing can be answered */
   abandon(): void {
-    this.#waiting = [];
+    this.#waiting.clear();
     this.unsubscribe();
     this.#closed.resolve();
   }

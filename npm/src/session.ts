@@ -2,12 +2,13 @@ import { toAuthConfig, type Authenticator } from "./auth.js";
 import type { Coding, Payload } from "./codec.js";
 import { defer, type Deferred } from "./deferred.js";
 import { KinopioError, messageOf } from "./errors.js";
-import { loadRuntime, platformWebSocket, type WasmSource } from "./load.js";
+import { loadRuntime, mayPass, platformWebSocket, type WasmSource } from "./load.js";
 import { Command, mayCancel, Op, OpWriter, SubscribeFlag } from "./ops.js";
 import type { HubConfig } from "./options.js";
 import { Row, type Rows } from "./rows.js";
 import type { Client, Runtime } from "./runtime.js";
 import type { WebSocketClass } from "./sockets.js";
+import { tend, Tended } from "./tended.js";
 
 /** Where a hub stands between its program and the servers. */
 export type HubState = "disconnected" | "connecting" | "connected" | "error";
@@ -160,11 +161,25 @@ export interface Setup extends Coding {
   WebSocket?: WebSocketClass;
   pendingLimit: number;
   authenticator?: Authenticator;
+  /** Bounds what waits for the module, in milliseconds. */
+  timeout: number;
+  /** How long to wait after each round (from 0) in which the module could not be loaded; unset: the first is the last. */
+  retry?: (round: number) => number;
+  /** Why discovery is off although it was asked for. */
+  noDiscovery?: string;
 }
 
 const flushAt = 32 << 10; // bytes of ops that are handed over without waiting for the microtask
 const numberBytes = 42; // that a message's number takes at most, with its header
 const large = 32 << 10; // characters or bytes from which a message travels in a batch of its own
+
+/** What waits for the module, as ops from `start` to `end`, and what to do when it is `due`. */
+interface Early {
+  start: number;
+  end: number;
+  due: number;
+  late: (error: KinopioError) => void;
+}
 
 /** Messages that are sent together, all or none. */
 interface Batch extends Deferred<void> {
@@ -182,6 +197,10 @@ export class Session implements Client {
   WebSocket!: WebSocketClass;
   readonly coding: Coding;
   #setup: Setup;
+  #early: Early[] = [];
+  #earlyTimer: ReturnType<typeof setTimeout> | undefined;
+  #earlyDue = Infinity; // the first of them
+  #wake = () => {}; // from the wait for the next attempt to load the module
   #listener: Listener;
   #runtime: Runtime | undefined;
   #hub = 0;
@@ -214,7 +233,15 @@ export class Session implements Client {
     };
     this.#ops.word(Op.open);
     this.#ops.text(JSON.stringify(setup.config));
-    this.#load();
+    const { lacks } = this;
+    if (lacks) queueMicrotask(() => listener.error(lacks));
+    void this.#load();
+  }
+
+  /** Why discovery is off, although it was asked for. */
+  get lacks(): KinopioError | undefined {
+    const { noDiscovery } = this.#setup;
+    return noDiscovery === undefined ? undefined : new KinopioError("INVALID_CONFIG", `invalid configuration: ${noDiscovery}`);
   }
 
   /** Connections that were lost, so that what was on its way may never arrive. */
@@ -236,7 +263,8 @@ export class Session implements Client {
 
   get discovery(): DiscoveryStatus {
     void this.status; // the latest
-    return { ...this.#discovery };
+    const { noDiscovery } = this.#setup;
+    return noDiscovery ? { state: "idle", detail: noDiscovery } : { ...this.#discovery };
   }
 
   /**
@@ -268,9 +296,14 @@ export class Session implements Client {
     return batch.promise;
   }
 
+  /** The same promise, which may be forgotten. */
+  tended<T>(promise: Promise<T>): Promise<T> {
+    return tend(promise, this.#listener.error);
+  }
+
   /** Answers a message; subject, headers and bytes as for publish. */
   respond(answer: number, data: Payload, headers?: Uint8Array): Promise<void> {
-    if (this.#dead) return Promise.reject(this.#dead);
+    if (this.#dead) return this.tended(Promise.reject(this.#dead));
     this.#closeBatch();
     const before = this.#ops.length;
     const batch = this.#newBatch();
@@ -282,7 +315,7 @@ export class Session implements Client {
     if (refused) {
       this.#ops.length = before;
       this.#batches.delete(batch.id);
-      return Promise.reject(refused);
+      return this.tended(Promise.reject(refused));
     }
     this.#unsettled += batch.bytes;
     this.#schedule(data.length >= large);
@@ -345,6 +378,7 @@ export class Session implements Client {
       return Promise.reject(refused);
     }
     this.#requests.set(id, waiting);
+    this.#bound(before, timeout, (error) => this.#take(this.#requests, id)?.reject(error));
     this.#schedule(data.length >= large);
     if (signal) {
       const abort = () => {
@@ -381,6 +415,7 @@ export class Session implements Client {
       return Promise.reject(refused);
     }
     this.#sinks.set(id, sink);
+    this.#bound(before, window, (error) => this.#take(this.#commands, id)?.reject(error));
     return this.#done(id, data.length >= large).finally(() => this.#sinks.delete(id));
   }
 
@@ -408,10 +443,12 @@ export class Session implements Client {
     if (this.#dead) return Promise.reject(this.#dead);
     const id = ++this.#serial;
     this.#closeBatch();
+    const before = this.#ops.length;
     this.#ops.word(Op.command);
     this.#ops.word(id);
     this.#ops.word(Command[command]);
     this.#ops.word(Math.min(timeout, 0x7fffffff));
+    if (timeout > 0) this.#bound(before, timeout, (error) => this.#take(this.#commands, id)?.reject(error));
     return this.#done(id);
   }
 
@@ -434,6 +471,11 @@ export class Session implements Client {
     }
   }
 
+  /** For {@link Runtime}: the status that was asked for. */
+  refreshed(rows: Rows, row: number): void {
+    this.#stateRow(rows, row);
+  }
+
   /** For {@link Runtime}: the module has ended. */
   crashed(error: KinopioError): void {
     this.#ended.resolve();
@@ -444,21 +486,100 @@ export class Session implements Client {
 
   async #load(): Promise<void> {
     let runtime: Runtime;
-    try {
-      const socketClass = this.#setup.WebSocket ?? platformWebSocket();
-      [runtime, this.WebSocket] = await Promise.all([loadRuntime(this.#setup.source), socketClass]);
-    } catch (thrown) {
-      if (this.#dead) return;
-      const error = thrown instanceof KinopioError ? thrown : new KinopioError("WASM_LOAD_FAILED", messageOf(thrown), { cause: thrown });
-      this.#ended.resolve();
-      this.#end(error, "error");
-      this.#listener.error(error);
-      return;
+    for (let round = 0; ; round++) {
+      try {
+        const socketClass = this.#setup.WebSocket ?? platformWebSocket();
+        [runtime, this.WebSocket] = await Promise.all([loadRuntime(this.#setup.source), socketClass]);
+        break;
+      } catch (thrown) {
+        if (this.#dead) return;
+        const error = thrown instanceof KinopioError ? thrown : new KinopioError("WASM_LOAD_FAILED", messageOf(thrown), { cause: thrown });
+        const again = mayPass(error) ? this.#setup.retry?.(round) : undefined;
+        if (again === undefined) {
+          this.#ended.resolve();
+          this.#end(error, "error");
+          this.#listener.error(error);
+          return;
+        }
+        const known = this.#status.lastError?.message === error.message;
+        this.#status = { ...this.#status, lastError: error };
+        if (!known) this.#listener.error(error);
+        await this.#pause(again);
+        if (this.#dead) return;
+      }
     }
     if (this.#dead) return;
+    this.#flush(); // closes what is open
+    this.#unbound();
     this.#runtime = runtime;
     this.#hub = runtime.attach(this);
     this.#flush();
+  }
+
+  /** Resolves after `ms`, or sooner when the browser says that it is online. */
+  async #pause(ms: number): Promise<void> {
+    const page = globalThis as { addEventListener?: Function; removeEventListener?: Function };
+    const woken = new Promise<void>((resolve) => (this.#wake = resolve));
+    const timer = setTimeout(this.#wake, ms);
+    const wake = this.#wake;
+    try {
+      page.addEventListener?.("online", wake);
+    } catch {
+      // then without
+    }
+    await woken;
+    clearTimeout(timer);
+    try {
+      page.removeEventListener?.("online", wake);
+    } catch {
+      // it has nothing to do any more
+    }
+  }
+
+  /**
+   * Bounds what was written from `start` on while it waits for the module; Go bounds it from then on. What is
+   * late is not sent.
+   */
+  #bound(start: number, ms: number, late: Early["late"]): void {
+    if (this.#runtime) return;
+    const due = performance.now() + ms;
+    this.#early.push({ start, end: this.#ops.length, due, late });
+    if (due < this.#earlyDue) this.#watchEarly();
+  }
+
+  #watchEarly(): void {
+    clearTimeout(this.#earlyTimer);
+    this.#earlyDue = this.#early.reduce((due, one) => Math.min(due, one.due), Infinity);
+    if (this.#earlyDue === Infinity) return;
+    this.#earlyTimer = setTimeout(() => this.#expire(), Math.min(Math.max(this.#earlyDue - performance.now(), 0) + 20, 0x7fffffff));
+  }
+
+  #expire(): void {
+    const now = performance.now();
+    const expired: Early[] = [];
+    const kept: Early[] = [];
+    let gone = 0; // bytes
+    this.#closeBatch();
+    for (const one of this.#early) {
+      one.start -= gone;
+      one.end -= gone;
+      if (one.due > now) {
+        kept.push(one);
+        continue;
+      }
+      this.#ops.cut(one.start, one.end);
+      gone += one.end - one.start;
+      expired.push(one);
+    }
+    this.#early = kept;
+    this.#watchEarly();
+    const why = this.#status.lastError ?? new KinopioError("DISCONNECTED", "disconnected: the module is not loaded yet");
+    for (const one of expired) one.late(why);
+  }
+
+  #unbound(): void {
+    clearTimeout(this.#earlyTimer);
+    this.#early = [];
   }
 
   #subject(subject: string): number {
@@ -494,7 +615,7 @@ export class Session implements Client {
   }
 
   #newBatch(): Batch {
-    const batch: Batch = { ...defer<void>(), id: ++this.#batchSerial, at: 0, count: 0, bytes: 0 };
+    const batch: Batch = { ...deferTended(this.#listener.error), id: ++this.#batchSerial, at: 0, count: 0, bytes: 0 };
     this.#batches.set(batch.id, batch);
     return batch;
   }
@@ -514,6 +635,7 @@ export class Session implements Client {
     this.#batch = undefined;
     if (batch.count > 0) {
       this.#ops.patch(batch.at, batch.count);
+      this.#bound(batch.at - 8, this.#setup.timeout, (error) => this.#settle(batch.id, error));
     } else {
       this.#ops.length = batch.at - 8; // its only message was refused
       this.#settle(batch.id);
@@ -546,8 +668,8 @@ export class Session implements Client {
    * With `more` another flush follows.
    */
   #flush(tail?: Uint8Array, more = false): void {
-    if (!this.#runtime || this.#dead) return;
     this.#closeBatch();
+    if (!this.#runtime || this.#dead) return;
     if (this.#ops.length === 0 && !this.#owes) return;
     this.#owes = more;
     const ops = this.#ops;
@@ -663,6 +785,8 @@ export class Session implements Client {
   #end(error: KinopioError, state: HubState): void {
     this.#dead = error;
     this.#batch = undefined;
+    this.#unbound();
+    this.#wake();
     const waiting = [...this.#batches.values(), ...this.#readies.values(), ...this.#requests.values(), ...this.#commands.values()];
     for (const map of [this.#batches, this.#readies, this.#requests, this.#commands, this.#sinks]) map.clear();
     this.#unsettled = 0;
@@ -681,6 +805,16 @@ function toError(error: { code: KinopioError["code"]; message: string } | null):
 
 function levelOf(level: number): "debug" | "info" | "warn" | "error" {
   return level < 0 ? "debug" : level < 4 ? "info" : level < 8 ? "warn" : "error";
+}
+
+function deferTended(report: (error: KinopioError) => void): Deferred<void> {
+  let resolve!: () => void;
+  let reject!: (error: unknown) => void;
+  const promise = new Tended<void>((yes, no) => {
+    resolve = yes;
+    reject = no;
+  });
+  return { promise: promise.orReport(report), resolve, reject };
 }
 
 /** Keeps a promise that nobody may be waiting for from being reported as unhandled. */

@@ -100,11 +100,11 @@ export class Sockets {
       const WebSocketClass = this.#classOf(hub);
       if (!WebSocketClass) throw new Error("the hub is gone");
       ws = new WebSocketClass(url); // throws for a URL that is mixed content, for one
+      ws.binaryType = "arraybuffer";
     } catch (thrown) {
       queueMicrotask(() => this.#tellEnd(id, Ended.url, messageOf(thrown)));
       return;
     }
-    ws.binaryType = "arraybuffer";
     const socket: Socket = { hub, ws, copies: isBrowsers(ws), held: [], heldBytes: 0, unseen: 0, full: false };
     this.#sockets.set(id, socket);
     let opened = false;

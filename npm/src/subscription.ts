@@ -1,6 +1,8 @@
 import { defer } from "./deferred.js";
+import { detachable } from "./detach.js";
 import { KinopioError, messageOf } from "./errors.js";
 import type { Message } from "./message.js";
+import { Queue } from "./queue.js";
 
 /** Gets a value, and the message that brought it. An async callback gets the next message when it is done. */
 export type SubCallback<T> = (data: T, message: Message<T>) => unknown;
@@ -36,11 +38,10 @@ export class Subscription<T = any> {
   #leave: () => void;
   #drain: () => Promise<void>;
   #drained: Promise<void> | undefined;
-  #inbox: Message<T>[] | undefined; // without a callback: what the loop has not taken yet
+  #inbox: Queue<Message<T>> | undefined; // without a callback: what the loop has not taken yet
   #arrived = defer<void>(); // settled, and replaced, when the inbox changes
   #left: number; // messages still wanted
-  #waiting: Message<T>[] = []; // from #head on
-  #head = 0;
+  #waiting = new Queue<Message<T>>();
   #bytes = 0; // of what waits
   #full = false; // since the last time nothing waited
   #conflate: boolean;
@@ -62,13 +63,19 @@ export class Subscription<T = any> {
     conflate = false,
   ) {
     this.subject = subject;
-    if (!callback) this.#inbox = [];
+    detachable(this, Subscription.prototype, report, ["drain"]);
+    if (!callback) this.#inbox = new Queue();
     this.#callback = callback ?? ((_, message) => this.#collect(message));
     this.#drain = drain;
     this.#conflate = conflate;
     this.#left = max ?? Infinity;
     this.#report = report;
     this.#leave = leave;
+  }
+
+  /** @internal Vue leaves it as it is: private fields are not on its proxies */
+  get __v_skip(): true {
+    return true;
   }
 
   /** Resolves when the subscription has ended: unsubscribed, `max` reached, or the hub disposed. */
@@ -142,7 +149,10 @@ export class Subscription<T = any> {
   }
 
   #collect(message: Message<T>): void {
-    if (this.#conflate) this.#inbox!.length = this.#bytes = 0;
+    if (this.#conflate) {
+      this.#inbox!.clear();
+      this.#bytes = 0;
+    }
     if (!this.#hasRoom(this.#inbox!.length, message)) return;
     this.#inbox!.push(message);
     this.#wake();
@@ -164,12 +174,12 @@ export class Subscription<T = any> {
 
   #keep(message: Message<T>): void {
     if (this.#conflate) this.#empty();
-    if (this.#hasRoom(this.#waiting.length - this.#head, message)) this.#waiting.push(message);
+    if (this.#hasRoom(this.#waiting.length, message)) this.#waiting.push(message);
   }
 
   #empty(): void {
-    this.#waiting = [];
-    this.#head = this.#bytes = 0;
+    this.#waiting.clear();
+    this.#bytes = 0;
     this.#full = false;
   }
 
@@ -208,14 +218,10 @@ export class Subscription<T = any> {
 
   #next(): void {
     this.#busy = false;
-    while (!this.#busy && this.#head < this.#waiting.length) {
-      const message = this.#waiting[this.#head++]!;
+    while (!this.#busy && this.#waiting.length > 0) {
+      const message = this.#waiting.shift()!;
       this.#bytes -= message.size;
-      if (this.#head === this.#waiting.length) this.#empty();
-      else if (this.#head === 1024) {
-        this.#waiting = this.#waiting.slice(this.#head);
-        this.#head = 0;
-      }
+      if (this.#waiting.length === 0) this.#empty();
       this.#run(message);
     }
     if (this.#over && !this.#busy) this.#closed.resolve();

@@ -1,6 +1,7 @@
 import { decodePayload, encode, type Payload } from "./codec.js";
 import { within } from "./deferred.js";
 import { KinopioError, messageOf } from "./errors.js";
+import { detachable, raw } from "./detach.js";
 import { Echoes, equal } from "./echoes.js";
 import { Feed } from "./feed.js";
 import { packHeaders, type HeadersInput } from "./headers.js";
@@ -8,6 +9,8 @@ import type { HubCore } from "./core.js";
 import { Message } from "./message.js";
 import { checkName, checkQueue, isWildcard } from "./names.js";
 import { Service, type Handler, type ServeOptions } from "./service.js";
+import { tend } from "./tended.js";
+import { telling, Views } from "./views.js";
 import { Subscription, type SubCallback, type SubOptions } from "./subscription.js";
 
 /** Options of a variable. */
@@ -47,21 +50,25 @@ export interface ReqManyOptions {
  * A value that several programs share, a stream of messages, or a function: whatever is
  * published, watched, requested and served under one subject.
  *
- * A variable follows its subject from its creation on, until it is the target of pub, req
- * or serve without its value ever having been asked for: a mere publisher costs no subscription.
+ * A variable follows its subject from the time it is asked for (by `getVariable`, or by its value, ready,
+ * watch or sub) until it is the target of pub, req or serve without its value ever having been asked
+ * for: a mere publisher costs no subscription, and neither does a look at a property.
  */
 export class Variable<T = any> {
   #core: HubCore;
   #feed: Feed;
   #wildcard: boolean;
   #asked = false; // value, ready or watch were used
+  #target = false; // pub, req or serve were used
+  #views: Views | undefined;
   #payload: Payload | undefined; // the last one seen, remote or own
   #value: any = null; // what it decodes to, once #decoded
   #decoded = true;
   #copied: Uint8Array | undefined; // a payload that only this variable has
   #echoes = new Echoes();
   #watchers = new Set<(value: any) => void>();
-  #subscriptions: readonly Subscription<any>[] = []; // replaced, not changed: it may be gone through
+  #subscriptions = new Set<Subscription<any>>();
+  #listed: readonly Subscription<any>[] | undefined; // the same, replaced and not changed: it may be gone through
 
   /** @internal see VariableOptions */
   distinct = false;
@@ -75,16 +82,28 @@ export class Variable<T = any> {
     this.#core = core;
     this.#wildcard = isWildcard(subject);
     this.#feed = new Feed(core.session, subject, this.#wildcard, (message) => this.#arrived(message));
-    this.#feed.follow = !this.#wildcard;
+    detachable(this, Variable.prototype, core.report, ["sub", "req", "reqMany", "serve", "ready"], (variable) => ({ subject: variable.subject, value: variable.toJSON() }));
+  }
+
+  /** @internal somebody wants the variable, whatever for */
+  mention(): void {
+    if (!this.#wildcard && !this.#target) this.#feed.follow = true;
   }
 
   /**
    * The last value seen, remote or own; null before the first. The object is shared by all
-   * who read it.
+   * who read it. Vue and Alpine follow it: what reads it through their proxies is done again when it changes.
    */
   get value(): T | null {
-    this.#ask();
-    return this.#current();
+    const self = raw(this);
+    if (self !== this) self.#seen(this);
+    self.#ask();
+    return self.#current();
+  }
+
+  /** @internal */
+  set value(_: T | null) {
+    if (!telling()) throw new KinopioError("INVALID_NAME", `cannot assign to ${this.subject}.value: values are published with pub()`);
   }
 
   /**
@@ -103,7 +122,7 @@ export class Variable<T = any> {
       this.#published(data);
       return sent;
     } catch (error) {
-      return Promise.reject(error);
+      return tend(Promise.reject(error), this.#core.report);
     }
   }
 
@@ -130,12 +149,13 @@ export class Variable<T = any> {
     if (conflate && (queue !== undefined || this.#wildcard)) {
       throw new KinopioError("INVALID_CONFIG", `sub ${this.subject}: conflate wants one subject, without wildcards, and no queue group`);
     }
+    this.mention();
     const session = this.#core.session;
     let ready: Promise<void>;
     let leave: () => void;
     let drain: () => Promise<void>;
     const left = () => {
-      this.#subscriptions = this.#subscriptions.filter((other) => other !== subscription);
+      if (this.#subscriptions.delete(subscription)) this.#listed = undefined;
       this.#core.handles.delete(subscription);
       leave();
     };
@@ -145,7 +165,8 @@ export class Variable<T = any> {
     };
     const subscription = new Subscription<T>(this.subject, callback, max, this.#core.report, left, drained, conflate);
     if (queue === undefined && order === "publisher") {
-      this.#subscriptions = [...this.#subscriptions, subscription];
+      this.#subscriptions.add(subscription);
+      this.#listed = undefined;
       ready = this.#feed.join();
       leave = () => this.#feed.leave();
       drain = () => this.#feed.drain();
@@ -222,6 +243,7 @@ export class Variable<T = any> {
    * @throws KinopioError INVALID_CONFIG, INVALID_NAME, PERMISSION_DENIED, DISPOSED
    */
   async serve<Q = any, R = any>(handler: Handler<Q, R>, options: ServeOptions = {}): Promise<Service<Q>> {
+    this.#target = true;
     if (!this.#asked) this.#feed.follow = false;
     const { queue = `${this.subject}.service`, concurrency = 64 } = options;
     if (typeof handler !== "function") throw new KinopioError("INVALID_CONFIG", `serve ${this.subject}: want a function, not ${typeof handler}`);
@@ -283,7 +305,18 @@ export class Variable<T = any> {
     checkName(this.subject, false);
     if (this.#core.session.dead) throw this.#core.session.dead;
     this.#ask();
-    const watcher = (value: T) => {
+    const watcher = this.#guarded(callback);
+    this.#watchers.add(watcher);
+    if (this.#payload !== undefined) watcher(this.#current());
+    return () => void this.#watchers.delete(watcher);
+  }
+
+  /** Calls back, and reports what it throws. */
+  #guarded(callback: (value: T) => void): (value: T) => void {
+    const failed = (cause: unknown) => {
+      this.#core.report(new KinopioError("CALLBACK_FAILED", `watcher of ${this.subject} threw: ${messageOf(cause)}`, { cause }));
+    };
+    return (value: T) => {
       try {
         const result: unknown = callback(value);
         if (typeof (result as PromiseLike<unknown>)?.then === "function") (result as PromiseLike<unknown>).then(undefined, failed);
@@ -291,17 +324,34 @@ export class Variable<T = any> {
         failed(cause);
       }
     };
-    const failed = (cause: unknown) => {
-      this.#core.report(new KinopioError("CALLBACK_FAILED", `watcher of ${this.subject} threw: ${messageOf(cause)}`, { cause }));
-    };
-    this.#watchers.add(watcher);
-    if (this.#payload !== undefined) watcher(this.#current());
-    return () => void this.#watchers.delete(watcher);
   }
 
   /** The same as {@link watch}. */
   onChange(callback: (value: T) => void): () => void {
     return this.watch(callback);
+  }
+
+  /**
+   * Is {@link watch}, beginning with null if no value was seen yet: the contract of Svelte's stores, by which
+   * `$battery` is the value of a variable `battery`. Solid's `from` takes it, too.
+   */
+  subscribe(callback: (value: T | null) => void): () => void {
+    if (this.#payload === undefined) this.#guarded(callback)(null!);
+    return this.watch(callback);
+  }
+
+  /** `JSON.stringify(variable)`: the value, if it is known. To look at it begins nothing. */
+  toJSON(): T | null {
+    const { __v_isReactive: followed } = this as { __v_isReactive?: boolean };
+    return followed ? this.value : raw(this).#current();
+  }
+
+  /** The value was read through a proxy of others. */
+  #seen(view: object): void {
+    this.#views ??= new Views(() => {
+      this.#watchers.add(this.#guarded((value) => this.#views!.tell("value", value)));
+    });
+    this.#views.saw(view, "value");
   }
 
   #ask(): void {
@@ -312,6 +362,7 @@ export class Variable<T = any> {
 
   /** The variable is a target: refuses wildcards, and follows no more unless asked to. */
   #unfollow(): void {
+    this.#target = true;
     if (this.#asked) return;
     if (this.#wildcard) checkName(this.subject, false); // which refuses it
     this.#feed.follow = false;
@@ -343,7 +394,7 @@ export class Variable<T = any> {
   }
 
   #arrived(message: Message<T>): void {
-    const subscriptions = this.#subscriptions;
+    const subscriptions = (this.#listed ??= [...this.#subscriptions]);
     const payload = message.payload;
     const old = this.#echoes.some && this.#echoes.isOld(payload, this.#core.session.losses, this.#core.timeout);
     if (!old) this.#set(payload, subscriptions.length > 0 ? message : undefined);

@@ -121,7 +121,10 @@ test("a mere publisher costs no subscription", () =>
     await hub.flush();
     assert.equal(hub.status.subscriptions, 0);
     assert.equal(hub.cheap.out.value, 1);
-    hub.cheap.watched;
+    hub.cheap.watched; // looked at
+    await hub.flush();
+    assert.equal(hub.status.subscriptions, 1);
+    hub.cheap.getVariable("watched");
     await hub.flush();
     assert.equal(hub.status.subscriptions, 2);
   }));

@@ -18,11 +18,16 @@ before(async () => {
   web = createServer((request, response) => {
     const kinds = {
       "/good.wasm": [200, "application/wasm", wasm],
+      "/parameter.wasm": [200, "application/wasm; charset=utf-8", wasm],
+      "/case.wasm": [200, "Application/WASM", wasm],
+      "/doubled.wasm": [200, ["application/wasm", "application/wasm"], wasm],
+      "/nothing.wasm": [200, "", wasm],
       "/octets.wasm": [200, "application/octet-stream", wasm],
       "/html.wasm": [200, "text/html; charset=utf-8", "<!doctype html><title>App</title>"],
       "/cut.wasm": [200, "application/wasm", wasm.subarray(0, 5000)],
       "/other.wasm": [200, "application/wasm", new Uint8Array([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0])],
     };
+    if (request.url.startsWith("/flaky")) return flaky(request, response);
     const [status, type, body] = kinds[request.url] ?? [404, "text/plain", "no"];
     response.writeHead(status, { "content-type": type }).end(body);
   });
@@ -33,7 +38,28 @@ before(async () => {
   nowhere = `http://127.0.0.1:${closed.address().port}`;
   await new Promise((resolve) => closed.close(resolve));
 });
+
+// What becomes of one request after the other, at each path.
+const failures = [
+  (response) => response.writeHead(503, { "content-type": "text/html" }).end("<h1>busy</h1>"),
+  (response) => response.destroy(),
+  (response) => {
+    response.writeHead(200, { "content-type": "application/wasm", "content-length": wasm.length });
+    response.write(wasm.subarray(0, 100_000), () => response.destroy());
+  },
+  (response) => response.writeHead(200, { "content-type": "application/wasm" }).end(wasm.subarray(0, 100_000)),
+  (response) => response.writeHead(429).end(),
+];
+const asked = new Map();
+function flaky({ url }, response) {
+  const n = asked.get(url) ?? 0;
+  asked.set(url, n + 1);
+  if (n < failures.length) failures[n](response);
+  else response.writeHead(200, { "content-type": "application/wasm" }).end(wasm);
+}
+
 after(async () => {
+  web.closeAllConnections();
   web.close();
   await nats.stop();
 });
@@ -59,6 +85,7 @@ test("the module loads from disk, from a URL with either type, from bytes and co
     "",
     `wasmUrl: "${origin}/good.wasm"`,
     `wasmUrl: new URL("${origin}/octets.wasm")`,
+    ...["parameter", "case", "doubled", "nothing"].map((name) => `wasmUrl: "${origin}/${name}.wasm"`),
     `wasmUrl: "./dist/kinopio-hub.wasm"`,
     `wasmModule: readFileSync("dist/kinopio-hub.wasm")`,
     `wasmModule: await WebAssembly.compile(readFileSync("dist/kinopio-hub.wasm"))`,
@@ -77,10 +104,77 @@ test("a module that cannot be loaded says where, and what was there instead", as
     [`${nowhere}/x.wasm`, /:\d+\/x\.wasm: .*ECONNREFUSED/],
     ["/nowhere/x.wasm", /nowhere\/x\.wasm: ENOENT/],
   ]) {
-    const { stdout } = await inProcess(connect(`wasmUrl: "${url}"`));
+    const { stdout } = await inProcess(connect(`wasmUrl: "${url}", autoRetry: false`));
     assert.match(stdout, /^WASM_LOAD_FAILED error WASM_LOAD_FAILED /);
     assert.match(stdout, want);
   }
+});
+
+test("a module that does not come at once is asked for again, and what waited for it goes out", async () => {
+  const { stdout } = await inProcess(`
+    import KinopioHub from "./dist/index.mjs";
+    const hub = new KinopioHub({ servers: ["${nats.ws}"], wasmUrl: "${origin}/flaky.wasm", retryDelay: 1, reconnectTimeWait: 1, timeout: 20000 });
+    const errors = [];
+    hub.onError((error) => errors.push(error.code + " " + error.message.replace(/.*flaky.wasm: /, "")));
+    const got = new Promise((yes) => hub.load.early.sub(yes));
+    const sent = hub.load.early.pub("early");
+    await hub.connected(20000);
+    await sent;
+    console.log(await got, hub.state, errors.length);
+    console.log(errors.map((text) => /status 503|fetch failed|terminated|aborted|status 429|CompileError|WebAssembly/.test(text)).join());
+    await hub.dispose();`);
+  assert.equal(asked.get("/flaky.wasm"), 6);
+  assert.equal(stdout, "early connected 5\ntrue,true,true,true,true");
+});
+
+test("what waits for the module too long fails with the reason, and is not sent later", async () => {
+  const { stdout } = await inProcess(`
+    import { createServer } from "node:http";
+    import { readFileSync } from "node:fs";
+    import KinopioHub from "./dist/index.mjs";
+    let up = false;
+    const web = createServer((_, response) => up ? response.writeHead(200).end(readFileSync("dist/kinopio-hub.wasm")) : response.writeHead(503).end());
+    await new Promise((yes) => web.listen(0, "127.0.0.1", yes));
+    const hub = new KinopioHub({ servers: ["${nats.ws}"], wasmUrl: "http://127.0.0.1:" + web.address().port + "/x.wasm", retryDelay: 1, reconnectTimeWait: 1, timeout: 200 });
+    const got = [];
+    const subscribed = hub.load.late.sub((value) => got.push(value));
+    const codes = await Promise.all([hub.connected(150), hub.load.late.pub(1), hub.load.late.pub(2), hub.load.late.req(3), hub.load.late.reqMany(3), hub.flush(), hub.connect(100)]
+      .map((promise) => promise.then(() => "resolved", (error) => error.code)));
+    console.log(codes.join(), hub.state, hub.status.lastError.code);
+    const connected = hub.connected(0);
+    up = true;
+    await connected;
+    await subscribed;
+    await hub.load.late.pub("now");
+    await hub.flush();
+    console.log(got.join());
+    await hub.dispose();
+    web.closeAllConnections();
+    web.close();`);
+  assert.equal(stdout, `${Array(7).fill("WASM_LOAD_FAILED").join()} connecting WASM_LOAD_FAILED\nnow`);
+});
+
+test("a hub that waits for the module is disposed at once", async () => {
+  const { stdout } = await inProcess(`
+    import KinopioHub from "./dist/index.mjs";
+    const hub = new KinopioHub({ servers: ["${nats.ws}"], wasmUrl: "${nowhere}/x.wasm", retryDelay: 1e9, maxRetryDelay: 1e9, reconnectTimeWait: 1e9 });
+    await new Promise((yes) => hub.onError(yes));
+    const waiting = hub.connected(0).catch((error) => error.code);
+    await hub.dispose();
+    console.log(await waiting, hub.state);`);
+  assert.equal(stdout, "DISPOSED disconnected");
+});
+
+test("a hub with discovery is made everywhere, and says what its discovery lacks", async () => {
+  const { stdout } = await inProcess(`
+    import KinopioHub from "./dist/index.mjs";
+    const hub = new KinopioHub({ servers: ["${nats.ws}"], discovery: { enabled: true } });
+    const said = new Promise((yes) => hub.onError(yes));
+    await hub.connected();
+    const refused = await hub.requestLocalNetwork().catch((error) => error);
+    console.log((await said).code, refused.code, /set it to an http/.test(refused.message), hub.discoveryStatus.state, /discovery.manifestUrl/.test(hub.discoveryStatus.detail));
+    await hub.dispose();`);
+  assert.equal(stdout, "INVALID_CONFIG INVALID_CONFIG true idle true");
 });
 
 test("after a failure the next hub tries again", async () => {

@@ -65,8 +65,10 @@ test("publint and arethetypeswrong have nothing to say", () => {
   check("@arethetypeswrong/cli/dist/index.js", join(out, main.file), "--profile", "esm-only", "--exclude-entrypoints", "kinopio-hub.wasm", "--format", "ascii");
 });
 
-test("the types are what types/use.ts says, in a project that checks the declarations, too", () => {
-  execFileSync(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), "-p", join(root, "test/types")], { encoding: "utf8" });
+test("the types are what types/use.ts and types/strict/schema.ts say, in a project that checks the declarations, too", () => {
+  for (const project of ["test/types", "test/types/strict"]) {
+    execFileSync(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), "-p", join(root, project)], { encoding: "utf8" });
+  }
 });
 
 test("importing it starts nothing and touches nothing of a page or of Node: a server may render with it", () => {
