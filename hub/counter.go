@@ -207,21 +207,18 @@ func (c *counter) copied(n uint64, data []byte, now int64, unsettled bool) bool 
 // wait keeps m, which came too early.
 func (c *counter) wait(m *inbound, now int64) decision {
 	n := m.number.count
-	i, found := slices.BinarySearchFunc(c.waiting, n, func(w inbound, n uint64) int {
-		if w.number.count < n {
-			return -1
-		}
-		if w.number.count > n {
-			return 1
-		}
-		return 0
-	})
-	for ; found && i < len(c.waiting) && c.waiting[i].number.count == n; i++ {
-		if printOf(c.waiting[i].data) == printOf(m.data) {
+	i := len(c.waiting) // most come in order
+	for i > 0 && c.waiting[i-1].number.count >= n {
+		if i--; c.waiting[i].number.count == n && printOf(c.waiting[i].data) == printOf(m.data) {
 			return dropIt
 		}
 	}
-	c.waiting = slices.Insert(c.waiting, i, *m)
+	for i < len(c.waiting) && c.waiting[i].number.count == n {
+		i++
+	}
+	c.waiting = append(c.waiting, inbound{})
+	copy(c.waiting[i+1:], c.waiting[i:])
+	c.waiting[i] = *m
 	c.bytes += m.held()
 	c.found(now)
 	return keepIt
@@ -348,16 +345,13 @@ func (c *counter) lose(s span, lost func(span)) {
 	if s.to <= c.last {
 		return
 	}
-	c.gone = append(c.gone, span{max(s.from, c.last+1), s.to})
-	slices.SortFunc(c.gone, func(a, b span) int {
-		switch {
-		case a.from < b.from:
-			return -1
-		case a.from > b.from:
-			return 1
-		}
-		return 0
-	})
+	at := len(c.gone)
+	for at > 0 && c.gone[at-1].from > s.from {
+		at--
+	}
+	c.gone = append(c.gone, span{})
+	copy(c.gone[at+1:], c.gone[at:])
+	c.gone[at] = span{max(s.from, c.last+1), s.to}
 	if len(c.gone) > mostSpans {
 		c.gone = c.gone[:mostSpans]
 	}

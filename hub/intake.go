@@ -2,7 +2,6 @@ package hub
 
 import (
 	"hash/maphash"
-	"slices"
 	"sync"
 	"time"
 )
@@ -255,21 +254,20 @@ type counterKey struct {
 	subject string
 }
 
-// follow adds c to its entry, which forgets half of those that it follows, the idle ones, when
-// they are too many.
+// follow adds c to its entry, which forgets those that have been idle for longer than most when they
+// are too many.
 func (in *intake) follow(c *counter) {
 	e := c.entry
 	if e.counters == nil {
 		e.counters = map[counterKey]*counter{}
 	}
 	if len(e.counters) >= countersKept {
-		used := make([]uint64, 0, len(e.counters))
+		var average uint64
 		for _, other := range e.counters {
-			used = append(used, other.used)
+			average += other.used / uint64(len(e.counters))
 		}
-		slices.Sort(used)
 		for key, other := range e.counters {
-			if other.used < used[len(used)/2] && !in.gaps[other] {
+			if other.used <= average && !in.gaps[other] {
 				delete(e.counters, key)
 			}
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 )
@@ -39,7 +38,6 @@ type outStream struct {
 	line    []byte // the beginning of the headers of the next message, with its number
 	digits  int    // of it are the count's
 	used    uint64 // outbox.sent, when it was used last
-	resent  uint64 // see repairs
 }
 
 // A Receipt is what becomes of a batch of messages.
@@ -406,13 +404,12 @@ func (o *outbox) begin(subject string) *outStream {
 		o.hub.spawn(o.hub.repairs.serve)
 	}
 	if len(o.streams) >= mostStreams {
-		used := make([]uint64, 0, len(o.streams))
+		var average uint64
 		for _, s := range o.streams {
-			used = append(used, s.used)
+			average += s.used / uint64(len(o.streams))
 		}
-		slices.Sort(used)
 		for subject, s := range o.streams {
-			if s.used <= used[len(used)/2] {
+			if s.used <= average {
 				delete(o.streams, subject)
 			}
 		}

@@ -34,7 +34,6 @@ type repairs struct {
 	rests   time.Time // until then nobody is answered, so that nobody can make a hub send without end
 	news    []announced
 	backs   int         // heard since the last announcement
-	told    time.Time   // of the last announcement
 	due     []time.Time // of announcements
 	calls   []time.Time // when to ask who has published
 	keeps   bool        // the store has something
