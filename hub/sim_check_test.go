@@ -194,7 +194,7 @@ func (w *simWorld) lacking(l *simListener, s *simStream) (places []int) {
 	}
 	if l.settled > 0 && !w.p.abrupt {
 		for at := first - 1; at >= 0 && s.sent[at].at > l.settled; at-- {
-			if w.beginsLate(l.hub, s.sent[at].at) {
+			if w.beginsLate(l.hub, s.sent[at].at) || w.beginsLate(s.hub, s.sent[at].at) {
 				w.figures.begun++
 				break
 			}

@@ -21,9 +21,10 @@ type simWorld struct {
 	edges   []*simEnd
 	hubs    []*simHub
 	clients []*simClient
-	log     []string // nil: nobody reads it
-	untold  bool     // what hubs say to be missing is not written down
-	without bool     // hubs publish without numbers, and are judged as if they had them
+	tracing bool // somebody reads log
+	log     []string
+	untold  bool // what hubs say to be missing is not written down
+	without bool // hubs publish without numbers, and are judged as if they had them
 
 	mu        sync.Mutex
 	streams   map[string]*simStream // by publisher and subject
@@ -102,7 +103,7 @@ func (w *simWorld) fail(format string, args ...any) {
 }
 
 func (w *simWorld) say(format string, args ...any) {
-	if w.log == nil {
+	if !w.tracing {
 		return
 	}
 	w.mu.Lock()
@@ -115,7 +116,7 @@ func newSimWorld(p *simPlan, tracing bool) *simWorld {
 	w.n = newSimNet(rand.New(rand.NewPCG(p.seed, 8)))
 	w.n.runs = p.runs
 	if tracing {
-		w.log = []string{}
+		w.tracing = true
 		w.n.trace = w.say
 	}
 	w.n.published = w.published
@@ -232,7 +233,7 @@ func (w *simWorld) openHub(i int) {
 	for _, s := range plan.servers {
 		cfg.Servers = append(cfg.Servers, w.n.servers[s].url)
 	}
-	if w.log != nil {
+	if w.tracing {
 		cfg.Logger = simLogger{w, h.name}
 	}
 	cfg, err := cfg.normalize()
