@@ -165,20 +165,20 @@ export class HubBase {
   }
 
   /**
-   * Resolves when messages flow.
+   * Resolves when messages flow. A rejection with TIMEOUT ends only the waiting: the hub goes on trying.
    *
    * @param timeoutMs milliseconds; 0: no bound
    * @throws KinopioError the reason why the hub gave up, TIMEOUT, DISCONNECTED, DISPOSED
    */
   connected(timeoutMs = 10_000): Promise<void> {
-    return this[inner].session.command("connected", timeoutMs);
+    return this[inner].session.command("connected", timeoutMs).catch((error) => notYet(error, timeoutMs));
   }
 
   /** Begins to connect, where `autoConnect` is false or the hub gave up; resolves when connected. */
   async connect(timeoutMs = 10_000): Promise<void> {
     const { session } = this[inner];
     await session.command("connect", timeoutMs);
-    await session.command("connected", timeoutMs);
+    await session.command("connected", timeoutMs).catch((error) => notYet(error, timeoutMs));
   }
 
   /** Makes a fresh connection; subscriptions and services stay. */
@@ -284,6 +284,11 @@ export type KinopioHub<S = unknown> = (unknown extends S ? HubBase : Omit<HubBas
 
 /** Makes hubs. */
 export const KinopioHub = HubBase as unknown as { new <S = unknown>(options?: KinopioOptions): KinopioHub<S>; readonly prototype: any };
+
+function notYet(error: KinopioError, ms: number): never {
+  if (error.code !== "TIMEOUT") throw error;
+  throw new KinopioError("TIMEOUT", `not connected in ${ms} ms; the hub goes on trying, and connected(0) waits without a bound: ${error.message}`, { cause: error });
+}
 
 /** How a module that cannot be loaded is tried again, as servers are: with full jitter. */
 function retryOf(options: KinopioOptions): ((round: number) => number) | undefined {

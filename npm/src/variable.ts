@@ -208,7 +208,8 @@ export class Variable<T = any> {
       throw new KinopioError("INVALID_CONFIG", `req ${this.subject}: timeout = ${timeout}: want milliseconds, more than 0`);
     }
     const session = this.#core.session;
-    const { rows, row } = await session.request(this.subject, encode(value, session.coding), timeout, packHeaders(headers), signal);
+    const asked = session.request(this.subject, encode(value, session.coding), timeout, packHeaders(headers), signal);
+    const { rows, row } = await asked.catch((error) => this.#unanswered(error, timeout));
     return rows.value(row, session.coding) as R;
   }
 
@@ -232,8 +233,16 @@ export class Variable<T = any> {
     const answers: R[] = [];
     await this.#core.session.requestMany(this.subject, encode(value, coding), window, max, packHeaders(headers), (rows, row) => {
       answers.push(rows.value(row, coding) as R);
-    });
+    }).catch((error) => this.#unanswered(error, window));
     return answers;
+  }
+
+  /** Says of a request that got no answer whose and after how long. */
+  #unanswered(error: unknown, ms: number): never {
+    if (!(error instanceof KinopioError)) throw error;
+    if (error.code === "NO_RESPONDERS") throw new KinopioError(error.code, `${error.message}: nobody serves ${this.subject}`, { cause: error });
+    if (error.code === "TIMEOUT") throw new KinopioError(error.code, `${error.message}: no answer from ${this.subject} in ${ms} ms`, { cause: error });
+    throw error;
   }
 
   /**
@@ -274,7 +283,7 @@ export class Variable<T = any> {
   /**
    * Resolves with the value as soon as there is one.
    *
-   * @param timeout milliseconds; default: the hub's option `timeout`
+   * @param timeout milliseconds, 0 for no bound; default: the hub's option `timeout`
    * @throws KinopioError TIMEOUT, DISPOSED
    */
   ready(timeout: number = this.#core.timeout): Promise<T> {
@@ -291,7 +300,8 @@ export class Variable<T = any> {
       stop = this.watch(resolve);
     });
     const late = () => new KinopioError("TIMEOUT", `timed out: no value of ${this.subject} in ${timeout} ms`);
-    return within(Promise.race([first, this.#core.disposed]), timeout, late).finally(stop);
+    const either = Promise.race([first, this.#core.disposed]);
+    return (timeout === 0 ? either : within(either, timeout, late)).finally(stop);
   }
 
   /**

@@ -151,6 +151,28 @@ test("what a callback throws is on the console, once a kind, with where, unless 
   assert.match(stderr, /my own mistake[^]*at [^\n]*mine/);
 });
 
+test("what waits too long says for whom, how long, and whether it goes on", async () => {
+  const away = new KinopioHub({ servers: ["ws://127.0.0.1:1"] });
+  await hub.late.slow.serve(() => new Promise(() => {}));
+  for (const [promise, code, ...texts] of [
+    [hub.late.nobody.req(1), "NO_RESPONDERS", "nobody serves late.nobody"],
+    [hub.late.nobody.reqMany(1, { window: 5000 }), "NO_RESPONDERS", "nobody serves late.nobody"],
+    [hub.late.slow.req(1, { timeout: 40 }), "TIMEOUT", "late.slow in 40 ms"],
+    [hub.late.never.ready(30), "TIMEOUT", "late.never in 30 ms"],
+    [away.connected(60), "TIMEOUT", "60 ms", "goes on trying"],
+    [away.connect(70), "TIMEOUT", "70 ms", "goes on trying"],
+  ]) {
+    const error = await rejects(promise, code);
+    for (const text of texts) assert.ok(error.message.includes(text), `${text} is missing in ${error.message}`);
+  }
+  assert.equal(away.state, "connecting");
+  await away.dispose();
+  const ready = hub.late.some.ready(0); // without a bound, as connected(0)
+  await hub.flush();
+  await hub.late.some.pub("here");
+  assert.equal(await ready, "here");
+});
+
 /** How long n of something take, in milliseconds, at best. */
 async function fastest(n, what) {
   let best = Infinity;
