@@ -1,7 +1,9 @@
 package e2e
 
 import (
+	"maps"
 	"os"
+	"slices"
 	"testing"
 
 	"github.com/kinopio-hub/kinopio-hub/e2e/engine"
@@ -23,16 +25,40 @@ type promise struct {
 }
 
 var promises = map[string]promise{
-	"suite":   {play: TestConformanceOfThePage, short: true},
-	"demo":    {play: TestDemoMovesToLeafAndBackLosingNothing},
-	"plug":    {play: TestDemoSurvivesAPulledPlug},
-	"globals": {play: TestPatchedGlobalsDisturbNoHub},
+	"suite":             {play: TestConformanceOfThePage, short: true},
+	"demo":              {play: TestDemoMovesToLeafAndBackLosingNothing},
+	"plug":              {play: TestDemoSurvivesAPulledPlug},
+	"newcomer":          {play: TestNewcomerSeesTheSwitchWithoutDoingAnything, short: true},
+	"untrusted leaf":    {play: TestUntrustedLeafIsRefusedAndExplained},
+	"counter":           {play: TestCounterSeesEveryLossRepetitionAndInversion},
+	"frames":            {play: TestFramesThatTheServerCutArriveWholeAndInOrder, short: true},
+	"plain clients":     {play: TestPlainClientsUnderstandThePage},
+	"pairs":             {play: TestAllPairsUnderstandEachOther},
+	"calls":             {play: TestPageRunsTheCallsThatPeopleKnow},
+	"discovery example": {play: TestExampleOfDiscoveryFollowsAVariableAndSaysHowTheSearchGoes},
+	"Go in a page":      {play: TestGoProgramInAPageNeedsOnlyGosOwnGlue},
+	"package":           {play: TestInstalledPackageMakesAPageThatFollowsAVariable},
+	"policy":            {play: TestPackageFromAnotherOriginWorksUnderAStrictPolicy},
+	"forbidden":         {play: TestWhatAPolicyForbidsIsSaid},
+	"servers":           {play: TestUnusableServersAreNamed},
+	"module":            {play: TestMissingOrWrongModuleIsExplained, short: true},
+	"demo's module":     {play: TestDemoPageExplainsAMissingModule},
+	"manifests":         {play: TestBadManifestLeavesTheSessionUp},
+	"disposed":          {play: TestDisposedHubsLeaveNothing},
+	"places":            {play: TestHubsInFramesOfEveryKind, short: true},
+	"file":              {play: TestHubInAPageFromAFile},
+	"globals":           {play: TestPatchedGlobalsDisturbNoHub},
+	"hidden":            {play: TestHiddenTabIsNotIdleForAMinute},
+	"visible":           {play: TestVisibleAgainChecksTheLinkAtOnce, short: true},
+	"silence":           {play: TestSilentServerIsFoundByPings, short: true},
+	"back":              {play: TestPageFromTheBackForwardCacheRecovers, short: true},
 }
 
 // playIn plays what make test plays, or with KINOPIO_BROWSERS=whole all that can be played in several engines.
 func playIn(t *testing.T, name engine.Name) {
 	whole := os.Getenv("KINOPIO_BROWSERS") == "whole"
-	for what, p := range promises {
+	for _, what := range slices.Sorted(maps.Keys(promises)) {
+		p := promises[what]
 		if _, not := p.not[name]; not || !whole && (!p.short || name == engine.Chromium) {
 			continue
 		}

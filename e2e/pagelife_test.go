@@ -11,6 +11,8 @@ import (
 	"github.com/chromedp/chromedp"
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
+
+	"github.com/kinopio-hub/kinopio-hub/e2e/engine"
 )
 
 // throttled makes the browser slow down the timers of hidden pages as it does for users, only
@@ -36,6 +38,9 @@ func newLifeOn(t *testing.T, remote remote, w *wire, flags []chromedp.ExecAlloca
 	t.Helper()
 	l := lab{remote: remote, routes: &routes{}}
 	l.page = serveLab(t, l.routes, nil)
+	if engineOf(t) != engine.Chromium {
+		flags = nil // the others slow hidden pages down as they do for users
+	}
 	l.browser = openBrowser(t, "", flags...)
 	l.goTo(l.page.URL + "/")
 	eval[bool](l.browser, fmt.Sprintf(`(async () => {

@@ -36,6 +36,10 @@ type Options struct {
 	// as «kind: text»; of what nobody caught the kind is «uncaught». May be nil. WebKit tells nothing: WebDriver
 	// has no console, and MiniBrowser writes none where it is driven.
 	Console func(line string)
+	// OwnPace keeps Firefox's habit to wait before it opens a WebSocket to a place that refused one a moment ago, by
+	// half longer each time; other WebSockets to the same address wait with it. Tests that have many
+	// servers on one address do without.
+	OwnPace bool
 }
 
 // A Page is a browser with one tab that is driven. Its methods may be called by one goroutine at a

@@ -43,7 +43,11 @@ func openFirefox(ctx context.Context, o Options) (_ Page, err error) {
 	if err := os.MkdirAll(profile, 0o700); err != nil {
 		return nil, fmt.Errorf("open Firefox: %w", err)
 	}
-	if err := os.WriteFile(filepath.Join(profile, "user.js"), []byte(firefoxPrefs), 0o600); err != nil {
+	prefs := firefoxPrefs
+	if !o.OwnPace {
+		prefs += "user_pref(\"network.websocket.delay-failed-reconnects\", false);\n"
+	}
+	if err := os.WriteFile(filepath.Join(profile, "user.js"), []byte(prefs), 0o600); err != nil {
 		return nil, fmt.Errorf("open Firefox: %w", err)
 	}
 	if o.RootFile != "" {
@@ -113,14 +117,17 @@ func (f *firefox) listen(method string, params json.RawMessage) {
 	if method != "log.entryAdded" {
 		return
 	}
-	var entry struct{ Type, Level, Method, Text string }
+	var entry struct {
+		Type, Level, Method, Text string
+		StackTrace                *json.RawMessage
+	}
 	if err := json.Unmarshal(params, &entry); err != nil {
 		f.console("error: not an entry of the console: " + string(params))
 		return
 	}
 	kind := entry.Level // of what the browser itself says
 	switch {
-	case entry.Type == "javascript" && kind == "error":
+	case entry.Type == "javascript" && kind == "error" && entry.StackTrace != nil: // else what could not be loaded
 		kind = "uncaught"
 	case entry.Method == "warn":
 		kind = "warning"

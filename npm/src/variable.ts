@@ -74,11 +74,11 @@ export class Variable<T = any> {
   distinct = false;
 
   /** `<scope>.<variable>`. */
-  readonly subject: string;
+  declare readonly subject: string;
 
   /** @internal */
   constructor(core: HubCore, subject: string) {
-    this.subject = subject;
+    Object.defineProperty(this, "subject", { value: subject, enumerable: true }); // readonly at run time, too
     this.#core = core;
     this.#wildcard = isWildcard(subject);
     this.#feed = new Feed(core.session, subject, this.#wildcard, (message) => this.#arrived(message));

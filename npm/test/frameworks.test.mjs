@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
 import { after, before, test } from "node:test";
@@ -192,4 +193,24 @@ test("Jest's matchers compare variables by what they are", () => {
   expect(hub.jest.a).not.toStrictEqual({ subject: "jest.a" });
   expect(hub).toEqual(hub);
   expect(hub.jest).toMatchObject({ name: "jest" });
+});
+
+test("names that cannot be scopes or variables by property are listed, and said where one is assigned to", async () => {
+  const docs = readFileSync(new URL("../../docs/frameworks.md", import.meta.url), "utf8");
+  const listed = docs.slice(docs.indexOf("Some names are never"), docs.indexOf("## One hub a page"));
+  const lists = (name) => assert.ok(listed.includes(`\`${name}\``), `docs/frameworks.md does not list ${name}`);
+  for (const [object, by, what] of [[hub, "getScope", "hub"], [hub.robot, "getVariable", "robot"]]) {
+    const own = new Set();
+    for (let o = object; o; o = Object.getPrototypeOf(o)) for (const name of Object.getOwnPropertyNames(o)) own.add(name);
+    assert.ok(own.has(by) && own.has("toString"));
+    for (const name of own) {
+      if (name.startsWith("__")) continue; // all of these are
+      lists(name);
+      if (["constructor", "toJSON"].includes(name)) continue; // others mark objects by them
+      assert.throws(() => (object[name] = 5), (e) => e.code === "INVALID_NAME" && e.message.includes(`cannot assign to ${what}.${name}`) && e.message.includes(`${by}("${name}")`), name);
+    }
+  }
+  assert.equal(hub.robot.getVariable("name").subject, "robot.name");
+  assert.throws(() => (hub.robot.battery.subject = "another"), TypeError);
+  assert.equal(hub.robot.battery.subject, "robot.battery");
 });
