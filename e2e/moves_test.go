@@ -62,8 +62,8 @@ func openDemoPage(t *testing.T, d *demoRun) demoPage {
 func (p demoPage) waitOn(via, server string) time.Duration {
 	p.t.Helper()
 	return p.waitFor("the page is on "+server,
-		fmt.Sprintf(`demo.state.hub === "connected" && demo.state.server.startsWith(%q) && document.body.dataset.via === %q`, server, via),
-		`({ state: demo.state, errors: demo.errors, text: document.querySelector(".say").innerText })`)
+		fmt.Sprintf(`window.demo?.state?.hub === "connected" && demo.state.server.startsWith(%q) && document.body.dataset.via === %q`, server, via),
+		`({ state: window.demo?.state, errors: window.demo?.errors, text: document.querySelector(".say")?.innerText })`)
 }
 
 func (p demoPage) counters() counters { return eval[counters](p.browser, `demo.counters`) }

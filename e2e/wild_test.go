@@ -125,9 +125,6 @@ func TestPatchedGlobalsDisturbNoHub(t *testing.T) {
 					t.Errorf("%s", strings.Join(wrong, "\n"))
 				}
 			})
-			if name == "whatwg-fetch" {
-				continue // it wants XMLHttpRequest and has it in no Worker of this kind
-			}
 			t.Run(fmt.Sprintf("worker/%s/first %v", name, first), func(t *testing.T) {
 				l.routes.set("/wild-worker.js", func(w http.ResponseWriter, _ *http.Request) {
 					w.Header().Set("Content-Type", "text/javascript")

@@ -11,18 +11,24 @@ import (
 	"strings"
 )
 
-// firefoxPrefs keep Firefox from talking to anybody but the test's page.
+// firefoxPrefs keep Firefox from talking to anybody but the test's page. What it would change for who drives it
+// stays as users have it.
 const firefoxPrefs = `user_pref("app.normandy.enabled", false);
 user_pref("app.update.disabledForTesting", true);
 user_pref("browser.backup.scheduled.enabled", false);
+user_pref("browser.aboutwelcome.enabled", false);
 user_pref("browser.shell.checkDefaultBrowser", false);
 user_pref("datareporting.policy.dataSubmissionEnabled", false);
+user_pref("datareporting.policy.firstRunURL", "");
 user_pref("extensions.update.enabled", false);
 user_pref("messaging-system.rsexperimentloader.enabled", false);
 user_pref("network.captive-portal-service.enabled", false);
 user_pref("network.connectivity-service.enabled", false);
 user_pref("network.dns.localDomains", "page.test,leaf.local");
+user_pref("remote.prefs.recommended", false);
 user_pref("services.settings.server", "data:,#remote-settings-dummy/v1");
+user_pref("startup.homepage_welcome_url", "");
+user_pref("termsofuse.bypassNotification", true);
 user_pref("toolkit.telemetry.enabled", false);
 `
 

@@ -79,7 +79,7 @@ func openWebKit(ctx context.Context, o Options) (_ Page, err error) {
 	}
 	k.webdriver, k.version, err = newSession(ctx, url, map[string]any{
 		"acceptInsecureCerts": false,
-		"timeouts":            map[string]any{"script": (10 * time.Minute).Milliseconds()}, // ctx ends it before
+		"timeouts":            map[string]any{"script": nil}, // ctx ends it, and no timer of the page
 		"webkitgtk:browserOptions": map[string]any{
 			"binary": browser, "args": []string{"--automation"},
 		},
