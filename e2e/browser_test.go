@@ -50,19 +50,26 @@ func engineOf(t *testing.T) engine.Name {
 // through its store of certificates. "" adds no trust. more are flags of Chromium.
 func openBrowser(t *testing.T, caFile string, more ...chromedp.ExecAllocatorOption) *browser {
 	t.Helper()
+	name := engineOf(t)
+	if name != engine.Chromium && len(more) > 0 {
+		t.Fatalf("flags of Chromium are nothing to %s", name)
+	}
+	return openWith(t, func(ctx context.Context, o engine.Options) (engine.Page, error) {
+		o.RootFile = caFile
+		if name == engine.Chromium {
+			return engine.OpenChromium(ctx, o, more...)
+		}
+		return engine.Open(ctx, name, o)
+	})
+}
+
+// openWith starts a browser that is closed with the test; open gets its home and what takes its console.
+func openWith(t *testing.T, open func(context.Context, engine.Options) (engine.Page, error)) *browser {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute) // for a browser on a busy machine
 	defer cancel()
 	heard := &console{}
-	o := engine.Options{Home: t.TempDir(), RootFile: caFile, Console: heard.add}
-	var page engine.Page
-	var err error
-	if name := engineOf(t); name == engine.Chromium {
-		page, err = engine.OpenChromium(ctx, o, more...)
-	} else if len(more) > 0 {
-		t.Fatalf("flags of Chromium are nothing to %s", name)
-	} else {
-		page, err = engine.Open(ctx, name, o)
-	}
+	page, err := open(ctx, engine.Options{Home: t.TempDir(), Console: heard.add})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,10 +1,13 @@
 package e2e
 
 import (
+	"context"
+	"fmt"
 	"maps"
 	"os"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/kinopio-hub/kinopio-hub/e2e/engine"
 )
@@ -31,7 +34,7 @@ var promises = map[string]promise{
 	"newcomer":          {play: TestNewcomerSeesTheSwitchWithoutDoingAnything, short: true},
 	"untrusted leaf":    {play: TestUntrustedLeafIsRefusedAndExplained},
 	"counter":           {play: TestCounterSeesEveryLossRepetitionAndInversion},
-	"frames":            {play: TestFramesThatTheServerCutArriveWholeAndInOrder, short: true},
+	"frames":            {play: TestFramesThatTheServerCutArriveWholeAndInOrder},
 	"plain clients":     {play: TestPlainClientsUnderstandThePage},
 	"pairs":             {play: TestAllPairsUnderstandEachOther},
 	"calls":             {play: TestPageRunsTheCallsThatPeopleKnow},
@@ -47,11 +50,16 @@ var promises = map[string]promise{
 	"disposed":          {play: TestDisposedHubsLeaveNothing},
 	"places":            {play: TestHubsInFramesOfEveryKind, short: true},
 	"file":              {play: TestHubInAPageFromAFile},
-	"globals":           {play: TestPatchedGlobalsDisturbNoHub},
+	"globals":           {play: TestPatchedGlobalsDisturbNoHub, short: true},
 	"hidden":            {play: TestHiddenTabIsNotIdleForAMinute},
 	"visible":           {play: TestVisibleAgainChecksTheLinkAtOnce, short: true},
 	"silence":           {play: TestSilentServerIsFoundByPings, short: true},
 	"back":              {play: TestPageFromTheBackForwardCacheRecovers, short: true, not: engine.Firefox}, // it keeps no page with a WebSocket
+}
+
+// isShort says that a test is played by make test in one of several engines, after it was played in Chromium.
+func isShort(t *testing.T) bool {
+	return engineOf(t) != engine.Chromium && os.Getenv("KINOPIO_BROWSERS") != "whole"
 }
 
 // playIn plays what make test plays, or with KINOPIO_BROWSERS=whole all that can be played in several engines.
@@ -63,5 +71,38 @@ func playIn(t *testing.T, name engine.Name) {
 			continue
 		}
 		t.Run(what, p.play)
+	}
+}
+
+// Firefox waits before it opens a WebSocket to a place that refused one, longer each time. The other tests are
+// without that, as their servers are many and on one address; users have it.
+func TestFirefoxComesBackAtItsOwnPace(t *testing.T) {
+	remote := startRemote(t)
+	w := newWire(t, remote.websocket)
+	page := serveLab(t, &routes{}, nil)
+	b := openWith(t, func(ctx context.Context, o engine.Options) (engine.Page, error) {
+		o.OwnPace = true
+		return engine.Open(ctx, engine.Firefox, o)
+	})
+	b.goTo(page.URL + "/")
+	eval[bool](b, fmt.Sprintf(`(async () => {
+		window.hub = open({ servers: ["ws://%s"], reconnectTimeWait: 50, retryDelay: 50, maxRetryDelay: 200 });
+		await hub.connected();
+		window.beats = 0;
+		await hub.lab.beat.sub(() => beats++);
+		return true;
+	})()`, w.address))
+	const away = 3 * time.Second
+	w.refuse(true)
+	tried := w.count()
+	back := time.NewTimer(away)
+	defer back.Stop()
+	<-back.C
+	tried = w.count() - tried
+	w.refuse(false)
+	took := b.comesBack(1)
+	t.Logf("the server was away for %v, in which Firefox let the hub try %d times; connected again %v later", away, tried, took)
+	if tried == 0 {
+		t.Error("the hub did not try while the server was away: this test shows nothing")
 	}
 }

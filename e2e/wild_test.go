@@ -108,6 +108,9 @@ func TestPatchedGlobalsDisturbNoHub(t *testing.T) {
 		l.routes.set("/wild/"+file.Name(), func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, path) })
 	}
 	for name, stranger := range strangers {
+		if isShort(t) && name != "all three" && name != "own classes" {
+			continue
+		}
 		for _, first := range []bool{true, false} {
 			before, after := stranger, "null"
 			if !first {
