@@ -40,6 +40,7 @@ var promises = map[string]promise{
 	"calls":             {play: TestPageRunsTheCallsThatPeopleKnow},
 	"discovery example": {play: TestExampleOfDiscoveryFollowsAVariableAndSaysHowTheSearchGoes},
 	"Go in a page":      {play: TestGoProgramInAPageNeedsOnlyGosOwnGlue},
+	"apps":              {play: TestAppsOfFrameworksFollowAVariable},
 	"package":           {play: TestInstalledPackageMakesAPageThatFollowsAVariable},
 	"policy":            {play: TestPackageFromAnotherOriginWorksUnderAStrictPolicy},
 	"forbidden":         {play: TestWhatAPolicyForbidsIsSaid},

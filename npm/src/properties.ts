@@ -8,7 +8,7 @@ const reserved = /* @__PURE__ */ new Set([
   "then", "catch", "finally", "toJSON", "constructor", "inspect", "prototype", "asymmetricMatch",
   "nodeType", "nodeName", "tagName", "hasAttribute", "_bsontype",
 ]);
-const marks = /^(__|\$\$|@@|_is[A-Z])/; // such as __v_raw, $$typeof, @@iterator, _isVue
+const marks = /^(__|\$\$|@@|_is[A-Z]|_x_|_\$|ɵ)/; // such as __v_raw, $$typeof, @@iterator, _isVue, _x_interceptor, _$litType$, ɵcmp
 
 /** Whether a property is what others look for, or mark objects with. */
 const isProbe = (name: PropertyKey): boolean => typeof name === "symbol" || reserved.has(name as string) || marks.test(name as string);

@@ -16,7 +16,7 @@ export type TypedVariable<T> = T extends (question: infer Q) => infer R ? Remote
 /** Names that are never scopes or variables by property; getScope and getVariable take them. docs/frameworks.md has them, too. */
 export type ReservedName =
   | keyof Object | "then" | "catch" | "finally" | "toJSON" | "inspect" | "prototype" | "asymmetricMatch"
-  | "nodeType" | "nodeName" | "tagName" | "hasAttribute" | "_bsontype" | `__${string}` | `$$${string}` | `@@${string}`;
+  | "nodeType" | "nodeName" | "tagName" | "hasAttribute" | "_bsontype" | `__${string}` | `$$${string}` | `@@${string}` | `_x_${string}` | `_$${string}` | `ɵ${string}`;
 
 /** What of a schema can be had by property, of an object that has properties of its own. */
 type Others<S, Own> = Exclude<keyof S, Own | ReservedName>;

@@ -214,3 +214,27 @@ test("names that cannot be scopes or variables by property are listed, and said 
   assert.throws(() => (hub.robot.battery.subject = "another"), TypeError);
   assert.equal(hub.robot.battery.subject, "robot.battery");
 });
+
+test("a variable is an observable", async () => {
+  const { from, map } = createRequire(`${root}tools/package.json`)("rxjs");
+  const { level } = hub.observable;
+  const seen = [];
+  const subscription = from(level).pipe(map((value) => value ?? "none")).subscribe((value) => seen.push(value));
+  const direct = level.subscribe({ next: (value) => seen.push(`direct ${value}`) });
+  level.subscribe({})(); // one that wants nothing
+  await hub.flush();
+  await level.pub(7);
+  await until(() => seen.length === 4);
+  subscription.unsubscribe();
+  direct.unsubscribe();
+  await level.pub(8);
+  await hub.flush();
+  assert.deepEqual(seen, ["none", "direct null", 7, "direct 7"]);
+});
+
+test("what frameworks and libraries mark objects with is nothing of a hub's, scope's or variable's", () => {
+  // Alpine, lit, Angular, React, Vue, Preact, Immutable, Jest, moment
+  for (const mark of ["_x_interceptor", "_x_dataStack", "_$litType$", "_$litDirective$", "ɵcmp", "ɵfac", "$$typeof", "__v_isRef", "__ngContext__", "__k", "@@__IMMUTABLE_ITERABLE__@@", "_isMockFunction", "_isAMomentObject"]) {
+    for (const object of [hub, hub.marks, hub.marks.v]) assert.equal(object[mark], undefined, mark);
+  }
+});

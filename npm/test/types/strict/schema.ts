@@ -63,3 +63,4 @@ void taken.robot.name.pub("x");
 void taken.getScope("state").then.pub(1);
 void taken.getScope("state").battery.pub(1);
 void taken.getScope("robot").getVariable("name").pub("x");
+hub.robot.battery.subscribe({ next: (level) => same<typeof level, number | null>(true) }).unsubscribe();
