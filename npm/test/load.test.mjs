@@ -132,11 +132,15 @@ test("a module that does not come at once is asked for again, and what waited fo
     const sent = hub.load.early.pub("early");
     await hub.connected(20000);
     await sent;
-    console.log(await got, hub.state, errors.length);
-    console.log(errors.map((text) => /status 503|fetch failed|terminated|aborted|status 429|CompileError|WebAssembly/.test(text)).join());
+    console.log(await got, hub.state);
+    console.log(JSON.stringify(errors));
     await hub.dispose();`);
   assert.equal(asked.get("/flaky.wasm"), 6);
-  assert.equal(stdout, "early connected 5\ntrue,true,true,true,true");
+  const [first, second] = stdout.split("\n");
+  assert.equal(first, "early connected");
+  const errors = JSON.parse(second);
+  assert.ok(errors.length >= 4, second); // what is the same again is told once, and Bun says the same of two of them
+  for (const error of errors) assert.match(error, /status 503|fetch failed|terminated|aborted|socket connection was closed|status 429|CompileError|WebAssembly/);
 });
 
 test("a module whose server goes silent is asked for again after a time", { timeout: 120_000 }, async () => {
