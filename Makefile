@@ -112,10 +112,11 @@ pack-test-setup: setup build npm/tools/node_modules/.package-lock.json
 pack-test-installs: pack-test-setup
 	cd npm && KINOPIO_PACK_TEST=long node --test test/package.test.mjs
 
-# The tests of the package in Bun and in the other versions of Node.
+# The tests of the package in Bun, in Deno and in the other versions of Node.
 pack-test-runtimes: pack-test-setup
 	for version in 22 24; do npm/tools/long/node_modules/node$$version/bin/node --test npm/test/{hub,interop,vectors,options,sockets,conformance,load,secure,leaf}.test.mjs || exit 1; done
 	PATH=$(CURDIR)/$(long)/@oven/bun-linux-x64/bin:$$PATH npm --prefix npm run test:bun
+	PATH=$(CURDIR)/$(long)/@deno/linux-x64-glibc:$$PATH npm --prefix npm run test:deno
 
 # A plain page, esbuild, Vite, webpack, Rollup and Next.
 pack-test-pages: pack-test-setup

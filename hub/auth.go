@@ -6,8 +6,8 @@ import (
 	"fmt"
 )
 
-// Auth is how a hub shows a server who it is. Its zero value is the server URL's own user
-// and password, if it has them. None of it is ever logged.
+// Auth is how a hub shows a server who it is. A server whose URL has a user, with a password or as a token, is
+// shown that instead. None of it is ever logged.
 type Auth struct {
 	Token          string
 	User, Password string
