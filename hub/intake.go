@@ -20,6 +20,8 @@ type intake struct {
 	plain   bool     // there are messages without numbers
 	settled int64    // until then copies may come that took a longer way
 	away    absence
+	here    int64             // since then the hub is in this system
+	looks   map[*counter]bool // whose beginning is looked for
 
 	gaps  map[*counter]bool // that miss something
 	bytes int               // of what waits, in all of them
@@ -197,6 +199,7 @@ func (in *intake) drain(c *counter) {
 	switch {
 	case !c.isMissing():
 		delete(in.gaps, c)
+		delete(in.looks, c)
 	case !in.gaps[c]:
 		in.gaps[c] = true
 		in.hub.repairs.look()
@@ -283,25 +286,68 @@ func (in *intake) begins(l *link, c *counter, m *inbound) bool {
 	switch {
 	case e.shared():
 		return false
-	case n == 1 && len(c.waiting) == 0,
-		in.over != nil && l == in.over.old:
+	case n == 1 && len(c.waiting) == 0:
 	case in.over != nil && l == in.over.next && (in.over.undone || in.over.both(e)):
 		return false
-	case in.absent(e):
-		if c.gap.age == 0 {
-			c.gap.age = time.Duration(in.now()-in.away.from) + time.Second
-		}
-		return false
-	case c.gap.age != 0:
+	case c.gap.from != 0, in.mayLack(c, n):
 		return false
 	}
 	c.begin(n - 1)
 	return true
 }
 
+const (
+	// acquainted is how long a subscription has been there that hears of every new stream from its first message on.
+	acquainted = time.Second
+	// mostYoung is the highest number that a stream begins with, if something has overtaken what is before, and
+	// mostLooks how many such streams are asked for at a time.
+	mostYoung, mostLooks = 1 << 16, 256
+)
+
+// mayLack says that the hub should have heard what comes before c's first message, n, if there was something: the
+// stream may have begun while the hub had no link, or while it or the publisher moved. Then that is asked for.
+func (in *intake) mayLack(c *counter, n uint64) bool {
+	e := c.entry
+	switch here := max(e.since, in.here); {
+	case n == 1:
+		return false
+	case in.absent(e):
+		c.gap.from = in.sinceAbsence(e)
+	case n <= mostYoung && in.now()-here > int64(acquainted) && len(in.looks) < mostLooks && !in.hub.repairs.unable.Load():
+		c.gap.from = max(here, in.now()-int64(in.hub.cfg.Repair.Age))
+		if in.looks == nil {
+			in.looks = map[*counter]bool{}
+		}
+		in.looks[c] = true
+	default:
+		return false
+	}
+	return true
+}
+
 // absent says that a stream may have begun while the hub had no link.
 func (in *intake) absent(e *entry) bool {
 	return in.away.until != 0 && in.now() < in.away.until && e.since < in.away.from
+}
+
+// sinceAbsence is from when on e may lack something that came while there was no link.
+func (in *intake) sinceAbsence(e *entry) int64 {
+	return max(in.away.from-int64(2*time.Second), e.since, 1)
+}
+
+// age is how long ago what is wanted was published, at most, in ms; 0: whenever that was.
+func (in *intake) age(g *gap) int64 {
+	if g.from == 0 {
+		return 0
+	}
+	return max(1, time.Duration(in.now()-g.from).Milliseconds())
+}
+
+// arrives says that the hub hears from now on what is published in this system.
+func (in *intake) arrives() {
+	in.lock()
+	defer in.mu.Unlock()
+	in.here = in.now()
 }
 
 // deliver hands one message to the handles of its name. calm is as in receiver.
@@ -417,6 +463,7 @@ func (in *intake) forget(e *entry) {
 		if c.entry == e {
 			in.bytes -= c.bytes
 			delete(in.gaps, c)
+			delete(in.looks, c)
 		}
 	}
 	e.counters, e.latest = nil, nil

@@ -168,6 +168,7 @@ func (s *session) part(old, next *link, m *Move) error {
 	h.registry.unbind(old)
 	h.registry.attach(next)
 	s.promote(next)
+	h.intake.arrives()
 	h.outbox.open(next)
 	return nil
 }

@@ -154,7 +154,7 @@ func (in *intake) canceled() {
 // beginAll lets the counters begin that have waited for what the other link has.
 func (in *intake) beginAll() {
 	for c := range in.gaps {
-		if !c.begun && c.gap.age == 0 && len(c.waiting) > 0 {
+		if !c.begun && c.gap.from == 0 && len(c.waiting) > 0 && !in.mayLack(c, c.waiting[0].number.count) {
 			c.begin(c.waiting[0].number.count - 1)
 			in.drain(c)
 		}
