@@ -19,10 +19,11 @@ type logged struct {
 }
 
 // align says which of the messages that came by the new link have come by the old one already, one bool
-// each, and how many copies of which messages are still to come by the new one. old and next are all that
-// came by the two links lately, in order; old has ended.
-func align(old, next []logged) (came []bool, owed map[uint64]int) {
-	owed = map[uint64]int{}
+// each, and how many copies of which messages are still to come by the new one, and how many may be: where
+// several have published on one subject. old and next are all that came by the two links lately, in order;
+// old has ended.
+func align(old, next []logged) (came []bool, owed, perhaps map[uint64]int) {
+	owed, perhaps = map[uint64]int{}, map[uint64]int{}
 	o, n := bySubject(old), bySubject(next)
 	for _, e := range next {
 		if e.mark == 0 {
@@ -44,7 +45,7 @@ func align(old, next []logged) (came []bool, owed map[uint64]int) {
 			}
 			continue
 		}
-		by.count(was, came, owed)
+		by.count(was, came, perhaps)
 	}
 	for subject, was := range o {
 		if n[subject] != nil {
@@ -62,7 +63,7 @@ func align(old, next []logged) (came []bool, owed map[uint64]int) {
 			owed[print]++
 		}
 	}
-	return came, owed
+	return came, owed, perhaps
 }
 
 func commonMark(log []logged, mark int) bool {
@@ -194,7 +195,7 @@ func (by *sequence) since(was *sequence) int {
 }
 
 // count is for what several publish on one subject: equal messages are counted.
-func (by *sequence) count(was *sequence, came []bool, owed map[uint64]int) {
+func (by *sequence) count(was *sequence, came []bool, perhaps map[uint64]int) {
 	times := map[uint64]int{}
 	since := by.since(was)
 	for _, print := range was.prints[since:] {
@@ -210,7 +211,7 @@ func (by *sequence) count(was *sequence, came []bool, owed map[uint64]int) {
 	for _, print := range was.prints[max(since, len(was.prints)-len(by.prints)):] {
 		if times[print] > 0 {
 			times[print]--
-			owed[print]++
+			perhaps[print]++
 		}
 	}
 }
