@@ -1,9 +1,9 @@
 package hub
 
 import (
-	"cmp"
 	"encoding/binary"
 	"slices"
+	"sort"
 	"time"
 )
 
@@ -220,8 +220,8 @@ func (c *counter) wait(m *inbound, now int64) decision {
 // waits says that a copy of m waits for its turn already.
 func (c *counter) waits(m *inbound) bool {
 	n := m.number.count
-	i, found := slices.BinarySearchFunc(c.waiting, n, func(w inbound, n uint64) int { return cmp.Compare(w.number.count, n) })
-	for ; found && i < len(c.waiting) && c.waiting[i].number.count == n; i++ {
+	i := sort.Search(len(c.waiting), func(i int) bool { return c.waiting[i].number.count >= n })
+	for ; i < len(c.waiting) && c.waiting[i].number.count == n; i++ {
 		if printOf(c.waiting[i].data) == printOf(m.data) {
 			return true
 		}
