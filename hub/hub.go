@@ -52,6 +52,9 @@ type Hub struct {
 
 	onMissing observers[Missing]
 
+	inboxDenied, answersDenied sync.Once   // told of
+	answered                   atomic.Bool // something
+
 	onDiscovery observers[DiscoveryStatus]
 
 	reporting sync.Once // the goroutine that reports health
@@ -110,7 +113,7 @@ func open(ctx context.Context, cfg Config, e engine) *Hub {
 	if cfg.Standby {
 		h.standby = &standby{h: h, turn: make(chan struct{}, 1)}
 	}
-	h.requests.pending, h.requests.start = map[uint64]*request{}, time.Now()
+	h.requests.pending, h.requests.tokens, h.requests.start = map[uint64]*request{}, newTokens(), time.Now()
 	h.status.State = StateDisconnected
 	if !cfg.ManualConnect {
 		h.status.State = StateConnecting // from the beginning, so no observer is told

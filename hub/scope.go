@@ -84,8 +84,15 @@ func (v *Variable) PubBytes(ctx context.Context, data []byte, options ...PubOpti
 	if err := m[0].check(); err != nil {
 		return fmt.Errorf("publish %s: %w", v.subject, err)
 	}
-	r := v.publish(&m, opt.Distinct)
-	if err := v.hub.wait(ctx, r); err != nil {
+	r, id := v.publish(&m, opt.Distinct)
+	if r == handedOver {
+		return nil
+	}
+	err := v.hub.wait(ctx, r)
+	if id != 0 {
+		v.settle(id, err)
+	}
+	if err != nil {
 		return fmt.Errorf("publish %s: %w", v.subject, err)
 	}
 	return nil
@@ -97,8 +104,10 @@ func (v *Variable) Sub(ctx context.Context, fn func(*Message), options ...SubOpt
 	if v.err != nil {
 		return nil, v.err
 	}
-	plain := one(options).Queue == ""
-	s, err := v.hub.subscribe(v.subject, one(options), fn, func() {
+	opt := one(options)
+	plain := opt.Queue == ""
+	opt.Awaited = true
+	s, err := v.hub.subscribe(v.subject, opt, fn, func() {
 		if plain {
 			v.listened(-1)
 		}
@@ -225,7 +234,7 @@ func (v *Variable) Serve(ctx context.Context, fn func(context.Context, *Message)
 	v.written()
 	service := newService(v.hub, opt.Concurrency, fn)
 	stop := context.AfterFunc(v.hub.ctx, service.close)
-	s, err := v.hub.subscribe(v.subject, SubOptions{Queue: opt.Queue}, func(m *Message) {
+	s, err := v.hub.subscribe(v.subject, SubOptions{Queue: opt.Queue, Awaited: true}, func(m *Message) {
 		if m.Reply != "" {
 			service.put(m)
 		}

@@ -25,6 +25,9 @@ type SubOptions struct {
 	// Inline calls back on the goroutine that reads the socket, with a Message that is valid
 	// during the call only. The callback must neither wait nor call the hub. For bridges.
 	Inline bool
+	// Awaited says that Ready will be called, once, which then has the error if the server does not
+	// permit the subscription. Otherwise OnError has it. For bridges.
+	Awaited bool
 	// Runs, if set, may be called, as with Inline, instead of the callback, for all messages of a
 	// run. It needs Inline, and does not go with Max.
 	Runs func(*Run)
@@ -37,7 +40,8 @@ type Subscription struct {
 	key     entryKey
 	entry   *entry
 	inline  bool
-	control bool // the hub's own
+	control bool        // the hub's own
+	awaited atomic.Bool // until Ready returns
 	fn      func(*Message)
 	onRun   func(*Run) // nil: fn gets every message
 
@@ -86,6 +90,7 @@ func (h *Hub) subscribe(subject string, opts SubOptions, fn func(*Message), ende
 		ended:  ended,
 		done:   make(chan struct{}),
 	}
+	s.awaited.Store(opts.Awaited)
 	if !s.inline {
 		s.mailbox.init()
 		s.mailbox.latest = opts.Conflate
@@ -119,9 +124,17 @@ func (s *Subscription) Subject() string { return s.key.subject }
 func (s *Subscription) Done() <-chan struct{} { return s.done }
 
 // Ready waits until the server knows of the subscription, so that a message which anyone
-// publishes from now on arrives. Its error is ErrDisposed or ctx's.
+// publishes from now on arrives. Its error is a *[PermissionError] if the server does not permit that,
+// ErrDisposed, or ctx's.
 func (s *Subscription) Ready(ctx context.Context) error {
-	return s.hub.flush(ctx)
+	err := s.hub.flush(ctx)
+	if err == nil {
+		err = s.hub.registry.denial(s)
+	}
+	if s.awaited.CompareAndSwap(true, false) {
+		s.hub.registry.awaits(s.entry, -1)
+	}
+	return err
 }
 
 // Unsubscribe ends the subscription: no callback begins after it returns. It may be called

@@ -18,14 +18,11 @@ func (v Typed[T]) Pub(ctx context.Context, value T, options ...PubOptions) error
 // Get returns the last value seen; false before the first, or when it is no T.
 func (v Typed[T]) Get() (value T, ok bool) {
 	v.track(true)
-	v.mu.Lock()
-	data, known := v.data, v.known
-	v.lent = true
-	v.mu.Unlock()
-	if !known {
+	seen := v.lend()
+	if !seen.known {
 		return value, false
 	}
-	err := decodeInto(v.hub.cfg.codec(), data, &value)
+	err := decodeInto(v.hub.cfg.codec(), seen.data, &value)
 	return value, err == nil
 }
 
