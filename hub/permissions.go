@@ -179,26 +179,39 @@ func (l *link) refusal(old *link) error {
 	return nil
 }
 
-// denied notes that l's server does not permit a subscription; awaited says that somebody waits for it,
-// and gets the error.
-func (r *registry) denied(l *link, v *PermissionError) (awaited bool) {
+// denied notes that l's server does not permit a subscription; told says that somebody gets the error, or that
+// the subscription has ended, so that nobody wants it.
+func (r *registry) denied(l *link, v *PermissionError) (told bool) {
+	var tell []func(*PermissionError)
+	defer func() {
+		for _, denied := range tell {
+			denied(v)
+		}
+	}()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	b := r.binding(l)
 	if b == nil {
-		return false
+		return true
 	}
+	ended := true
 	for _, arrival := range [2]bool{false, true} {
 		e := r.entries[entryKey{v.Subject, v.Queue, arrival}]
 		if e == nil || b.legs[e] == nil {
 			continue
 		}
+		ended = false
 		b.legs[e].denied = v
 		b.denied++
 		e.deaf.Store(true)
-		awaited = awaited || e.awaited > 0
+		told = told || e.awaited > 0
+		for _, s := range *e.handles.Load() {
+			if s.denied != nil {
+				tell = append(tell, s.denied)
+			}
+		}
 	}
-	return awaited
+	return ended || told || len(tell) > 0
 }
 
 // deniedAlone is a subscription that next's server does not permit and old's does; nil: there is none.

@@ -31,6 +31,9 @@ type SubOptions struct {
 	// Runs, if set, may be called, as with Inline, instead of the callback, for all messages of a
 	// run. It needs Inline, and does not go with Max.
 	Runs func(*Run)
+
+	// denied, if set, is called instead of OnError if the server does not permit it.
+	denied func(*PermissionError)
 }
 
 // A Subscription is one callback on one subject. It lives, on whatever server the hub is,
@@ -40,8 +43,9 @@ type Subscription struct {
 	key     entryKey
 	entry   *entry
 	inline  bool
-	control bool        // the hub's own
-	awaited atomic.Bool // until Ready returns
+	control bool                   // the hub's own
+	awaited atomic.Bool            // until Ready returns
+	denied  func(*PermissionError) // may be nil
 	fn      func(*Message)
 	onRun   func(*Run) // nil: fn gets every message
 
@@ -88,6 +92,7 @@ func (h *Hub) subscribe(subject string, opts SubOptions, fn func(*Message), ende
 		onRun:  opts.Runs,
 		max:    int64(opts.Max),
 		ended:  ended,
+		denied: opts.denied,
 		done:   make(chan struct{}),
 	}
 	s.awaited.Store(opts.Awaited)

@@ -27,6 +27,8 @@ type Variable struct {
 	first    chan struct{} // closed while there is a value
 	losses   uint64        // of links, that rule knows of
 	fencing  bool          // it is being found out whether echoes still come
+	denied   error         // why nothing is heard
+	told     bool          // of that
 	read     bool          // somebody has asked for the value
 	subs     int           // plain callbacks on the subject, beside which following it costs nothing
 	distinct bool
@@ -119,9 +121,26 @@ func (v *Variable) track(read bool) {
 		return
 	}
 	v.mu.Lock()
-	defer v.mu.Unlock()
 	v.read = v.read || read
 	v.follow()
+	v.mu.Unlock()
+	if read {
+		v.tellDenied()
+	}
+}
+
+// tellDenied reports, once, that the server does not permit to follow a value that somebody has asked for.
+func (v *Variable) tellDenied() {
+	v.mu.Lock()
+	err := v.denied
+	if !v.read || v.told {
+		err = nil
+	}
+	v.told = v.told || err != nil
+	v.mu.Unlock()
+	if err != nil {
+		v.hub.report(err)
+	}
 }
 
 // follow subscribes to the subject if there is a reason to, or ends that. v.mu is held.
@@ -129,13 +148,19 @@ func (v *Variable) follow() {
 	wanted := v.read || v.subs > 0 || !v.target.Load()
 	if !wanted && v.tracking != nil {
 		v.tracking.Unsubscribe()
-		v.tracking = nil
+		v.tracking, v.denied = nil, nil
 	}
 	if !wanted || v.tracking != nil {
 		return
 	}
 	// The error can only be that the hub has been closed.
-	v.tracking, _ = v.hub.Subscribe(v.subject, SubOptions{Inline: true}, func(m *Message) { v.heard(m.Data) })
+	denied := func(e *PermissionError) {
+		v.mu.Lock()
+		v.denied = e
+		v.mu.Unlock()
+		v.tellDenied()
+	}
+	v.tracking, _ = v.hub.Subscribe(v.subject, SubOptions{Inline: true, denied: denied}, func(m *Message) { v.heard(m.Data) })
 }
 
 // written says that the program uses v from the other side.
