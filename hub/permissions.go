@@ -107,6 +107,9 @@ func (h *Hub) denied(l *link, v *PermissionError) {
 		if known != nil {
 			known.refused()
 		}
+		if h.cfg.OnDenied != nil {
+			h.cfg.OnDenied(v.Subject)
+		}
 		switch {
 		case asked > 0:
 		case known == nil && h.answered.Load():
