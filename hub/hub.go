@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"maps"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -200,7 +201,8 @@ func (h *Hub) Connect() error {
 }
 
 // Connected waits until messages flow. It fails with ErrDisposed, with the reason why the
-// hub gave up, or with ErrTimeout or ErrDisconnected when ctx ends.
+// hub gave up, or with ErrTimeout or ErrDisconnected when ctx ends: then only the waiting has ended, and the
+// hub goes on trying.
 func (h *Hub) Connected(ctx context.Context) error {
 	_, err := h.current(ctx)
 	return err
@@ -228,6 +230,9 @@ func (h *Hub) current(ctx context.Context) (*link, error) {
 			why := ErrDisconnected
 			if last != nil {
 				why = fmt.Errorf("%w: %w", ErrDisconnected, last)
+			}
+			if state == StateConnecting {
+				why = fmt.Errorf("%w; the hub goes on trying", why)
 			}
 			return nil, ctxError(ctx, why)
 		}
@@ -328,15 +333,26 @@ func (h *Hub) OnError(fn func(error)) (stop func()) { return h.onError.add(fn) }
 // report tells of an error that is nobody's return value.
 func (h *Hub) report(err error) {
 	h.cfg.Logger.Warn("trouble", "err", err)
+	h.tellError(err)
+}
+
+func (h *Hub) tellError(err error) {
 	h.events.put(func() {
-		h.onError.tell(err, func(p any) { h.cfg.Logger.Error("an observer of errors panicked", "panic", p) })
+		h.onError.tell(err, func(p any) {
+			h.cfg.Logger.Error("an observer of errors panicked", "panic", p, "stack", string(debug.Stack()))
+		})
 	}, true)
 }
 
-// observerFailed tells of an observer that panicked.
-func (h *Hub) observerFailed(p any) {
-	h.report(fmt.Errorf("%w: an observer: panic: %v", ErrCallback, p))
+// panicked, called where a panic was recovered from, reports it, and where it was.
+func (h *Hub) panicked(who string, p any) {
+	err := fmt.Errorf("%w: %s: panic: %v", ErrCallback, who, p)
+	h.cfg.Logger.Error("panic", "err", err, "stack", string(debug.Stack()))
+	h.tellError(err)
 }
+
+// observerFailed tells of an observer that panicked.
+func (h *Hub) observerFailed(p any) { h.panicked("an observer", p) }
 
 // setState changes the state, and l, the current link.
 func (h *Hub) setState(s State, l *link) {

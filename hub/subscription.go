@@ -32,6 +32,8 @@ type SubOptions struct {
 	// run. It needs Inline, and does not go with Max.
 	Runs func(*Run)
 
+	// served, if set, gets the messages as requests: what has come is answered, also after Unsubscribe.
+	served *service
 	// denied, if set, is called instead of OnError if the server does not permit it.
 	denied func(*PermissionError)
 }
@@ -52,6 +54,7 @@ type Subscription struct {
 	max  int64
 	seen atomic.Int64
 
+	served  *service // nil: it is no service
 	mailbox mailbox
 	ended   func() // called when it ends, unless the hub does
 	end     sync.Once
@@ -93,12 +96,16 @@ func (h *Hub) subscribe(subject string, opts SubOptions, fn func(*Message), ende
 		max:    int64(opts.Max),
 		ended:  ended,
 		denied: opts.denied,
+		served: opts.served,
 		done:   make(chan struct{}),
 	}
 	s.awaited.Store(opts.Awaited)
 	if !s.inline {
 		s.mailbox.init()
 		s.mailbox.latest = opts.Conflate
+		if s.served != nil {
+			s.mailbox.dropped = s.served.refuse
+		}
 		if !h.spawn(s.work) {
 			return nil, ErrDisposed
 		}
@@ -125,7 +132,8 @@ func (h *Hub) listenTo(subject string, fn func(*Message)) *Subscription {
 // Subject is what was subscribed to.
 func (s *Subscription) Subject() string { return s.key.subject }
 
-// Done is closed when the subscription has ended and its last callback has returned.
+// Done is closed when the subscription has ended and its last callback has returned; that of a service when what
+// it took is answered.
 func (s *Subscription) Done() <-chan struct{} { return s.done }
 
 // Ready waits until the server knows of the subscription, so that a message which anyone
@@ -142,8 +150,8 @@ func (s *Subscription) Ready(ctx context.Context) error {
 	return err
 }
 
-// Unsubscribe ends the subscription: no callback begins after it returns. It may be called
-// from the callback, and more than once.
+// Unsubscribe ends the subscription: no callback begins after it returns, except that a service still answers
+// what has come. It may be called from the callback, and more than once.
 func (s *Subscription) Unsubscribe() error {
 	if s.finish() {
 		s.hub.registry.remove(s)
@@ -152,7 +160,9 @@ func (s *Subscription) Unsubscribe() error {
 }
 
 // Drain ends the subscription without losing what the server has already sent to it: it
-// returns when the last of that has been called back, or ctx has ended, which ends it at once.
+// returns when the last of that has been called back, or ctx has ended, which ends it at once. That of a
+// service returns when all requests have been answered and the server has the answers; when ctx ends before, it
+// says so, and handlers that run go on.
 func (s *Subscription) Drain(ctx context.Context) error {
 	s.hub.registry.drain(s)
 	err := s.hub.flush(ctx)
@@ -165,6 +175,9 @@ func (s *Subscription) Drain(ctx context.Context) error {
 	select {
 	case <-s.done:
 		s.finish()
+		if s.served != nil {
+			return s.hub.flush(ctx)
+		}
 		return nil
 	case <-ctx.Done():
 		s.finish()
@@ -178,11 +191,15 @@ var errDraining = errors.New("callbacks are still running")
 func (s *Subscription) finish() (first bool) {
 	s.end.Do(func() {
 		first = true
-		s.over.Store(true)
-		if s.inline {
-			close(s.done)
+		if s.served != nil && s.hub.ctx.Err() == nil {
+			s.mailbox.last()
 		} else {
-			s.mailbox.close()
+			s.over.Store(true)
+			if s.inline {
+				close(s.done)
+			} else {
+				s.mailbox.close()
+			}
 		}
 		s.hub.spawn(s.ended)
 	})
@@ -195,6 +212,9 @@ func (s *Subscription) work() {
 	for {
 		batch, ok := s.mailbox.take()
 		if !ok {
+			if s.served != nil {
+				s.served.wait(s.hub.ctx)
+			}
 			return
 		}
 		for _, m := range batch {
@@ -233,7 +253,7 @@ func (s *Subscription) run(m *Message) (calm bool) {
 // rescue, deferred, reports a callback that panics.
 func (s *Subscription) rescue() {
 	if p := recover(); p != nil {
-		s.hub.report(fmt.Errorf("%w: subscription %s: panic: %v", ErrCallback, s.key.subject, p))
+		s.hub.panicked("subscription "+s.key.subject, p)
 	}
 }
 

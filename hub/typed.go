@@ -46,3 +46,8 @@ func (v Typed[T]) Req(ctx context.Context, value any, options ...PubOptions) (an
 	}
 	return answer, err
 }
+
+// Serve answers requests to v with a T. See [Variable.Serve].
+func (v Typed[T]) Serve(ctx context.Context, fn func(context.Context, *Message) (T, error), options ...ServeOptions) (*Subscription, error) {
+	return v.Variable.Serve(ctx, func(ctx context.Context, m *Message) (any, error) { return fn(ctx, m) }, options...)
+}

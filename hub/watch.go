@@ -1,9 +1,6 @@
 package hub
 
-import (
-	"fmt"
-	"sync"
-)
+import "sync"
 
 // watcherChanges bounds the changes that wait for one slow callback; beyond that it is told
 // the latest only.
@@ -75,7 +72,7 @@ func (v *Variable) Watch(fn func(value any)) (stop func(), err error) {
 func (v *Variable) callBack(fn func(value any), data []byte) {
 	defer func() {
 		if p := recover(); p != nil {
-			v.hub.report(fmt.Errorf("%w: watcher of %s: panic: %v", ErrCallback, v.subject, p))
+			v.hub.panicked("watcher of "+v.subject, p)
 		}
 	}()
 	fn(v.hub.decode(data))
