@@ -233,7 +233,7 @@ func (cfg Config) normalize() (Config, error) {
 		cfg.InboxPrefix = "_INBOX"
 	}
 	if err := checkName(cfg.InboxPrefix, false); err != nil || len(cfg.InboxPrefix) > longestPrefix || strings.HasPrefix(cfg.InboxPrefix, "$") || strings.HasPrefix(cfg.InboxPrefix+".", ownPrefix) {
-		return cfg, configError("InboxPrefix", cfg.InboxPrefix, fmt.Sprintf(`the beginning of a subject, such as "_INBOX_alice", without wildcards, of at most %d bytes, and not $… or _KH, which are taken`, longestPrefix))
+		return cfg, configError("InboxPrefix", cfg.InboxPrefix, `the beginning of a subject, such as "_INBOX_alice", without wildcards, of at most 256 bytes, and not $… or _KH, which are taken`)
 	}
 	for _, d := range []struct {
 		name  string

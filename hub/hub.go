@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"maps"
-	"runtime/debug"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -69,6 +69,9 @@ type Hub struct {
 	changed   chan struct{} // closed, and replaced, when status or live change
 	final     error         // why the hub gave up
 	variables map[string]*Variable
+	// variableDenied tells the variable of a subject that the server does not permit what was published on it. A function,
+	// so that pages, whose variables are JavaScript's, do not download it.
+	variableDenied func(subject string)
 }
 
 // Open makes a hub and begins to connect, without waiting for it: names can be used at once.
@@ -114,7 +117,7 @@ func open(ctx context.Context, cfg Config, e engine) *Hub {
 	if cfg.Standby {
 		h.standby = &standby{h: h, turn: make(chan struct{}, 1)}
 	}
-	h.requests.pending, h.requests.tokens, h.requests.start = map[uint64]*request{}, newTokens(), time.Now()
+	h.requests.pending, h.requests.start = map[uint64]*request{}, time.Now()
 	h.status.State = StateDisconnected
 	if !cfg.ManualConnect {
 		h.status.State = StateConnecting // from the beginning, so no observer is told
@@ -337,18 +340,24 @@ func (h *Hub) report(err error) {
 }
 
 func (h *Hub) tellError(err error) {
-	h.events.put(func() {
-		h.onError.tell(err, func(p any) {
-			h.cfg.Logger.Error("an observer of errors panicked", "panic", p, "stack", string(debug.Stack()))
-		})
-	}, true)
+	h.events.put(func() { h.onError.tell(err, h.errorObserverFailed) }, true)
+}
+
+func (h *Hub) errorObserverFailed(p any) {
+	h.cfg.Logger.Error("an observer of errors panicked", "panic", p, "stack", stack())
 }
 
 // panicked, called where a panic was recovered from, reports it, and where it was.
 func (h *Hub) panicked(who string, p any) {
 	err := fmt.Errorf("%w: %s: panic: %v", ErrCallback, who, p)
-	h.cfg.Logger.Error("panic", "err", err, "stack", string(debug.Stack()))
+	h.cfg.Logger.Error("panic", "err", err, "stack", stack())
 	h.tellError(err)
+}
+
+// stack is where the caller is, in text.
+func stack() string {
+	text := make([]byte, 8<<10)
+	return string(text[:runtime.Stack(text, false)])
 }
 
 // observerFailed tells of an observer that panicked.

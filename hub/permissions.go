@@ -19,13 +19,15 @@ type PermissionError struct {
 }
 
 func (e *PermissionError) Error() string {
-	what := "subscribe"
+	text := ErrPermission.Error() + ": " + e.Server + " does not let this user "
 	if e.Publish {
-		what = "publish"
+		text += "publish to "
+	} else {
+		text += "subscribe to "
 	}
-	text := fmt.Sprintf("%v: %s does not let this user %s to %q", ErrPermission, e.Server, what, e.Subject)
+	text += strconv.Quote(e.Subject)
 	if e.Queue != "" {
-		text += fmt.Sprintf(" in the queue group %q", e.Queue)
+		text += " in the queue group " + strconv.Quote(e.Queue)
 	}
 	return text + e.needs
 }
@@ -42,28 +44,18 @@ func violationOf(err error) *PermissionError {
 	if !ok {
 		return nil
 	}
-	kind, text, ok := strings.Cut(text, ` "`)
-	if !ok {
+	// Names are quoted; quotation marks within them have backslashes, and so have those.
+	text = strings.ReplaceAll(strings.ReplaceAll(text, `\\`, "\x00"), `\"`, "\x01")
+	part := strings.Split(text, `"`)
+	if len(part) < 3 {
 		return nil
 	}
-	v := &PermissionError{Publish: strings.HasPrefix(kind, "Publish")}
-	if v.Subject, text, ok = quoted(`"` + text); !ok {
-		return nil
-	}
-	if _, queue, ok := strings.Cut(text, "using queue "); ok {
-		v.Queue, _, _ = quoted(queue)
+	name := func(s string) string { return strings.ReplaceAll(strings.ReplaceAll(s, "\x01", `"`), "\x00", `\`) }
+	v := &PermissionError{Publish: strings.HasPrefix(text, "Publish"), Subject: name(part[1])}
+	if len(part) > 3 {
+		v.Queue = name(part[3])
 	}
 	return v
-}
-
-// quoted takes a quoted text off the beginning of s.
-func quoted(s string) (text, rest string, ok bool) {
-	prefix, err := strconv.QuotedPrefix(s)
-	if err != nil {
-		return "", s, false
-	}
-	text, err = strconv.Unquote(prefix)
-	return text, s[len(prefix):], err == nil
 }
 
 // trouble takes what the server complains of. What it does not let the hub do for itself is no
@@ -89,30 +81,28 @@ func (h *Hub) denied(l *link, v *PermissionError) {
 	case strings.HasPrefix(v.Subject, ownPrefix):
 		h.repairs.forbidden(v)
 	case strings.HasPrefix(v.Subject, h.inboxes()):
-		v.needs = fmt.Sprintf(`; moves need to publish and subscribe to "%s>"`, h.inboxes())
+		what, which := "moves need to publish and subscribe", &l.noMarks
 		if strings.HasPrefix(v.Subject, l.inbox) {
-			v.needs = fmt.Sprintf(`; requests need to subscribe to "%s>"`, h.inboxes())
+			what, which = "requests need to subscribe", &l.noInbox
 		}
-		v.needs += ", or to the same below Config.InboxPrefix (inboxPrefix in JavaScript); see docs/permissions.md"
-		if strings.HasPrefix(v.Subject, l.inbox) {
-			l.noInbox.Store(v)
-			h.requests.fail(v, func(q *request) bool { return q.link == l })
-		} else {
-			l.noMarks.Store(v)
-		}
+		v.needs = "; " + what + " to " + h.inboxes() + ">, or to the same below Config.InboxPrefix (inboxPrefix in JavaScript); see docs/permissions.md"
+		which.Store(v)
+		h.requests.fail(v, func(q *request) bool { return q.link == l && l.noInbox.Load() != nil })
 		h.inboxDenied.Do(func() { h.report(v) })
 	case v.Publish:
 		asked := h.requests.fail(v, func(q *request) bool { return q.link == l && q.subject == v.Subject })
-		known := h.publishes(v.Subject)
-		if known != nil {
-			known.refused()
+		h.mu.Lock()
+		known, tell := h.variables[v.Subject] != nil, h.variableDenied
+		h.mu.Unlock()
+		if known {
+			tell(v.Subject)
 		}
 		if h.cfg.OnDenied != nil {
 			h.cfg.OnDenied(v.Subject)
 		}
 		switch {
 		case asked > 0:
-		case known == nil && h.answered.Load():
+		case !known && h.answered.Load():
 			v.needs = `; a service needs to publish its answers: allow_responses, or "_INBOX.>"; see docs/permissions.md`
 			h.answersDenied.Do(func() { h.report(v) })
 		default:
@@ -123,13 +113,6 @@ func (h *Hub) denied(l *link, v *PermissionError) {
 			l.reportOnce(v)
 		}
 	}
-}
-
-// publishes is the variable of subject, if there is one.
-func (h *Hub) publishes(subject string) *Variable {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.variables[subject]
 }
 
 // refused notes what the server did not take.
@@ -185,36 +168,29 @@ func (l *link) refusal(old *link) error {
 // denied notes that l's server does not permit a subscription; told says that somebody gets the error, or that
 // the subscription has ended, so that nobody wants it.
 func (r *registry) denied(l *link, v *PermissionError) (told bool) {
-	var tell []func(*PermissionError)
-	defer func() {
-		for _, denied := range tell {
-			denied(v)
-		}
-	}()
+	var tell []*Subscription
+	told = true
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	b := r.binding(l)
-	if b == nil {
-		return true
-	}
-	ended := true
 	for _, arrival := range [2]bool{false, true} {
 		e := r.entries[entryKey{v.Subject, v.Queue, arrival}]
-		if e == nil || b.legs[e] == nil {
+		b := r.binding(l)
+		if e == nil || b == nil || b.legs[e] == nil {
 			continue
 		}
-		ended = false
 		b.legs[e].denied = v
 		b.denied++
 		e.deaf.Store(true)
-		told = told || e.awaited > 0
-		for _, s := range *e.handles.Load() {
-			if s.denied != nil {
-				tell = append(tell, s.denied)
-			}
+		told = told && e.awaited > 0
+		tell = append(tell, *e.handles.Load()...)
+	}
+	r.mu.Unlock()
+	for _, s := range tell {
+		if s.denied != nil {
+			told = true
+			s.denied(v)
 		}
 	}
-	return ended || told || len(tell) > 0
+	return told
 }
 
 // deniedAlone is a subscription that next's server does not permit and old's does; nil: there is none.

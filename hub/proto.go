@@ -171,9 +171,9 @@ const headerLine = "NATS/1.0"
 // the headers are then those that could be read. Only whole line ends begin another header: a single
 // CR or LF in a value, in a block whose lines end with CRLF, becomes a space.
 func parseHeader(b []byte) (h Header, wrong error) {
-	bad := func(format string, args ...any) {
+	bad := func(what, line string) {
 		if wrong == nil {
-			wrong = fmt.Errorf(format, args...)
+			wrong = fmt.Errorf("%s: %.40q", what, line)
 		}
 	}
 	h = Header{}
@@ -182,49 +182,43 @@ func parseHeader(b []byte) (h Header, wrong error) {
 		if i >= 0 {
 			lineEnd = "\n"
 		}
-		bad("a line that does not end with CRLF")
+		bad("a line that does not end with CRLF", text)
 	}
 	status, name := "", ""
 	ended := false
 	for first := true; text != "" && !ended; first = false {
 		var line string
-		var whole bool
-		if line, text, whole = strings.Cut(text, lineEnd); !whole {
-			bad("no empty line at the end")
-		}
+		line, text, _ = strings.Cut(text, lineEnd)
 		if strings.ContainsAny(line, "\r\n") {
-			bad("a single CR or LF in the line %.40q", line)
-			line = strings.NewReplacer("\r", " ", "\n", " ").Replace(line)
+			bad("a single CR or LF in a line", line)
+			line = strings.ReplaceAll(strings.ReplaceAll(line, "\r", " "), "\n", " ")
 		}
 		if first {
 			if len(line) >= len(headerLine) && strings.EqualFold(line[:len(headerLine)], headerLine) {
 				if status = strings.TrimSpace(line[len(headerLine):]); line[:len(headerLine)] != headerLine {
-					bad("they begin with %.40q: want %s", line, headerLine)
+					bad("want "+headerLine+" first", line)
 				}
 				continue
 			}
-			bad("they begin with %.40q: want %s", line, headerLine)
+			bad("want "+headerLine+" first", line)
 		}
 		key, value, colon := strings.Cut(line, ":")
 		switch {
 		case line == "":
 			ended = true
 		case (line[0] == ' ' || line[0] == '\t') && name != "":
-			bad("the line %.40q continues another", line)
+			bad("a line that continues another", line)
 			values := h[name]
-			values[len(values)-1] += " " + strings.Trim(line, " \t")
+			values[len(values)-1] += " " + strings.TrimSpace(line)
 		case !colon || key == "":
-			bad("the line %.40q has no name with a colon", line)
+			bad("a line without a name and a colon", line)
 		default:
 			name = key
 			h[name] = append(h[name], strings.TrimLeft(value, " \t"))
 		}
 	}
-	if !ended {
-		bad("no empty line at the end")
-	}
-	if text != "" {
-		bad("%d bytes after the empty line", len(text))
+	if !ended || text != "" {
+		bad("want one empty line, at the end", text)
 	}
 	if len(status) >= 3 {
 		h[headerStatus] = append(h[headerStatus], status[:3])

@@ -3,9 +3,9 @@ package hub
 import (
 	"container/heap"
 	"context"
-	cryptorand "crypto/rand"
+	"crypto/rand"
+	"encoding/binary"
 	"fmt"
-	"math/rand/v2"
 	"sync"
 	"time"
 )
@@ -21,7 +21,8 @@ const (
 type requests struct {
 	mu      sync.Mutex
 	pending map[uint64]*request // by token
-	tokens  *rand.ChaCha8
+	random  [256]byte           // for tokens
+	left    int                 // of random, in bytes
 	due     dueHeap
 	timer   *time.Timer
 	start   time.Time     // that deadlines are counted from: the monotonic clock alone is cheaper to read
@@ -95,7 +96,7 @@ func (r *requests) add(timeout time.Duration, q *request) bool {
 		return false
 	}
 	for q.token == 0 || r.pending[q.token] != nil {
-		q.token = r.tokens.Uint64() >> 2 // so that it fits into eleven digits
+		q.token = r.token()
 	}
 	q.deadline = time.Since(r.start) + timeout
 	r.pending[q.token] = q
@@ -191,11 +192,14 @@ func (r *requests) fail(err error, which func(*request) bool) int {
 	return len(picked)
 }
 
-// newTokens makes numbers that nobody can guess, who has seen any of them.
-func newTokens() *rand.ChaCha8 {
-	var seed [32]byte
-	cryptorand.Read(seed[:])
-	return rand.NewChaCha8(seed)
+// token is a number that nobody can guess who has seen any others, of up to eleven digits. r.mu is held.
+func (r *requests) token() uint64 {
+	if r.left == 0 {
+		rand.Read(r.random[:])
+		r.left = len(r.random)
+	}
+	r.left -= 8
+	return binary.LittleEndian.Uint64(r.random[r.left:]) >> 2
 }
 
 // lost fails what was sent through l.

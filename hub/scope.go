@@ -241,7 +241,7 @@ func (v *Variable) Serve(ctx context.Context, fn func(context.Context, *Message)
 	v.written()
 	service := newService(v.hub, opt.Concurrency, fn)
 	stop := context.AfterFunc(v.hub.ctx, service.close)
-	s, err := v.hub.subscribe(v.subject, SubOptions{Queue: opt.Queue, Awaited: true, served: service}, func(m *Message) {
+	s, err := v.hub.subscribe(v.subject, SubOptions{Queue: opt.Queue, Awaited: true, served: &serving{service.refuse, service.wait}}, func(m *Message) {
 		if m.Reply != "" {
 			service.put(m)
 		}

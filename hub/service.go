@@ -33,6 +33,13 @@ type service struct {
 	refusing bool       // somebody does
 }
 
+// serving is a service as its subscription sees it: functions, so that pages, whose services are JavaScript's, do
+// not download it.
+type serving struct {
+	refuse func(*Message)        // too many wait; it does not wait
+	wait   func(context.Context) // until everything is answered, or ctx or the hub has ended
+}
+
 // refusedKept bounds the requests that wait to be told that too many wait.
 const refusedKept = 1024
 

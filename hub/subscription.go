@@ -33,7 +33,7 @@ type SubOptions struct {
 	Runs func(*Run)
 
 	// served, if set, gets the messages as requests: what has come is answered, also after Unsubscribe.
-	served *service
+	served *serving
 	// denied, if set, is called instead of OnError if the server does not permit it.
 	denied func(*PermissionError)
 }
@@ -54,7 +54,7 @@ type Subscription struct {
 	max  int64
 	seen atomic.Int64
 
-	served  *service // nil: it is no service
+	served  *serving // nil: it is no service
 	mailbox mailbox
 	ended   func() // called when it ends, unless the hub does
 	end     sync.Once

@@ -186,3 +186,26 @@ func TestValueIsTheServersInTheEnd(t *testing.T) {
 		}
 	}
 }
+
+// What servers say of permissions is read, whatever is in the names.
+func TestViolationsAreRead(t *testing.T) {
+	for text, want := range map[string]PermissionError{
+		`Permissions Violation for Publish to "a.b"`:                            {Publish: true, Subject: "a.b"},
+		`Permissions Violation for Subscription to "a.*"`:                       {Subject: "a.*"},
+		`Permissions Violation for Subscription to "a.>" using queue "q.r"`:     {Subject: "a.>", Queue: "q.r"},
+		`Permissions Violation for Publish with Reply of "_INBOX.x"`:            {Publish: true, Subject: "_INBOX.x"},
+		`Permissions Violation for Publish to "a\"b\\\"c\\"`:                    {Publish: true, Subject: `a"b\"c\`},
+		`Permissions Violation for Subscription to "ä" using queue "q\"q"`:      {Subject: "ä", Queue: `q"q`},
+		`something else: Permissions Violation for Subscription to "after.all"`: {Subject: "after.all"},
+	} {
+		got := violationOf(fmt.Errorf("%w: %s", ErrPermission, text))
+		if got == nil || *got != want {
+			t.Errorf("%s: %+v, want %+v", text, got, want)
+		}
+	}
+	for _, text := range []string{"", "Permissions Violation", `Permissions Violation for Publish to a.b`, `Permissions Violation for Publish to "a.b`} {
+		if got := violationOf(fmt.Errorf("%w: %s", ErrPermission, text)); got != nil {
+			t.Errorf("%q is %+v", text, got)
+		}
+	}
+}

@@ -64,6 +64,7 @@ func (h *Hub) variable(subject string, err error) *Variable {
 	if v == nil {
 		v = &Variable{hub: h, subject: subject, noPub: checkName(subject, false), first: make(chan struct{})}
 		h.variables[subject] = v
+		h.variableDenied = h.refuseVariable
 	}
 	h.mu.Unlock()
 	v.track(false)
@@ -314,5 +315,10 @@ func (v *Variable) settle(id uint64, err error) {
 	})
 }
 
-// refused notes that the server does not permit what was published.
-func (v *Variable) refused() { v.change((*valueRule).denied) }
+// refuseVariable notes that the server does not permit what was published on subject.
+func (h *Hub) refuseVariable(subject string) {
+	h.mu.Lock()
+	v := h.variables[subject]
+	h.mu.Unlock()
+	v.change((*valueRule).denied)
+}

@@ -101,11 +101,11 @@ func (o *outbox) textData(kind, id, aux uint32, text string, data []byte) {
 
 // fail adds a row with an error: code, 0, text; of a service's error also 0, its code, 0, its text.
 func (o *outbox) fail(kind, id uint32, err error) {
-	part := strings.NewReplacer("\x00", "\uFFFD") // a service may write what it likes
-	text := hub.Code(err) + "\x00" + part.Replace(err.Error())
+	part := func(text string) string { return strings.ReplaceAll(text, "\x00", "\uFFFD") } // a service may write what it likes
+	text := hub.Code(err) + "\x00" + part(err.Error())
 	var data []byte
 	if service := (*hub.ServiceError)(nil); errors.As(err, &service) {
-		text += "\x00" + part.Replace(service.Code) + "\x00" + part.Replace(service.Message)
+		text += "\x00" + part(service.Code) + "\x00" + part(service.Message)
 		data = service.Data
 	}
 	o.textData(kind, id, 0, text, data)
