@@ -339,7 +339,7 @@ func (c *counter) lose(s span, lost func(span)) {
 		if o.to > to {
 			rest = append(rest, span{to + 1, o.to})
 		}
-		c.open = slices.Replace(c.open, i, i+1, rest...)
+		c.open = replaced(c.open, i, rest)
 		i += len(rest) - 1
 	}
 	if s.to <= c.last {
@@ -392,5 +392,10 @@ func without(all []span, n uint64) []span {
 	if s.to > n {
 		rest = append(rest, span{n + 1, s.to})
 	}
-	return slices.Replace(all, i, i+1, rest...)
+	return replaced(all, i, rest)
+}
+
+// replaced puts others in the place of the one at i.
+func replaced(all []span, i int, others []span) []span {
+	return append(append(all[:i:i], others...), all[i+1:]...)
 }
