@@ -273,7 +273,7 @@ export class Variable<T = any> {
     const service = new Service<Q>(this.subject, handler, session.coding, concurrency, this.#core.report, () => {
       this.#core.services.delete(service);
       session.unsubscribe(wire.id);
-    });
+    }, () => session.drain(wire.id), () => session.command("flush", this.#core.timeout));
     const wire = session.subscribe(
       this.subject,
       (rows, row) => service.deliver(new Message<Q>(session, rows, row, this.#wildcard ? "" : this.subject)),
