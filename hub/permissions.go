@@ -171,17 +171,12 @@ func (r *registry) denied(l *link, v *PermissionError) (told bool) {
 	var tell []*Subscription
 	told = true
 	r.mu.Lock()
-	for _, arrival := range [2]bool{false, true} {
-		e := r.entries[entryKey{v.Subject, v.Queue, arrival}]
-		b := r.binding(l)
-		if e == nil || b == nil || b.legs[e] == nil {
-			continue
-		}
+	e, b := r.entries[entryKey{v.Subject, v.Queue}], r.binding(l)
+	if e != nil && b != nil && b.legs[e] != nil {
 		b.legs[e].denied = v
 		b.denied++
 		e.deaf.Store(true)
-		told = told && e.awaited > 0
-		tell = append(tell, *e.handles.Load()...)
+		told, tell = e.awaited > 0, *e.handles.Load()
 	}
 	r.mu.Unlock()
 	for _, s := range tell {

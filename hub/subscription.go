@@ -45,6 +45,7 @@ type Subscription struct {
 	key     entryKey
 	entry   *entry
 	inline  bool
+	arrival bool
 	control bool                   // the hub's own
 	awaited atomic.Bool            // until Ready returns
 	denied  func(*PermissionError) // may be nil
@@ -88,16 +89,17 @@ func (h *Hub) subscribe(subject string, opts SubOptions, fn func(*Message), ende
 		return nil, fmt.Errorf("%w: subscribe %s: Runs wants Inline, and no Max", ErrInvalidConfig, subject)
 	}
 	s := &Subscription{
-		hub:    h,
-		key:    entryKey{subject, opts.Queue, opts.Arrival && opts.Queue == ""},
-		inline: opts.Inline,
-		fn:     fn,
-		onRun:  opts.Runs,
-		max:    int64(opts.Max),
-		ended:  ended,
-		denied: opts.denied,
-		served: opts.served,
-		done:   make(chan struct{}),
+		hub:     h,
+		key:     entryKey{subject, opts.Queue},
+		arrival: opts.Arrival,
+		inline:  opts.Inline,
+		fn:      fn,
+		onRun:   opts.Runs,
+		max:     int64(opts.Max),
+		ended:   ended,
+		denied:  opts.denied,
+		served:  opts.served,
+		done:    make(chan struct{}),
 	}
 	s.awaited.Store(opts.Awaited)
 	if !s.inline {
