@@ -375,5 +375,10 @@ func without(all []span, n uint64) []span {
 	if s.to > n {
 		rest = append(rest, span{n + 1, s.to})
 	}
-	return slices.Replace(all, i, i+1, rest...)
+	return replaced(all, i, rest)
+}
+
+// replaced puts others in the place of the one at i.
+func replaced(all []span, i int, others []span) []span {
+	return append(append(all[:i:i], others...), all[i+1:]...)
 }
