@@ -185,7 +185,7 @@ func (s *searcher) silence() string {
 func (s *searcher) change(here, leaf target) error {
 	if here.via == viaLeaf {
 		err := fmt.Errorf("%w: no configured server", ErrMove)
-		for _, t := range rank(s.h.cfg.Servers, s.h.cfg.Selection, "") {
+		for _, t := range s.h.rank("") {
 			if err = s.h.propose(t, "leaf changed"); err == nil {
 				break
 			}

@@ -25,6 +25,7 @@ type Hub struct {
 	missing  atomic.Uint64 // messages, by their numbers
 	requests requests
 	standby  *standby // nil unless configured
+	silent   silentServers
 	links    atomic.Uint64
 	losses   atomic.Uint64 // of links that broke
 
@@ -98,6 +99,7 @@ func open(ctx context.Context, cfg Config, e engine) *Hub {
 		changed:   make(chan struct{}),
 		variables: map[string]*Variable{},
 	}
+	h.cfg.Servers = order(cfg.Servers, cfg.Selection)
 	h.ctx, h.cancel = context.WithCancel(ctx)
 	h.registry = registry{hub: h, entries: map[entryKey]*entry{}, wild: map[*entry]bool{}}
 	h.intake = intake{

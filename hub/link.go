@@ -20,8 +20,10 @@ type link struct {
 	target target
 	// isolated: the server is not of one system with the configured ones. The session's.
 	isolated bool
-	limit    int    // the largest payload, in bytes
-	inbox    string // "_INBOX.<hub>.<link>.", each answer adds a token
+	limit    int           // the largest payload, in bytes
+	trip     time.Duration // the round trip, if it was measured before anything else
+	hasty    bool          // it was chosen while others had not answered yet
+	inbox    string        // "_INBOX.<hub>.<link>.", each answer adds a token
 
 	leave chan struct{} // closed when the server says that it is about to stop
 	left  sync.Once

@@ -14,6 +14,7 @@ type session struct {
 	last   target    // where the hub was last connected
 	since  time.Time // when that connection began
 	lost   *link     // what broke last
+	tries  int       // to return to an earlier server of the list
 	absent time.Time // when it broke
 }
 
@@ -142,7 +143,7 @@ func (s *session) establish(reason string) error {
 		if round == 0 && s.last.via == viaConfigured {
 			known = s.last.url
 		}
-		l, err := h.race(h.ctx, rank(h.cfg.Servers, h.cfg.Selection, known), h.cfg.ReconnectTimeout)
+		l, err := h.race(h.ctx, h.rank(known), h.cfg.ReconnectTimeout)
 		if err == nil {
 			s.arrive(l, reason, start)
 			return nil
@@ -220,6 +221,9 @@ func (s *session) sleep(d time.Duration) bool {
 
 // promote makes l the current link.
 func (s *session) promote(l *link) {
+	if len(s.h.preferred(s.last.url)) == 0 && time.Since(s.since) >= s.h.cfg.MaxRetryDelay {
+		s.tries = 0 // a server that takes the hub and drops it is not returned to so soon
+	}
 	s.link, s.last, s.since = l, l.target, time.Now()
 	s.h.standby.promoted(l.target)
 	s.h.count(func(st *Status) { st.RTT = l.wire.distance() })
@@ -234,9 +238,20 @@ func (s *session) stay() (reason string) {
 	defer again.Stop()
 	reprobe := time.NewTicker(h.cfg.Reprobe)
 	defer reprobe.Stop()
+	back := time.NewTimer(time.Hour) // to an earlier server of the list
+	defer back.Stop()
+	var looking chan struct{} // for one
+	var here *link            // that back is for
+	if s.link.hasty {
+		s.findNearer()
+	}
 	resting, rest := false, h.cfg.ReconnectWait
 	var asked *link // it has told us to leave, and its turn has come or will
 	for {
+		if here != s.link {
+			here = s.link
+			back.Reset(s.nextLook())
+		}
 		leave := s.link.leave
 		if resting {
 			leave = nil
@@ -265,23 +280,55 @@ func (s *session) stay() (reason string) {
 		case p := <-h.proposals:
 			var err error
 			if p.target.url != s.link.target.url {
-				err = s.move([]target{p.target}, p.reason, h.cfg.Discovery.SwitchTimeout)
+				timeout := h.cfg.ReconnectTimeout
+				if p.target.via == viaLeaf {
+					timeout = h.cfg.Discovery.SwitchTimeout
+				}
+				err = s.move([]target{p.target}, p.reason, timeout)
 			}
 			p.done <- err
-		case <-reprobe.C:
-			if h.cfg.Selection == Latency && s.link.target.via == viaConfigured && len(h.cfg.Servers) > 1 {
-				current, others := s.link, s.elsewhere()
-				h.spawn(func() { h.findNearer(current, others) })
+		case <-back.C:
+			if better := h.preferred(s.link.target.url); len(better) > 0 && looking == nil {
+				looked := make(chan struct{})
+				looking = looked
+				h.spawn(func() {
+					defer close(looked)
+					h.findPreferred(better)
+				})
 			}
+		case <-looking:
+			looking = nil
+			back.Reset(s.nextLook())
+		case <-reprobe.C:
+			s.findNearer()
 		case r := <-h.again:
-			r.done <- s.move(rank(h.cfg.Servers, h.cfg.Selection, ""), "requested", h.cfg.ReconnectTimeout)
+			r.done <- s.move(h.rank(""), "requested", h.cfg.ReconnectTimeout)
 		}
+	}
+}
+
+// nextLook is when to look next whether a server before the hub's in the list is there: after the same pauses
+// as between other attempts.
+func (s *session) nextLook() time.Duration {
+	if len(s.h.preferred(s.link.target.url)) == 0 {
+		return time.Hour
+	}
+	s.tries++
+	return retryDelay(&s.h.cfg, s.tries-1, randomFraction())
+}
+
+// findNearer looks for a nearer server, in latency mode.
+func (s *session) findNearer() {
+	h := s.h
+	if h.cfg.Selection == Latency && s.link.target.via == viaConfigured && len(h.cfg.Servers) > 1 {
+		current, others := s.link, s.elsewhere()
+		h.spawn(func() { h.findNearer(current, others) })
 	}
 }
 
 // elsewhere are the configured servers that the hub is not on.
 func (s *session) elsewhere() (targets []target) {
-	for _, t := range rank(s.h.cfg.Servers, s.h.cfg.Selection, "") {
+	for _, t := range s.h.rank("") {
 		if t.url != s.link.target.url {
 			targets = append(targets, t)
 		}

@@ -147,7 +147,7 @@ func (b *standby) look() (l *link, targets []target) {
 	if b.link != nil || b.current == "" {
 		return b.link, nil
 	}
-	targets = slices.DeleteFunc(rank(b.h.cfg.Servers, b.h.cfg.Selection, ""), func(t target) bool { return t.url == b.current })
+	targets = slices.DeleteFunc(b.h.rank(""), func(t target) bool { return t.url == b.current })
 	return nil, targets
 }
 
