@@ -128,7 +128,7 @@ type Discovery struct {
 	CacheTTL time.Duration
 	// LocalNetwork is what a page does about the browser's permission. Default LocalNetworkAsk.
 	LocalNetwork LocalNetwork
-	// RequireBackbone says which leaves are good enough. Default BackboneConfigured.
+	// RequireBackbone says which leaves are good enough to move to, and to stay on. Default BackboneAlways.
 	RequireBackbone Backbone
 	// Credentials is what a leaf that was found is shown. Default CredentialsNone, or
 	// CredentialsOwn with an Auth here.
@@ -162,15 +162,18 @@ const (
 	CredentialsOwn Credentials = "own"
 )
 
-// Backbone says whether a leaf must be connected to its backbone before a hub moves there.
+// Backbone says whether a leaf must be connected to its backbone, before a hub moves there and as long as
+// it is there: a hub on a leaf that loses its backbone returns to the configured servers. A leaf
+// that does not say, of kinopio-hub 2.1.0, is connected if messages come through.
 type Backbone string
 
 const (
-	// BackboneConfigured, the default: a leaf that has a backbone must be connected to it; one
-	// that has none is a LAN of its own.
-	BackboneConfigured Backbone = "configured"
-	// BackboneAlways: only a leaf that is connected to its backbone.
+	// BackboneAlways, the default: only a leaf that is connected to its backbone, so that nobody who was
+	// heard on the configured servers is lost.
 	BackboneAlways Backbone = "always"
+	// BackboneConfigured: a leaf that has a backbone must be connected to it; one that has none is
+	// a LAN of its own.
+	BackboneConfigured Backbone = "configured"
 	// BackboneNever: any leaf.
 	BackboneNever Backbone = "never"
 )
@@ -212,7 +215,7 @@ func (cfg Config) normalize() (Config, error) {
 	}
 	switch cfg.Discovery.RequireBackbone {
 	case "":
-		cfg.Discovery.RequireBackbone = BackboneConfigured
+		cfg.Discovery.RequireBackbone = BackboneAlways
 	case BackboneConfigured, BackboneAlways, BackboneNever:
 	default:
 		return cfg, configError("Discovery.RequireBackbone", cfg.Discovery.RequireBackbone, `"configured", "always" or "never"`)

@@ -305,7 +305,7 @@ func (h *Hub) Status() Status {
 	s, l := h.status, h.live
 	h.mu.Unlock()
 	if l != nil {
-		s.Server, s.Via, s.MaxPayload, s.Isolated = l.target.String(), l.target.via, l.limit, l.isolated
+		s.Server, s.Via, s.MaxPayload, s.Isolated = l.target.String(), l.target.via, l.limit, l.isolated.Load()
 		h.refreshDistance(l)
 	}
 	s.Missing, s.Repairing = h.missing.Load(), h.intake.waitingFor()

@@ -18,8 +18,9 @@ type link struct {
 	hub    *Hub
 	wire   wire
 	target target
-	// isolated: the server is not of one system with the configured ones. The session's.
-	isolated bool
+	// isolated: the server is not of one system with the configured ones,
+	isolated atomic.Bool
+	deaf     atomic.Int64  // since then, in ns since the intake's start
 	limit    int           // the largest payload, in bytes
 	trip     time.Duration // the round trip, if it was measured before anything else
 	hasty    bool          // it was chosen while others had not answered yet
@@ -43,8 +44,8 @@ type link struct {
 type target struct {
 	url string
 	via string // viaConfigured or viaLeaf
-	// alone: the server is known to be a system of its own
-	alone bool
+	// alone: the server is known to be a system of its own. unproven: that is not known.
+	alone, unproven bool
 }
 
 const (
@@ -112,6 +113,20 @@ func (l *link) hears() { l.heard.Store(int64(time.Since(l.hub.intake.start))) }
 // silence is for how long the server has said nothing.
 func (l *link) silence() time.Duration {
 	return time.Since(l.hub.intake.start) - time.Duration(l.heard.Load())
+}
+
+// isolates notes whether the server is of one system with the configured ones, which it was at since
+// for the last time.
+func (l *link) isolates(isolated bool, since time.Time) {
+	if isolated && !l.isolated.Load() {
+		l.deaf.Store(int64(since.Sub(l.hub.intake.start)))
+	}
+	l.isolated.Store(isolated)
+}
+
+// apart is for how long the server has not been of one system with the configured ones.
+func (l *link) apart() time.Duration {
+	return time.Since(l.hub.intake.start) - time.Duration(l.deaf.Load())
 }
 
 // isLeaving says whether the server has said that it is about to stop.

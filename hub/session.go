@@ -279,12 +279,12 @@ func (s *session) stay() (reason string) {
 			resting = false
 		case p := <-h.proposals:
 			var err error
-			if p.target.url != s.link.target.url {
+			if p.targets[0].url != s.link.target.url {
 				timeout := h.cfg.ReconnectTimeout
-				if p.target.via == viaLeaf {
+				if p.targets[0].via == viaLeaf {
 					timeout = h.cfg.Discovery.SwitchTimeout
 				}
-				err = s.move([]target{p.target}, p.reason, timeout)
+				err = s.move(p.targets, p.reason, timeout)
 			}
 			p.done <- err
 		case <-back.C:

@@ -60,7 +60,7 @@ type Move struct {
 	From, To string // without credentials; From is "" for the first connection
 	Via      string // how To became known: "configured" or "leaf"
 	// Reason is "connect", "requested", "leaf found", "leaf leaving", "server leaving",
-	// "leaf lost", "server lost", "faster" or "earlier in the list".
+	// "leaf changed", "leaf cut off", "leaf lost", "server lost", "faster" or "earlier in the list".
 	Reason string
 	// Planned: the old connection was alive all the time.
 	Planned bool

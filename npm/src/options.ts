@@ -23,8 +23,8 @@ export interface DiscoveryOptions {
    */
   localNetwork?: "ask" | "auto" | "never";
   /**
-   * Whether a leaf must be connected to its backbone: "configured": if it has one; true: always;
-   * false: never mind. Default "configured".
+   * Whether a leaf must be connected to its backbone, before the hub moves there and as long as it is there: true:
+   * always; "configured": if it has one; false: never mind. Default true.
    */
   requireBackbone?: "configured" | boolean;
   /**

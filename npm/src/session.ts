@@ -76,7 +76,7 @@ export interface Move {
   to: string;
   /** How `to` became known: "configured" or "leaf". */
   via: string;
-  /** Such as "connect", "reconnect", "leaf found", "leaf lost", "server leaving", "requested". */
+  /** Such as "connect", "leaf found", "leaf lost", "leaf cut off", "server leaving", "requested", "faster", "earlier in the list". */
   reason: string;
   /** The old connection was alive: nothing was lost, repeated or reordered. */
   planned: boolean;
