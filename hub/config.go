@@ -28,6 +28,9 @@ const (
 // NATS project and are for trying things out only.
 var demoServers = []string{"wss://demo.nats.io:8443", "wss://demo.nats.io:4443"}
 
+// NoReconnects, as MaxReconnects, makes the loss of a connection final: the hub's state is then StateError.
+const NoReconnects = -2
+
 // Config says how a hub connects. Its zero value works; each field's zero value stands for
 // the default that its comment names.
 type Config struct {
@@ -48,7 +51,8 @@ type Config struct {
 	FailFast bool
 	// NoRetry makes a failed connection final, also later ones.
 	NoRetry bool
-	// MaxReconnects bounds the rounds of attempts after a lost connection. 0 and below: no bound.
+	// MaxReconnects bounds the rounds of attempts after a lost connection. 0 and -1: no bound;
+	// NoReconnects: none is made, the loss is final.
 	MaxReconnects int
 	// ReconnectTimeout bounds one attempt to connect. Default 5 s.
 	ReconnectTimeout time.Duration
@@ -272,6 +276,9 @@ func (cfg Config) normalize() (Config, error) {
 		if *n.value == 0 {
 			*n.value = n.def
 		}
+	}
+	if cfg.MaxReconnects < NoReconnects {
+		return cfg, configError("MaxReconnects", cfg.MaxReconnects, "a positive number, 0 or -1 for no bound, or NoReconnects (-2) for none")
 	}
 	if cfg.Discovery.Enabled {
 		if cfg.Discovery.ManifestURL == "" {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -312,4 +313,69 @@ func TestGivingUpIsFinalUntilConnect(t *testing.T) {
 			t.Errorf("after Connect: %v", err)
 		}
 	})
+}
+
+// Without reconnecting the first connection is tried for as long as it takes, and its loss is final.
+func TestNoReconnects(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := threeServers()
+		n.servers[near].down = true
+		h := openFake(t, n, Config{Servers: []string{near}, MaxReconnects: NoReconnects})
+		time.Sleep(time.Minute)
+		if dials := n.dialed(); h.State() != StateConnecting || dials < 2 {
+			t.Fatalf("%s after %d attempts, want the first connection to be tried again", h.State(), dials)
+		}
+		n.cut(near, false)
+		if err := h.Connected(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		dials := n.dialed()
+		time.Sleep(time.Minute)
+		n.cut(near, false)
+		time.Sleep(time.Minute)
+		if err := h.Connected(context.Background()); h.State() != StateError || n.dialed() != dials || !errors.Is(err, ErrDisconnected) {
+			t.Errorf("%s after %d more attempts, and %v", h.State(), n.dialed()-dials, err)
+		}
+		if err := h.Reconnect(context.Background()); err != nil {
+			t.Errorf("Reconnect: %v", err)
+		}
+	})
+}
+
+// Who asks for another connection after the hub has given up is told what comes of that, and never
+// what came before.
+func TestReconnectAfterErrorNeverReturnsTheOldOne(t *testing.T) {
+	for name, call := range map[string]func(*Hub, context.Context) error{
+		"Reconnect": (*Hub).Reconnect,
+		"Connect": func(h *Hub, ctx context.Context) error {
+			h.Connect()
+			return h.Connected(ctx)
+		},
+	} {
+		for range 20 {
+			synctest.Test(t, func(t *testing.T) {
+				n := threeServers()
+				n.servers[near].down = true
+				h := openFake(t, n, Config{Servers: []string{near}, NoRetry: true})
+				if err := h.Connected(context.Background()); !errors.Is(err, ErrConnect) {
+					t.Fatal(err)
+				}
+				n.mu.Lock()
+				n.servers[near].silent, n.servers[near].down = true, false
+				n.mu.Unlock()
+				ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+				defer cancel()
+				if err := call(h, ctx); !errors.Is(err, context.DeadlineExceeded) || strings.Contains(err.Error(), "refused") {
+					t.Errorf("%s that takes too long gave %v", name, err)
+				}
+				time.Sleep(time.Minute)
+				n.mu.Lock()
+				n.servers[near].silent = false
+				n.mu.Unlock()
+				if err := call(h, context.Background()); err != nil {
+					t.Errorf("%s gave %v", name, err)
+				}
+			})
+		}
+	}
 }

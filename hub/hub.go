@@ -65,6 +65,7 @@ type Hub struct {
 	live      *link         // the current link
 	changed   chan struct{} // closed, and replaced, when status or live change
 	final     error         // why the hub gave up
+	failed    error         // why the last attempt to connect failed, since the hub has had no link
 	variables map[string]*Variable
 }
 
@@ -186,11 +187,7 @@ func (h *Hub) Connect() error {
 	if h.ctx.Err() != nil {
 		return ErrDisposed
 	}
-	h.mu.Lock()
-	if h.status.State == StateError { // who calls Connected next must not be told of the old failure
-		h.change(StateConnecting, nil)
-	}
-	h.mu.Unlock()
+	h.anew() // who calls Connected next must not be told of the old failure
 	select {
 	case h.wanted <- struct{}{}:
 	default:
@@ -209,7 +206,7 @@ func (h *Hub) Connected(ctx context.Context) error {
 func (h *Hub) current(ctx context.Context) (*link, error) {
 	for {
 		h.mu.Lock()
-		l, changed, final, state, last := h.live, h.changed, h.final, h.status.State, h.status.LastError
+		l, changed, final, state, last := h.live, h.changed, h.final, h.status.State, h.failed
 		h.mu.Unlock()
 		switch {
 		case h.ctx.Err() != nil:
@@ -348,6 +345,9 @@ func (h *Hub) setState(s State, l *link) {
 func (h *Hub) change(s State, l *link) {
 	different := h.status.State != s
 	h.status.State, h.live = s, l
+	if l != nil {
+		h.failed = nil
+	}
 	close(h.changed)
 	h.changed = make(chan struct{})
 	if different {

@@ -67,6 +67,7 @@ func (h *Hub) run() {
 		case h.ctx.Err() != nil:
 			return
 		case err != nil:
+			s.lost = nil
 			h.giveUp(err)
 			if !s.awaitConnect() {
 				return
@@ -94,6 +95,7 @@ func (s *session) awaitConnect() bool {
 		case <-s.h.wanted:
 			return true
 		case r := <-s.h.again:
+			s.h.anew() // who waits must not be told of the old failure
 			s.h.answerLater(r)
 			return true
 		case p := <-s.h.proposals:
@@ -109,12 +111,22 @@ func (h *Hub) answerLater(r reconnect) {
 	h.spawn(func() { r.done <- h.Connected(r.ctx) })
 }
 
+// anew begins a search after one that was given up.
+func (h *Hub) anew() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.status.State == StateError {
+		h.failed = nil
+		h.change(StateConnecting, nil)
+	}
+}
+
 // giveUp ends the search for a server, until Connect or Reconnect.
 func (h *Hub) giveUp(err error) {
 	h.mu.Lock()
 	h.final = err
+	h.change(StateError, nil)
 	h.mu.Unlock()
-	h.setState(StateError, nil)
 	h.report(err)
 }
 
@@ -134,6 +146,9 @@ func (s *session) establish(reason string) error {
 			return nil
 		}
 	}
+	if s.lost != nil && h.cfg.MaxReconnects == NoReconnects {
+		return fmt.Errorf("%w: %s was lost, and MaxReconnects wants no other connection: %w", ErrDisconnected, s.last, s.lost.wire.cause())
+	}
 	if s.last.via == viaConfigured && time.Since(s.since) < h.cfg.ReconnectWait {
 		// The server took the hub and dropped it at once: do not ask it again at once.
 		s.sleep(h.cfg.ReconnectWait)
@@ -151,7 +166,9 @@ func (s *session) establish(reason string) error {
 		if h.ctx.Err() != nil {
 			return ErrDisposed
 		}
-		h.count(func(st *Status) { st.LastError = err })
+		h.mu.Lock()
+		h.status.LastError, h.failed = err, err
+		h.mu.Unlock()
 		h.cfg.Logger.Debug("no server", "round", round+1, "err", err)
 		switch first := s.last.url == ""; {
 		case h.cfg.NoRetry, first && h.cfg.FailFast:

@@ -75,7 +75,7 @@ export interface KinopioOptions extends Credentials {
   reprobeGain?: number;
   /** Legacy: true is "ordered", false is "random"; without effect beside serverSelectionMode. */
   noRandomize?: boolean;
-  /** Rounds of attempts after a lost connection. Default -1: without end. */
+  /** Rounds of attempts after a lost connection; 0: its loss is final. Default -1: without end. */
   maxReconnectAttempts?: number;
   /** Goes on trying when the first connection fails. Default true. */
   waitOnFirstConnect?: boolean;
@@ -244,8 +244,8 @@ export function toConfig(options: KinopioOptions): HubConfig {
     noEcho: options.noEcho,
     manualConnect: not(options.autoConnect),
     failFast: not(options.waitOnFirstConnect),
-    noRetry: not(options.autoRetry) || options.maxReconnectAttempts === 0 || undefined,
-    maxReconnects: options.maxReconnectAttempts,
+    noRetry: not(options.autoRetry),
+    maxReconnects: options.maxReconnectAttempts === 0 ? -2 : options.maxReconnectAttempts, // hub.NoReconnects
     reconnectTimeout: options.reconnectTimeout,
     reconnectWait: least(options.reconnectTimeWait),
     retryDelay: least(options.retryDelay),
