@@ -3,6 +3,7 @@ package hub
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"hash/maphash"
 	"maps"
@@ -107,12 +108,13 @@ func open(ctx context.Context, cfg Config, e engine) *Hub {
 		hub: h, start: time.Now(), seed: maphash.MakeSeed(), remembers: cfg.Standby,
 		gaps: map[*counter]bool{}, deaf: map[uint64]int64{},
 	}
-	h.outbox.hub, h.outbox.publisher = h, newPublisher()
+	h.outbox.hub, h.outbox.publisher, h.outbox.turn = h, newPublisher(), make(chan struct{}, 1)
 	h.outbox.store.limit, h.outbox.store.age = cfg.Repair.Bytes, cfg.Repair.Age
 	h.repairs.h, h.repairs.wake = h, make(chan struct{}, 1)
 	if cfg.Standby {
 		h.standby = &standby{h: h, turn: make(chan struct{}, 1)}
 	}
+	h.requests.isFull = h.outbox.isFull
 	h.requests.pending, h.requests.start = map[uint64]*request{}, time.Now()
 	h.status.State = StateDisconnected
 	if !cfg.ManualConnect {
@@ -204,6 +206,7 @@ func (h *Hub) Connected(ctx context.Context) error {
 
 // current waits for a link.
 func (h *Hub) current(ctx context.Context) (*link, error) {
+	start := time.Now()
 	for {
 		h.mu.Lock()
 		l, changed, final, state, last := h.live, h.changed, h.final, h.status.State, h.failed
@@ -225,7 +228,7 @@ func (h *Hub) current(ctx context.Context) (*link, error) {
 			if last != nil {
 				why = fmt.Errorf("%w: %w", ErrDisconnected, last)
 			}
-			return nil, ctxError(ctx, why)
+			return nil, ctxError(ctx, why, start)
 		}
 	}
 }
@@ -243,6 +246,7 @@ func (h *Hub) Flush(ctx context.Context) error {
 
 // flush is Flush that waits for a connection as long as it takes.
 func (h *Hub) flush(ctx context.Context) error {
+	start := time.Now()
 	for {
 		if _, err := h.current(ctx); err != nil {
 			return err
@@ -260,7 +264,7 @@ func (h *Hub) flush(ctx context.Context) error {
 			return nil
 		}
 		if ctx.Err() != nil {
-			return ctxError(ctx, ErrDisconnected)
+			return ctxError(ctx, errUnconfirmed, start)
 		}
 		select { // the link has died: the next one has everything again
 		case <-l.wire.done():
@@ -269,6 +273,8 @@ func (h *Hub) flush(ctx context.Context) error {
 		h.awaitChange(ctx, l)
 	}
 }
+
+var errUnconfirmed = errors.New("the server has not answered")
 
 // awaitChange returns when l is no longer the current link.
 func (h *Hub) awaitChange(ctx context.Context, l *link) {

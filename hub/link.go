@@ -17,6 +17,7 @@ import (
 type link struct {
 	hub    *Hub
 	wire   wire
+	flow   congestible // wire, if it is one
 	target target
 	// isolated: the server is not of one system with the configured ones,
 	isolated atomic.Bool
@@ -75,6 +76,7 @@ func (h *Hub) openLink(ctx context.Context, t target) (*link, error) {
 		return nil, err
 	}
 	l.wire, l.limit = w, w.maxPayload()
+	l.flow, _ = w.(congestible)
 	l.measured.Store(time.Now().UnixNano())
 	l.hears()
 	if _, err = w.subscribe(l.inbox+"*", "", nil); err != nil {
@@ -128,6 +130,9 @@ func (l *link) isolates(isolated bool, since time.Time) {
 func (l *link) apart() time.Duration {
 	return time.Since(l.hub.intake.start) - time.Duration(l.deaf.Load())
 }
+
+// congested says that what has been published by l is still to be written.
+func (l *link) congested() bool { return l.flow != nil && l.flow.congested() }
 
 // isLeaving says whether the server has said that it is about to stop.
 func (l *link) isLeaving() bool {

@@ -19,8 +19,10 @@ type outbox struct {
 	bytes   int
 	timer   *time.Timer
 	closed  bool
-	sent    uint64 // messages that were handed to a link; answers go past the outbox
-	size    uint64 // of their payloads, in bytes
+	crowd   int           // publishers that wait for room on the link
+	turn    chan struct{} // has room for the one of them that is next
+	sent    uint64        // messages that were handed to a link; answers go past the outbox
+	size    uint64        // of their payloads, in bytes
 
 	publisher uint64 // the hub's name in numbers
 	index     uint64 // of the newest stream
@@ -70,11 +72,12 @@ func (r *Receipt) Done() <-chan struct{} { return r.done }
 // Wait returns when Done is closed, with Err, or when ctx ends; the batch may then still be
 // sent.
 func (r *Receipt) Wait(ctx context.Context) error {
+	start := time.Now()
 	select {
 	case <-r.done:
 		return r.err
 	case <-ctx.Done():
-		return ctxError(ctx, ErrDisconnected)
+		return ctxError(ctx, ErrDisconnected, start)
 	}
 }
 
@@ -119,10 +122,77 @@ func (h *Hub) Publish(msgs ...OutMsg) *Receipt {
 // send is Publish for subjects that are known to be good. It keeps nothing of msgs, so that
 // a caller's slice needs no allocation.
 func (o *outbox) send(msgs []OutMsg) *Receipt {
-	o.mu.Lock()
+	if len(msgs) == 0 {
+		o.mu.Lock() // nothing needs no room
+	} else if err := o.enter(context.Background(), 0); err != nil {
+		return failedReceipt(err)
+	}
 	defer o.mu.Unlock()
 	return o.take(msgs)
 }
+
+var errCongested = errors.New("the connection is congested")
+
+// enter locks o.mu when what is sent next can leave at once, or has to wait for a link anyway. While
+// the link is congested it waits, without any lock, for at most limit (0: no limit), and fails when
+// ctx ends. Who came first is first.
+func (o *outbox) enter(ctx context.Context, limit time.Duration) error {
+	if ctx.Err() != nil {
+		return ctxError(ctx, errNotSent, time.Now())
+	}
+	o.mu.Lock()
+	if o.crowd == 0 && (o.link == nil || !o.link.congested()) {
+		return nil
+	}
+	o.crowd++
+	o.mu.Unlock()
+	if err := o.queue(ctx, limit); err != nil {
+		o.mu.Lock()
+		o.crowd--
+		o.mu.Unlock()
+		return err
+	}
+	o.crowd--
+	return nil
+}
+
+// queue is enter for who has to wait.
+func (o *outbox) queue(ctx context.Context, limit time.Duration) error {
+	start := time.Now()
+	if limit > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, limit)
+		defer cancel()
+	}
+	select {
+	case o.turn <- struct{}{}:
+		defer func() { <-o.turn }()
+	case <-o.hub.ctx.Done():
+	case <-ctx.Done():
+		return ctxError(ctx, errCongested, start)
+	}
+	for {
+		o.mu.Lock()
+		l := o.link
+		if o.closed || l == nil || !l.congested() {
+			return nil
+		}
+		o.mu.Unlock()
+		if ctx.Err() != nil {
+			return ctxError(ctx, errCongested, start)
+		}
+		l.flow.awaitRoom(ctx)
+	}
+}
+
+// isFull says that what has been published is still to be written.
+func (o *outbox) isFull() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.link != nil && o.link.congested()
+}
+
+var errNotSent = errors.New("not sent")
 
 // take is send with o.mu held.
 func (o *outbox) take(msgs []OutMsg) *Receipt {
@@ -148,10 +218,13 @@ func (o *outbox) take(msgs []OutMsg) *Receipt {
 }
 
 // sendRequest sends msg for q, unless q has ended before. If it was not sent, q is told why.
-func (o *outbox) sendRequest(msg OutMsg, q *request) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
+func (o *outbox) sendRequest(ctx context.Context, limit time.Duration, msg OutMsg, q *request) {
 	requests := &o.hub.requests
+	if err := o.enter(ctx, limit); err != nil {
+		requests.finish(q, nil, err)
+		return
+	}
+	defer o.mu.Unlock()
 	if o.closed {
 		requests.finish(q, nil, ErrDisposed)
 		return
@@ -324,11 +397,12 @@ func (h *Hub) wait(ctx context.Context, r *Receipt) error {
 	if r == handedOver {
 		return nil
 	}
+	start := time.Now()
 	select {
 	case <-r.done:
 		return r.err
 	case <-ctx.Done():
-		h.outbox.withdraw(r, ctxError(ctx, ErrDisconnected))
+		h.outbox.withdraw(r, ctxError(ctx, ErrDisconnected, start))
 		<-r.done
 		return r.err
 	}
@@ -431,8 +505,11 @@ func (o *outbox) traffic() (messages, bytes uint64) {
 	return o.sent, o.size
 }
 
-// publish hands one message to l, past the outbox.
+// publish hands one message to l, past the outbox. It waits while l is congested.
 func (h *Hub) publish(l *link, m OutMsg) error {
+	if l.congested() {
+		l.flow.awaitRoom(h.ctx)
+	}
 	err := l.wire.publish(m)
 	if err == nil {
 		h.traffic.outMessages.Add(1)
@@ -453,13 +530,4 @@ func tooLarge(l *link, msgs []OutMsg) error {
 		}
 	}
 	return nil
-}
-
-// ctxError is ErrTimeout for a deadline, otherwise the cancellation, in either case with what
-// was being waited for.
-func ctxError(ctx context.Context, waiting error) error {
-	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return fmt.Errorf("%w (%w): %w", ErrTimeout, waiting, ctx.Err())
-	}
-	return fmt.Errorf("%w: %w", waiting, ctx.Err())
 }

@@ -33,9 +33,10 @@ type protoWire struct {
 	once     sync.Once // closes ended
 
 	mu      sync.Mutex
-	some    sync.Cond // out has something, or it is over
-	room    sync.Cond // out has room, or it is over
-	out     []byte    // to be written
+	some    sync.Cond   // out has something, or it is over
+	room    sync.Cond   // out has room, or it is over
+	out     []byte      // to be written
+	full    atomic.Bool // out has no room
 	writing bool
 	waiting int  // publishers that wait for room
 	noted   bool // it is among those that have something to say in a burst
@@ -84,11 +85,12 @@ func (w *protoWire) write() {
 		}
 		out := w.out
 		w.out, w.writing = spare[:0], true
+		w.full.Store(false)
 		w.mu.Unlock()
 		_, err := w.conn.Write(out)
 		w.mu.Lock()
 		w.writing = false
-		w.room.Broadcast()
+		w.room.Broadcast() // close waits for it, too
 		if err != nil {
 			w.mu.Unlock()
 			w.fail(err)
@@ -110,6 +112,7 @@ func (w *protoWire) tryWrite() bool {
 	if w.out = w.out[:0]; cap(w.out) > 2*burstBytes {
 		w.out = nil
 	}
+	w.full.Store(false)
 	w.room.Broadcast()
 	return true
 }
@@ -122,6 +125,7 @@ func (w *protoWire) fail(err error) {
 		return
 	}
 	w.over, w.err, w.out = true, err, nil
+	w.full.Store(false)
 	w.some.Broadcast()
 	w.room.Broadcast()
 }
@@ -153,16 +157,14 @@ func (w *protoWire) publish(m OutMsg) error {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for len(w.out) >= writeBuffer && !w.over && !w.bursts.on.Load() {
-		w.waiting++
-		w.room.Wait()
-		w.waiting--
-	}
 	if w.over {
 		return w.disconnected()
 	}
 	if !w.bursts.note(w) {
 		w.out = appendPub(w.out, &m)
+		if len(w.out) >= writeBuffer {
+			w.full.Store(true)
+		}
 		w.some.Signal()
 		return nil
 	}
@@ -172,7 +174,30 @@ func (w *protoWire) publish(m OutMsg) error {
 		m.Data = nil
 	}
 	w.out = append(append(w.out, m.Data...), "\r\n"...)
+	if len(w.out) >= writeBuffer {
+		w.full.Store(true)
+	}
 	return nil
+}
+
+// congested says that what has been published is still to be written. Nobody waits in a burst.
+func (w *protoWire) congested() bool { return w.full.Load() && !w.bursts.on.Load() }
+
+// awaitRoom returns when w is not congested any more, has ended, or ctx has.
+func (w *protoWire) awaitRoom(ctx context.Context) {
+	stop := context.AfterFunc(ctx, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.room.Broadcast()
+	})
+	defer stop()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.waiting++
+	defer func() { w.waiting-- }()
+	for w.full.Load() && !w.over && ctx.Err() == nil {
+		w.room.Wait()
+	}
 }
 
 func (w *protoWire) subscribe(subject, queue string, route *leg) (wireSub, error) {

@@ -84,7 +84,7 @@ func (v *Variable) PubBytes(ctx context.Context, data []byte, options ...PubOpti
 	if err := m[0].check(); err != nil {
 		return fmt.Errorf("publish %s: %w", v.subject, err)
 	}
-	r := v.publish(&m, opt.Distinct)
+	r := v.publish(ctx, &m, opt.Distinct)
 	if err := v.hub.wait(ctx, r); err != nil {
 		return fmt.Errorf("publish %s: %w", v.subject, err)
 	}
@@ -141,27 +141,33 @@ func (v *Variable) Req(ctx context.Context, value any, options ...PubOptions) (*
 		err error
 	}
 	answer := make(chan result, 1)
-	cancel := v.hub.Request(OutMsg{Subject: v.subject, Header: one(options).Header, Data: data}, timeout, func(m *Message, err error) {
+	start := time.Now()
+	cancel := v.hub.request(ctx, OutMsg{Subject: v.subject, Header: one(options).Header, Data: data}, timeout, &request{done: func(m *Message, err error) {
 		if m != nil {
 			m = new(*m)
 		}
 		answer <- result{m, err}
-	})
+	}})
 	var r result
 	select {
 	case r = <-answer:
 	case <-ctx.Done():
 		if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			cancel()
-			return fail(ctxError(ctx, context.Cause(ctx)))
+			return fail(ctxError(ctx, errUnanswered, start))
 		}
 		r = <-answer // it has the same deadline, and knows whether the request was sent
+	}
+	if _, bounded := ctx.Deadline(); bounded && timeout <= time.Since(start) && !errors.Is(r.err, context.DeadlineExceeded) && (errors.Is(r.err, ErrTimeout) || isDisconnected(r.err)) {
+		r.err = fmt.Errorf("%w: %w", r.err, context.DeadlineExceeded)
 	}
 	if r.err != nil {
 		return fail(r.err)
 	}
 	return r.m, nil
 }
+
+var errUnanswered = errors.New("no answer")
 
 // ReqManyOptions says when enough answers have come.
 type ReqManyOptions struct {
@@ -189,7 +195,8 @@ func (v *Variable) ReqMany(ctx context.Context, value any, options ...ReqManyOpt
 	v.written()
 	var answers []*Message // written on the link's goroutine, read after done
 	done := make(chan error, 1)
-	cancel := v.hub.RequestMany(OutMsg{Subject: v.subject, Header: opt.Header, Data: data}, opt.Window, opt.Max,
+	start := time.Now()
+	cancel := v.hub.requestMany(ctx, OutMsg{Subject: v.subject, Header: opt.Header, Data: data}, opt.Window, opt.Max,
 		func(m *Message) { answers = append(answers, new(*m)) },
 		func(err error) { done <- err })
 	select {
@@ -197,7 +204,7 @@ func (v *Variable) ReqMany(ctx context.Context, value any, options ...ReqManyOpt
 	case <-ctx.Done():
 		cancel()
 		<-done // so that answers is no longer written
-		err = ctxError(ctx, context.Cause(ctx))
+		err = ctxError(ctx, errUnanswered, start)
 	}
 	if err != nil {
 		return answers, fmt.Errorf("request %s: %w", v.subject, err)

@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -27,16 +28,18 @@ type reconnect struct {
 	done chan error // takes one result without anyone waiting for it
 }
 
+var errReconnecting = errors.New("the hub goes on connecting")
+
 // Reconnect makes a fresh connection, to a server chosen as for the first one, and returns
 // when the hub is on it. Names, and while the old connection works messages, are kept.
 func (h *Hub) Reconnect(ctx context.Context) error {
-	r := reconnect{ctx, make(chan error, 1)}
+	r, start := reconnect{ctx, make(chan error, 1)}, time.Now()
 	select {
 	case h.again <- r:
 	case <-h.ctx.Done():
 		return ErrDisposed
 	case <-ctx.Done():
-		return ctxError(ctx, ErrDisconnected)
+		return ctxError(ctx, errReconnecting, start)
 	}
 	select {
 	case err := <-r.done:
@@ -44,7 +47,7 @@ func (h *Hub) Reconnect(ctx context.Context) error {
 	case <-h.ctx.Done():
 		return ErrDisposed
 	case <-ctx.Done():
-		return ctxError(ctx, ErrDisconnected)
+		return ctxError(ctx, errReconnecting, start)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"iter"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // SubOptions says how a subscription gets its messages. Its zero value gets every message.
@@ -136,6 +137,7 @@ func (s *Subscription) Unsubscribe() error {
 // Drain ends the subscription without losing what the server has already sent to it: it
 // returns when the last of that has been called back, or ctx has ended, which ends it at once.
 func (s *Subscription) Drain(ctx context.Context) error {
+	start := time.Now()
 	s.hub.registry.drain(s)
 	err := s.hub.flush(ctx)
 	s.hub.registry.remove(s)
@@ -150,7 +152,7 @@ func (s *Subscription) Drain(ctx context.Context) error {
 		return nil
 	case <-ctx.Done():
 		s.finish()
-		return ctxError(ctx, errDraining)
+		return ctxError(ctx, errDraining, start)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -102,13 +103,14 @@ func (v *Variable) Ready(ctx context.Context) error {
 		return err
 	}
 	v.track(true)
+	start := time.Now()
 	select {
 	case <-v.first:
 		return nil
 	case <-v.hub.ctx.Done():
 		return ErrDisposed
 	case <-ctx.Done():
-		return ctxError(ctx, errNoValue)
+		return fmt.Errorf("%s: %w", v.subject, ctxError(ctx, errNoValue, start))
 	}
 }
 
@@ -198,13 +200,15 @@ const spareBytes = 1 << 20
 
 // publish makes the data of m the value and sends it. The outbox is locked over both, so that values and
 // messages have one order for all who publish on v.
-func (v *Variable) publish(m *[1]OutMsg, distinct bool) *Receipt {
+func (v *Variable) publish(ctx context.Context, m *[1]OutMsg, distinct bool) *Receipt {
 	data := m[0].Data
 	if !v.target.Load() {
 		v.written()
 	}
 	o := &v.hub.outbox
-	o.mu.Lock()
+	if err := o.enter(ctx, 0); err != nil {
+		return failedReceipt(err)
+	}
 	defer o.mu.Unlock()
 	v.mu.Lock()
 	before, lent, known := v.data, v.lent, v.known
