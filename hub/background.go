@@ -89,8 +89,7 @@ func (h *Hub) findPreferred(servers []target) {
 		h.cfg.Logger.Debug("still on a later server of the list", "err", err)
 		return
 	}
-	l.shut()
-	_ = h.propose(l.target, "earlier in the list") // as in findNearer
+	_ = h.proposeLink(l, "earlier in the list") // as in findNearer
 }
 
 // OnHealth calls fn every Config.HealthReport, until stop. It measures the round trip first.
@@ -116,7 +115,7 @@ func (h *Hub) reportHealth() {
 			h.roundTrip(l)
 		}
 		health := h.Health()
-		h.events.put(func() { h.onHealth.tell(health, h.observerFailed) }, true)
+		h.events.put(func() { h.onHealth.tell(health, h.observerFailed) }, eventsKept)
 	}
 }
 

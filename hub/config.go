@@ -17,8 +17,8 @@ const (
 	// round trip. One that was late to answer is looked at again, and then every Reprobe.
 	Latency Selection = "latency"
 	// Ordered is by preference: the first server of the list that answers within ReconnectTimeout, however near a
-	// later one is. One that shows no sign of life for half of that is passed over, and the next time
-	// at once. A hub on a later server returns to an earlier one when that is there again, by a move.
+	// later one is. One that shows no sign of life for 750 ms (in a page for half of ReconnectTimeout) is passed over, and the
+	// next time at once. A hub on a later server returns to an earlier one when that is there again, by a move.
 	Ordered Selection = "ordered"
 	// Random shuffles the servers once for a hub's life, and then is as Ordered, but stays where it is.
 	Random Selection = "random"

@@ -2,6 +2,7 @@ package hub
 
 import (
 	"syscall/js"
+	"time"
 
 	"github.com/kinopio-hub/kinopio-hub/transport"
 	"github.com/kinopio-hub/kinopio-hub/transport/wsjs"
@@ -24,3 +25,8 @@ func defaultManifestURL() string {
 }
 
 func newEngine(cfg *Config) engine { return newProtoEngine(cfg) }
+
+// stepPatience is for how long a server may show no sign of life while it is connected to, before one
+// that comes after it in the list is taken. A WebSocket shows none before all of TCP, TLS and HTTP is
+// done.
+func stepPatience(timeout time.Duration) time.Duration { return timeout / 2 }

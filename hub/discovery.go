@@ -11,6 +11,7 @@ import (
 // A proposal is to move to one of several servers.
 type proposal struct {
 	targets []target
+	ready   *link // a connection to the only target, which becomes the session's; nil: there is none
 	reason  string
 	done    chan error // takes one result: why the hub did not move there, or nil
 }
@@ -231,7 +232,19 @@ func (h *Hub) propose(t target, reason string) error { return h.proposeOne([]tar
 
 // proposeOne is propose for whichever of the targets a race chooses.
 func (h *Hub) proposeOne(targets []target, reason string) error {
-	p := proposal{targets, reason, make(chan error, 1)}
+	return h.submit(proposal{targets: targets, reason: reason, done: make(chan error, 1)})
+}
+
+// proposeLink is propose with a connection to the server. It is closed if the hub does not move.
+func (h *Hub) proposeLink(l *link, reason string) error {
+	err := h.submit(proposal{targets: []target{l.target}, ready: l, reason: reason, done: make(chan error, 1)})
+	if err != nil {
+		l.shut()
+	}
+	return err
+}
+
+func (h *Hub) submit(p proposal) error {
 	select {
 	case h.proposals <- p:
 	case <-h.ctx.Done():

@@ -57,7 +57,7 @@ func (h *Hub) tell(state DiscoveryState, detail string) {
 	}
 	h.discovery = s
 	h.cfg.Logger.Debug("discovery", "state", state, "detail", detail)
-	h.events.put(func() { h.onDiscovery.tell(s, h.observerFailed) }, false)
+	h.events.put(func() { h.onDiscovery.tell(s, h.observerFailed) }, changesKept)
 }
 
 var errLooking = errors.New("the search for the leaf goes on")

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/kinopio-hub/kinopio-hub/transport"
 )
 
 // A fakeNet is an in-memory engine: servers that all belong to one system, each so far away,
@@ -42,7 +44,7 @@ func (n *fakeNet) dial(ctx context.Context, url string, r receiver) (wire, error
 		}
 		select {
 		case <-time.After(wait):
-			signOfLife(ctx)
+			transport.Progress(ctx)
 		case <-ctx.Done():
 			return nil, fmt.Errorf("%w: %w", ErrConnect, ctx.Err())
 		}

@@ -102,6 +102,9 @@ func open(ctx context.Context, cfg Config, e engine) *Hub {
 		variables: map[string]*Variable{},
 	}
 	h.cfg.Servers = order(cfg.Servers, cfg.Selection)
+	if cfg.Logger != (silent{}) {
+		h.cfg.Logger = newLines(cfg.Logger)
+	}
 	h.ctx, h.cancel = context.WithCancel(ctx)
 	h.registry = registry{hub: h, entries: map[entryKey]*entry{}, wild: map[*entry]bool{}}
 	h.intake = intake{
@@ -124,18 +127,27 @@ func open(ctx context.Context, cfg Config, e engine) *Hub {
 	h.wg.Go(h.run)
 	h.wg.Go(h.pulse)
 	h.watchPage()
+	logging := make(chan struct{})
+	if l, ok := h.cfg.Logger.(*lines); ok {
+		go func() {
+			defer close(logging)
+			l.queue.run()
+		}()
+	} else {
+		close(logging)
+	}
 	h.events.some.L = &h.events.mu
 	observing := make(chan struct{})
 	go func() {
 		defer close(observing)
 		h.events.run()
 	}()
-	go h.end(observing)
+	go h.end(observing, logging)
 	return h
 }
 
 // end waits for the hub's context and then for everything that the hub started.
-func (h *Hub) end(observing <-chan struct{}) {
+func (h *Hub) end(observing, logging <-chan struct{}) {
 	<-h.ctx.Done()
 	h.mu.Lock()
 	h.closed = true
@@ -156,6 +168,10 @@ func (h *Hub) end(observing <-chan struct{}) {
 	h.tell(DiscoveryIdle, "")
 	h.events.close()
 	<-observing
+	if l, ok := h.cfg.Logger.(*lines); ok {
+		l.queue.close()
+	}
+	<-logging
 	close(h.done)
 }
 
@@ -332,7 +348,7 @@ func (h *Hub) report(err error) {
 	h.cfg.Logger.Warn("trouble", "err", err)
 	h.events.put(func() {
 		h.onError.tell(err, func(p any) { h.cfg.Logger.Error("an observer of errors panicked", "panic", p) })
-	}, true)
+	}, eventsKept)
 }
 
 // observerFailed tells of an observer that panicked.
@@ -358,7 +374,7 @@ func (h *Hub) change(s State, l *link) {
 	h.changed = make(chan struct{})
 	if different {
 		h.cfg.Logger.Debug("state", "state", s)
-		h.events.put(func() { h.onState.tell(s, h.observerFailed) }, false)
+		h.events.put(func() { h.onState.tell(s, h.observerFailed) }, changesKept)
 	}
 }
 

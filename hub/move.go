@@ -32,7 +32,7 @@ func (s *session) move(targets []target, reason string, timeout time.Duration) e
 		m.To, m.Via = targets[0].String(), targets[0].via
 	}
 	s.enter(&m, PhaseConnect)
-	next, err := h.race(h.ctx, targets, timeout)
+	next, err := s.reach(targets, timeout)
 	if err == nil {
 		m.To, m.Via = next.target.String(), next.target.via
 		err = s.carry(old, next, &m)

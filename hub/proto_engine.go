@@ -59,7 +59,7 @@ func (e *protoEngine) open(ctx context.Context, server string, r receiver) (wire
 	if err != nil {
 		return nil, err
 	}
-	signOfLife(ctx)
+	transport.Progress(ctx)
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	w := newProtoWire(conn, r, &e.bursts)
 	err = w.greet(ctx, e.cfg, auth, u)
@@ -96,12 +96,12 @@ func (w *protoWire) greet(ctx context.Context, cfg *Config, auth Auth, u *url.UR
 	if !info.headers {
 		return fmt.Errorf("%w: the server knows no headers: want nats-server 2.2 or later, with headers", errProto)
 	}
-	signOfLife(ctx)
+	transport.Progress(ctx)
 	conn, err := secure(ctx, w.conn, u, cfg, info)
 	if err != nil {
 		return err
 	}
-	signOfLife(ctx)
+	transport.Progress(ctx)
 	if conn != w.conn && w.from < w.to {
 		return fmt.Errorf("%w: the server says more before TLS", errProto)
 	}

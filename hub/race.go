@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/kinopio-hub/kinopio-hub/transport"
 )
 
 // A race connects to one of several servers.
@@ -41,7 +43,7 @@ type finisher struct {
 // keep; the others are closed. In latency mode all start together, and of those that answer in
 // time the one with the shortest round trip wins. Otherwise the first of the list that answers wins: each starts
 // when the one before it has failed or has not answered for a while, but is taken only when all
-// before it have failed, or show no sign of life for half of timeout. It returns when every attempt
+// before it have failed, or show no sign of life for stepPatience. It returns when every attempt
 // that it leaves behind has been called off.
 func (h *Hub) race(ctx context.Context, targets []target, timeout time.Duration) (*link, error) {
 	if len(targets) == 0 {
@@ -106,13 +108,13 @@ func (r *race) begin(ctx context.Context) bool {
 		return false
 	}
 	h := r.h
-	a := &attempt{target: r.targets[len(r.attempts)], begun: time.Now(), patience: r.timeout / 2}
+	a := &attempt{target: r.targets[len(r.attempts)], begun: time.Now(), patience: stepPatience(r.timeout)}
 	if h.silent.has(a.target.url) {
 		a.patience = stagger
 	}
 	r.attempts = append(r.attempts, a)
 	h.wg.Go(func() {
-		ctx := withSigns(ctx, func() { a.sign.Store(max(1, int64(time.Since(a.begun)))) })
+		ctx := transport.WithProgress(ctx, func() { a.sign.Store(max(1, int64(time.Since(a.begun)))) })
 		l, err := h.connect(ctx, a.target, r.timeout, r.nearest)
 		switch {
 		case a.target.via != viaConfigured:
@@ -215,20 +217,6 @@ func (l *link) distance() time.Duration {
 		return min(l.trip, l.wire.distance())
 	}
 	return l.wire.distance()
-}
-
-type signKey struct{}
-
-// withSigns lets an engine call sign for each sign of life of a server while it connects.
-func withSigns(ctx context.Context, sign func()) context.Context {
-	return context.WithValue(ctx, signKey{}, sign)
-}
-
-// signOfLife is called by an engine.
-func signOfLife(ctx context.Context) {
-	if sign, ok := ctx.Value(signKey{}).(func()); ok {
-		sign()
-	}
 }
 
 // silent are the servers that gave no sign of life when they were tried last: the next in the list

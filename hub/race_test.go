@@ -9,32 +9,44 @@ import (
 	"time"
 )
 
-// An ordered list means its order: a primary that answers in time wins, however near the others are.
+// An ordered list means its order: a primary that answers in time wins, however near the others are. One
+// that shows no sign of life meanwhile wins when it answers, by a move.
 func TestOrderedMeansTheOrder(t *testing.T) {
-	for name, primary := range map[string]fakeServer{
-		"far":                      {rtt: 150 * time.Millisecond},
-		"very far":                 {rtt: 1200 * time.Millisecond},
-		"late":                     {rtt: 20 * time.Millisecond, late: 2 * time.Second},
-		"as late as it may be":     {rtt: 1600 * time.Millisecond},
-		"takes long for each step": {rtt: 900 * time.Millisecond, late: time.Second},
+	for name, primary := range map[string]struct {
+		fakeServer
+		after time.Duration // it has won at the latest
+	}{
+		"far":            {fakeServer{rtt: 150 * time.Millisecond}, 0},
+		"very far":       {fakeServer{rtt: 700 * time.Millisecond}, 0},
+		"late":           {fakeServer{rtt: 20 * time.Millisecond, late: 2 * time.Second}, 5 * time.Second},
+		"very late":      {fakeServer{rtt: 20 * time.Millisecond, late: 4 * time.Second}, 7 * time.Second},
+		"at the horizon": {fakeServer{rtt: 1500 * time.Millisecond}, 15 * time.Second},
 	} {
 		for _, selection := range []Selection{Ordered, Random} {
+			if selection == Random && primary.after > 0 {
+				continue // a random order is no preference
+			}
 			synctest.Test(t, func(t *testing.T) {
 				n := threeServers()
-				n.servers[far] = &primary
-				h := openFake(t, n, Config{Servers: []string{far}, Selection: selection})
-				h.cfg.Servers = []string{far, near} // also the random order, once it is made
+				n.servers[far] = &primary.fakeServer
+				cfg, err := Config{Servers: []string{far, near}, Selection: selection}.normalize()
+				if err != nil {
+					t.Fatal(err)
+				}
+				h := open(context.Background(), cfg, n)
+				defer h.Close()
 				h.Connected(context.Background())
-				if server := h.Status().Server; server != far {
-					t.Errorf("%s, a primary that is %s: on %s, want the primary", selection, name, server)
+				time.Sleep(primary.after)
+				if server, first := h.Status().Server, h.rank("")[0].url; server != first {
+					t.Errorf("%s, a primary that is %s: on %s, want %s", selection, name, server, first)
 				}
 			})
 		}
 	}
 }
 
-// A server that says nothing keeps the hub from the others for half of ReconnectTimeout, and the
-// next time only for its head start.
+// A server that says nothing keeps the hub from the others for a step of connecting, and the next
+// time only for its head start.
 func TestSilentServerIsWaitedForOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := threeServers()
@@ -42,7 +54,7 @@ func TestSilentServerIsWaitedForOnce(t *testing.T) {
 		start := time.Now()
 		h := openFake(t, n, Config{Servers: []string{mid, near}, Selection: Ordered})
 		h.Connected(context.Background())
-		if took, server := time.Since(start), h.Status().Server; server != near || took > h.cfg.ReconnectTimeout/2+100*time.Millisecond {
+		if took, server := time.Since(start), h.Status().Server; server != near || took > stepPatience(h.cfg.ReconnectTimeout)+100*time.Millisecond {
 			t.Errorf("took %v to %s", took, server)
 		}
 		time.Sleep(time.Minute)

@@ -16,6 +16,7 @@ type session struct {
 	since  time.Time // when that connection began
 	lost   *link     // what broke last
 	tries  int       // to return to an earlier server of the list
+	ready  *link     // a connection to the server that the hub is to move to; nil: none yet
 	absent time.Time // when it broke
 }
 
@@ -304,7 +305,10 @@ func (s *session) stay() (reason string) {
 				if p.targets[0].via == viaLeaf {
 					timeout = h.cfg.Discovery.SwitchTimeout
 				}
+				s.ready = p.ready
 				err = s.move(p.targets, p.reason, timeout)
+			} else if p.ready != nil {
+				err = fmt.Errorf("%w: the hub is on %s already", ErrMove, s.link.target)
 			}
 			p.done <- err
 		case <-back.C:
@@ -333,8 +337,10 @@ func (s *session) nextLook() time.Duration {
 	if len(s.h.preferred(s.link.target.url)) == 0 {
 		return time.Hour
 	}
-	s.tries++
-	return retryDelay(&s.h.cfg, s.tries-1, randomFraction())
+	if s.tries++; s.tries == 1 {
+		return time.Millisecond // it may only have been late
+	}
+	return retryDelay(&s.h.cfg, s.tries-2, randomFraction())
 }
 
 // findNearer looks for a nearer server, in latency mode.
@@ -344,6 +350,18 @@ func (s *session) findNearer() {
 		current, others := s.link, s.elsewhere()
 		h.spawn(func() { h.findNearer(current, others) })
 	}
+}
+
+// reach connects to one of the targets, unless that has been done.
+func (s *session) reach(targets []target, timeout time.Duration) (*link, error) {
+	if l := s.ready; l != nil {
+		s.ready = nil
+		if !ended(l.wire) && !l.isLeaving() {
+			return l, nil
+		}
+		return nil, fmt.Errorf("%w to %s: %w", ErrConnect, l.target, ErrDisconnected)
+	}
+	return s.h.race(s.h.ctx, targets, timeout)
 }
 
 // elsewhere are the configured servers that the hub is not on.
@@ -388,5 +406,5 @@ func (h *Hub) moved(m Move) {
 	} else {
 		h.cfg.Logger.Debug("moved", "from", m.From, "to", m.To, "reason", m.Reason, "planned", m.Planned, "took", m.Took, "held", m.Held)
 	}
-	h.events.put(func() { h.onMove.tell(m, h.observerFailed) }, false)
+	h.events.put(func() { h.onMove.tell(m, h.observerFailed) }, changesKept)
 }

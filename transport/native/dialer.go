@@ -58,6 +58,7 @@ func (d Dialer) Dial(ctx context.Context, rawURL string) (net.Conn, error) {
 	if err != nil {
 		return fail(err)
 	}
+	transport.Progress(ctx)
 	if u.Scheme != "ws" && u.Scheme != "wss" {
 		return &tcpConn{Conn: tcp, url: name}, nil
 	}
