@@ -77,9 +77,10 @@ func TestLoggersAndObserversAreCalledWithoutLocks(t *testing.T) {
 		if s == sys.backbone {
 			manifest.leaf(webSocketURL(t, sys.leaf))
 			waitFor(t, "the leaf", func() bool { return h.Status().Via == "leaf" })
-		}
-		if err := h.Reconnect(soon(t)); err != nil {
-			t.Error(err)
+			if err := h.Reconnect(soon(t)); err != nil {
+				t.Error(err)
+			}
+			manifest.none()
 		}
 		done := make(chan struct{})
 		go func() { h.Close(); close(done) }()
