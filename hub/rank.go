@@ -33,13 +33,13 @@ func (h *Hub) rank(known string) []target {
 	return targets
 }
 
-// preferred are the servers before url in the order of the list, if that is what the order is for.
-func (h *Hub) preferred(url string) []target {
-	if h.cfg.Selection != Ordered {
+// preferred are the servers before here in the order of the list, if that is what the order is for.
+func (h *Hub) preferred(here target) []target {
+	if h.cfg.Selection != Ordered || here.via != viaConfigured {
 		return nil
 	}
 	targets := h.rank("")
-	return targets[:max(0, slices.IndexFunc(targets, func(t target) bool { return t.url == url }))]
+	return targets[:max(0, slices.Index(targets, here))]
 }
 
 func randomFraction() float64 { return rand.Float64() }

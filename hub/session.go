@@ -242,7 +242,7 @@ func (s *session) sleep(d time.Duration) bool {
 
 // promote makes l the current link.
 func (s *session) promote(l *link) {
-	if len(s.h.preferred(s.last.url)) == 0 && time.Since(s.since) >= s.h.cfg.MaxRetryDelay {
+	if len(s.h.preferred(s.last)) == 0 && time.Since(s.since) >= s.h.cfg.MaxRetryDelay {
 		s.tries = 0 // a server that takes the hub and drops it is not returned to so soon
 	}
 	s.link, s.last, s.since = l, l.target, time.Now()
@@ -312,7 +312,7 @@ func (s *session) stay() (reason string) {
 			}
 			p.done <- err
 		case <-back.C:
-			if better := h.preferred(s.link.target.url); len(better) > 0 && looking == nil {
+			if better := h.preferred(s.link.target); len(better) > 0 && looking == nil {
 				looked := make(chan struct{})
 				looking = looked
 				h.spawn(func() {
@@ -334,7 +334,7 @@ func (s *session) stay() (reason string) {
 // nextLook is when to look next whether a server before the hub's in the list is there: after the same pauses
 // as between other attempts.
 func (s *session) nextLook() time.Duration {
-	if len(s.h.preferred(s.link.target.url)) == 0 {
+	if len(s.h.preferred(s.link.target)) == 0 {
 		return time.Hour
 	}
 	if s.tries++; s.tries == 1 {
