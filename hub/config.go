@@ -97,6 +97,9 @@ type Config struct {
 
 	// TLS is used natively for tls and wss servers and https manifests; a browser has its own.
 	TLS *TLSConfig
+	// TLSFirst begins TLS before the server says anything, for servers with handshake_first in their tls block. It is
+	// used natively for nats and tls servers.
+	TLSFirst bool
 
 	// Discovery finds the leaf on the LAN.
 	Discovery Discovery
@@ -316,6 +319,9 @@ func canonicalURL(raw string) (string, error) {
 		return "", fmt.Errorf("%s", want)
 	}
 	u.Scheme = strings.ToLower(u.Scheme)
+	if err := toASCII(u); err != nil {
+		return "", fmt.Errorf("%s: %w", want, err)
+	}
 	u.Host = strings.ToLower(u.Host)
 	port := map[string]string{"nats": "4222", "tls": "4222", "ws": "80", "wss": "443"}[u.Scheme]
 	if port == "" {

@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"net/url"
 	"syscall/js"
 	"time"
 
@@ -25,6 +26,9 @@ func defaultManifestURL() string {
 }
 
 func newEngine(cfg *Config) engine { return newProtoEngine(cfg) }
+
+// toASCII leaves internationalized hosts to the browser, or to Node.
+func toASCII(*url.URL) error { return nil }
 
 // stepPatience is for how long a server may show no sign of life while it is connected to, before one
 // that comes after it in the list is taken. A WebSocket shows none before all of TCP, TLS and HTTP is

@@ -4,6 +4,7 @@ package hub
 
 import (
 	"crypto/tls"
+	"net/url"
 	"time"
 
 	"github.com/kinopio-hub/kinopio-hub/transport"
@@ -19,6 +20,9 @@ func defaultDialers(config *TLSConfig) []transport.Dialer {
 
 // defaultManifestURL is empty: a native program has no origin.
 func defaultManifestURL() string { return "" }
+
+// toASCII puts an internationalized host as name servers know it.
+func toASCII(u *url.URL) error { return native.ToASCII(u) }
 
 // stepPatience is for how long a server may show no sign of life while it is connected to, before one
 // that comes after it in the list is taken: TCP, TLS and what follows each take a round trip or two.

@@ -165,6 +165,9 @@ func mayLeadTo(leaf, address string, servers []string) error {
 	if err != nil {
 		return err
 	}
+	if err := toASCII(from); err != nil {
+		return err
+	}
 	at := where(to.Hostname())
 	dotless := at == onLAN && !strings.ContainsAny(to.Hostname(), ".:") // May be a top-level domain.
 	if !strings.EqualFold(to.Hostname(), from.Hostname()) && (at > onLAN || dotless) {

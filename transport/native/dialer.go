@@ -77,6 +77,9 @@ func parse(rawURL string) (u *url.URL, addr string, err error) {
 		// The error is not told: it quotes parts of the URL, among them a password.
 		return nil, "", fmt.Errorf("%w: it cannot be parsed", transport.ErrURL)
 	}
+	if err := ToASCII(u); err != nil {
+		return nil, "", err
+	}
 	port := u.Port()
 	if port == "" {
 		port = map[string]string{"nats": "4222", "tls": "4222", "ws": "80", "wss": "443", "tcp": ""}[u.Scheme]
