@@ -16,19 +16,20 @@ import (
 // A Hub is a set of scopes and variables, connected to one server at a time. It is safe for
 // concurrent use.
 type Hub struct {
-	cfg      Config
-	id       string // unique; part of inboxes and queue names
-	engine   engine
-	registry registry
-	intake   intake
-	outbox   outbox
-	repairs  repairs
-	missing  atomic.Uint64 // messages, by their numbers
-	requests requests
-	standby  *standby // nil unless configured
-	silent   silentServers
-	links    atomic.Uint64
-	losses   atomic.Uint64 // of links that broke
+	cfg          Config
+	id           string // unique; part of inboxes and queue names
+	engine       engine
+	registry     registry
+	intake       intake
+	outbox       outbox
+	repairs      repairs
+	missing      atomic.Uint64 // messages, by their numbers
+	longestNames atomic.Int64  // bytes; see checkLength
+	requests     requests
+	standby      *standby // nil unless configured
+	silent       silentServers
+	links        atomic.Uint64
+	losses       atomic.Uint64 // of links that broke
 
 	ctx    context.Context // ends with the hub
 	cancel context.CancelFunc
@@ -106,6 +107,7 @@ func open(ctx context.Context, cfg Config, e engine) *Hub {
 		h.cfg.Logger = newLines(cfg.Logger)
 	}
 	h.ctx, h.cancel = context.WithCancel(ctx)
+	h.longestNames.Store(mostNames)
 	h.registry = registry{hub: h, entries: map[entryKey]*entry{}, wild: map[*entry]bool{}}
 	h.intake = intake{
 		hub: h, start: time.Now(), seed: maphash.MakeSeed(), remembers: cfg.Standby,

@@ -125,6 +125,9 @@ func (r Responder) Respond(out OutMsg) *Receipt {
 		return failedReceipt(err)
 	}
 	out.Subject = r.reply
+	if err := r.hub.checkLength(r.reply, len(out.Reply)); err != nil {
+		return failedReceipt(err)
+	}
 	if err := tooLarge(r.link, []OutMsg{out}); err != nil {
 		return failedReceipt(err)
 	}

@@ -115,6 +115,9 @@ func (h *Hub) Publish(msgs ...OutMsg) *Receipt {
 		if err := msgs[i].check(); err != nil {
 			return failedReceipt(err)
 		}
+		if err := h.checkLength(msgs[i].Subject, len(msgs[i].Reply)); err != nil {
+			return failedReceipt(err)
+		}
 	}
 	return h.outbox.send(msgs)
 }
@@ -410,6 +413,9 @@ func (h *Hub) wait(ctx context.Context, r *Receipt) error {
 
 // publish hands one message to the link, with a number. o.mu is held.
 func (o *outbox) publish(m *OutMsg) error {
+	if err := o.hub.checkLength(m.Subject, len(m.Reply)); err != nil {
+		return err
+	}
 	var s *outStream
 	if !o.hub.cfg.NoNumbers && m.number.stream == 0 && numbered(m.Subject) {
 		s = o.stream(m.Subject)

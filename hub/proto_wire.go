@@ -44,8 +44,9 @@ type protoWire struct {
 	err     error // why, if over
 	serial  uint64
 	subs    map[uint64]*protoSub
-	pongs   []func() // what the server's next answers to PING are for
-	retired int      // subscriptions that it has not answered for yet
+	pongs   []pong // what the server's next answers to PING are for
+	longest int    // the most bytes of names in a line since the last PING; see lineError
+	retired int    // subscriptions that it has not answered for yet
 
 	// Of the reader alone.
 	in       []byte // from in[from:to] on not yet parsed
@@ -57,6 +58,22 @@ type protoWire struct {
 	subject  string   // of the last message by a wildcard
 	last     *protoSub
 	lastID   uint64
+}
+
+// A pong is an answer to PING that is still to come.
+type pong struct {
+	answered func()
+	longest  int // protoWire.longest of the lines that it will confirm
+}
+
+// A lineError is the end of a connection over a line that is longer than its server takes. Which one
+// that was it does not say: no other than the longest of those that it has not confirmed.
+type lineError struct {
+	names int // bytes of that line's names: the subject, and the queue group or the reply
+}
+
+func (e *lineError) Error() string {
+	return fmt.Sprintf("nats: maximum control line exceeded, by a line with %d bytes of names at most", e.names)
 }
 
 type protoSub struct {
@@ -160,6 +177,7 @@ func (w *protoWire) publish(m OutMsg) error {
 	if w.over {
 		return w.disconnected()
 	}
+	w.longest = max(w.longest, len(m.Subject)+len(m.Reply))
 	if !w.bursts.note(w) {
 		w.out = appendPub(w.out, &m)
 		if len(w.out) >= writeBuffer {
@@ -207,6 +225,7 @@ func (w *protoWire) subscribe(subject, queue string, route *leg) (wireSub, error
 		return nil, w.disconnected()
 	}
 	w.serial++
+	w.longest = max(w.longest, len(subject)+len(queue))
 	sub := &protoSub{w.serial, subject, route}
 	w.subs[sub.id] = sub
 	line := "SUB " + subject + " "
@@ -226,7 +245,7 @@ func (w *protoWire) retire(s wireSub) error {
 		return w.disconnected()
 	}
 	w.retired++
-	w.pongs = append(w.pongs, func() {
+	w.asked(func() {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		delete(w.subs, sub.id)
@@ -241,8 +260,25 @@ func (w *protoWire) ping(answered func()) error {
 	if !w.put("PING\r\n") {
 		return w.disconnected()
 	}
-	w.pongs = append(w.pongs, answered)
+	w.asked(answered)
 	return nil
+}
+
+// asked notes that a PING has been said. w.mu is held.
+func (w *protoWire) asked(answered func()) {
+	w.pongs = append(w.pongs, pong{answered, w.longest})
+	w.longest = 0
+}
+
+// overlong is the end over a line that is too long.
+func (w *protoWire) overlong() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	e := &lineError{w.longest}
+	for _, p := range w.pongs {
+		e.names = max(e.names, p.longest)
+	}
+	return e
 }
 
 func (w *protoWire) flush(ctx context.Context) error {

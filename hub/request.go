@@ -78,6 +78,9 @@ func (h *Hub) request(ctx context.Context, out OutMsg, timeout time.Duration, q 
 	if err == nil {
 		err = out.check()
 	}
+	if err == nil {
+		err = h.checkLength(out.Subject, inboxNames)
+	}
 	if err != nil {
 		q.done(nil, err)
 		return func() {}

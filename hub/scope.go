@@ -84,6 +84,9 @@ func (v *Variable) PubBytes(ctx context.Context, data []byte, options ...PubOpti
 	if err := m[0].check(); err != nil {
 		return fmt.Errorf("publish %s: %w", v.subject, err)
 	}
+	if err := v.hub.checkLength(v.subject, len(opt.Reply)); err != nil {
+		return fmt.Errorf("publish: %w", err)
+	}
 	r := v.publish(ctx, &m, opt.Distinct)
 	if err := v.hub.wait(ctx, r); err != nil {
 		return fmt.Errorf("publish %s: %w", v.subject, err)
@@ -130,6 +133,9 @@ func (v *Variable) Req(ctx context.Context, value any, options ...PubOptions) (*
 	data, err := v.hub.encode(value)
 	if err != nil {
 		return fail(err)
+	}
+	if err := v.hub.checkLength(v.subject, inboxNames); err != nil {
+		return nil, fmt.Errorf("request: %w", err)
 	}
 	v.written()
 	timeout := v.hub.cfg.Timeout
@@ -228,6 +234,9 @@ func (v *Variable) Serve(ctx context.Context, fn func(context.Context, *Message)
 	}
 	if opt.Concurrency == 0 {
 		opt.Concurrency = 64
+	}
+	if err := v.hub.checkLength(v.subject, len(opt.Queue)); err != nil {
+		return nil, fmt.Errorf("serve: %w", err)
 	}
 	v.written()
 	service := newService(v.hub, opt.Concurrency, fn)

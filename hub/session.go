@@ -395,6 +395,7 @@ func (s *session) lose() (reason string) {
 	h.requests.lost(l)
 	h.count(func(st *Status) { st.LastError = l.wire.cause() })
 	h.cfg.Logger.Debug("link lost", "server", l.target.String(), "err", l.wire.cause())
+	h.learnLength(l.wire.cause())
 	s.link, s.lost, s.absent = nil, l, time.Now().Add(-l.silence())
 	return reason
 }

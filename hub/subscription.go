@@ -68,6 +68,9 @@ func (h *Hub) subscribe(subject string, opts SubOptions, fn func(*Message), ende
 			return nil, err
 		}
 	}
+	if err := h.checkLength(subject, len(opts.Queue)); err != nil {
+		return nil, err
+	}
 	if fn == nil || opts.Max < 0 {
 		return nil, fmt.Errorf("%w: subscribe %s: want a callback and Max from 0, got Max %d", ErrInvalidConfig, subject, opts.Max)
 	}
@@ -106,6 +109,9 @@ func (h *Hub) subscribe(subject string, opts SubOptions, fn func(*Message), ende
 
 // listenTo is subscribe for the hub itself: fn is called with the intake's lock held.
 func (h *Hub) listenTo(subject string, fn func(*Message)) *Subscription {
+	if h.checkLength(subject, 0) != nil {
+		return nil
+	}
 	s := &Subscription{hub: h, key: entryKey{subject: subject}, inline: true, control: true, fn: fn, ended: func() {}, done: make(chan struct{})}
 	if h.registry.add(s) != nil {
 		return nil

@@ -63,6 +63,9 @@ func (s *Scope) Variable(name string, options ...VariableOptions) *Variable {
 }
 
 func (h *Hub) variable(subject string, err error) *Variable {
+	if err == nil {
+		err = h.checkLength(subject, 0)
+	}
 	if err != nil {
 		return &Variable{hub: h, subject: subject, err: err, first: make(chan struct{})}
 	}
