@@ -118,6 +118,9 @@ func (s *searcher) look(asked bool) (again bool) {
 	case h.ctx.Err() != nil:
 		return false
 	case (err == nil || errors.Is(err, errNoBackbone)) && s.sitsOn(leaf):
+		if leaf.unproven {
+			leaf, err = s.prove(leaf)
+		}
 		s.review(leaf, err)
 		return true
 	case err != nil && s.place():

@@ -1,6 +1,9 @@
 package hub
 
 import (
+	"crypto/rand"
+	"fmt"
+	"strconv"
 	"time"
 )
 
@@ -9,7 +12,9 @@ import (
 type stay struct {
 	sound   time.Time // when the leaf was last known to be good enough
 	doubted time.Time // when it first was not; zero: it is
+	decided bool      // and it has not become so again
 	stuck   refusal   // the configured servers, which could not be moved to
+	proven  time.Time // when it was last tried whether messages come through
 }
 
 const (
@@ -26,7 +31,7 @@ func (s *searcher) pause(onLeaf bool) time.Duration {
 	switch {
 	case onLeaf && s.h.hidden():
 		return max(ttl, hiddenLook)
-	case onLeaf && !s.stay.doubted.IsZero():
+	case onLeaf && !s.stay.doubted.IsZero() && !s.stay.decided:
 		return min(ttl, doubtTime)
 	}
 	return ttl
@@ -60,7 +65,7 @@ func (s *searcher) review(leaf target, err error) {
 		h.repairs.returned()
 	}
 	if !leaf.alone {
-		s.stay.doubted, s.stay.stuck = time.Time{}, refusal{}
+		s.stay.doubted, s.stay.decided, s.stay.stuck = time.Time{}, false, refusal{}
 		s.place()
 		return
 	}
@@ -72,6 +77,7 @@ func (s *searcher) review(leaf target, err error) {
 	if now.Sub(s.stay.doubted) < min(doubtTime, h.cfg.Discovery.CacheTTL)/2 {
 		return
 	}
+	s.stay.decided = true
 	l.isolates(true, s.stay.sound)
 	s.place()
 	if err == nil || s.stay.stuck.holds(leaf.url, now) {
@@ -89,4 +95,59 @@ func (s *searcher) review(leaf target, err error) {
 	}
 	s.stay = stay{}
 	h.tell(DiscoveryNoLeader, err.Error())
+}
+
+// proofTime is for how long a message may be on its way from the leaf to a configured server.
+const proofTime = 2 * time.Second
+
+// prove finds out whether a leaf that does not say whether it has its backbone has it: whether a message
+// comes through from there to a configured server. That takes a connection, so it is done at every other look.
+func (s *searcher) prove(leaf target) (target, error) {
+	h := s.h
+	if s.stay.doubted.IsZero() && time.Since(s.stay.proven) < 2*h.cfg.Discovery.CacheTTL {
+		return leaf, nil
+	}
+	h.mu.Lock()
+	here := h.live
+	h.mu.Unlock()
+	there, err := h.race(h.ctx, h.rank(""), h.cfg.ReconnectTimeout)
+	if err != nil {
+		return leaf, nil // nothing is known, and there is nowhere to go
+	}
+	defer there.shut()
+	s.stay.proven = time.Now()
+	switch through := here != nil && h.passes(here, there); {
+	case through:
+		leaf.unproven = false
+		return leaf, nil
+	case here == nil || ended(here.wire) || ended(there.wire) || h.ctx.Err() != nil:
+		return leaf, nil
+	}
+	leaf.unproven, leaf.alone = false, true
+	if h.cfg.Discovery.RequireBackbone == BackboneNever {
+		return leaf, nil
+	}
+	return leaf, fmt.Errorf("%w: nothing that is published there comes to %s", errNoBackbone, there.target)
+}
+
+// passes says whether a message that is published at here comes to there.
+func (h *Hub) passes(here, there *link) bool {
+	came := make(chan bool, 1)
+	q := &request{done: func(m *Message, _ error) { came <- m != nil }}
+	if !h.requests.add(proofTime, q) {
+		return false
+	}
+	subject := there.inbox + strconv.FormatUint(q.token, 36)
+	again := time.NewTicker(proofTime / 10) // interest in it may still be spreading
+	defer again.Stop()
+	for {
+		if err := here.wire.publish(OutMsg{Subject: subject, Data: []byte(rand.Text())}); err != nil {
+			h.requests.finish(q, nil, err)
+		}
+		select {
+		case through := <-came:
+			return through
+		case <-again.C:
+		}
+	}
 }

@@ -202,7 +202,16 @@ func TestLeaderThatDoesNotSayWhetherItIsBridged(t *testing.T) {
 			Discovery: hub.Discovery{Enabled: true, ManifestURL: manifest.URL, CacheTTL: 5 * time.Millisecond, RequireBackbone: require},
 		})
 		waitFor(t, "the leaf", func() bool { s := h.Status(); return s.Via == "leaf" && !s.Isolated })
+		// What was proven before the hub moved there is proven as long as it is there.
+		c.cut()
+		if require == hub.BackboneNever {
+			waitFor(t, "isolation", func() bool { return h.Status().Isolated })
+		} else {
+			waitFor(t, "the way back", func() bool { return h.Status().Via == "configured" })
+		}
 		h.Close()
+		c.up.Store(true)
+		waitFor(t, "the bridge", func() bool { return c.leaf.NumLeafNodes() == 1 && c.backbone.NumLeafNodes() == 1 })
 	}
 	alone := startServer(t, withWebSocket)
 	c.leaf = alone
