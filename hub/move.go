@@ -79,7 +79,7 @@ func (s *session) carry(old, next *link, m *Move) error {
 	err := p.join()
 	m.Trip = p.trip
 	if err != nil {
-		if h.ctx.Err() == nil && ended(old.wire) && !ended(next.wire) {
+		if h.ctx.Err() == nil && ended(old.wire) && !ended(next.wire) && next.refusal(old) == nil {
 			s.rescue(p, m)
 			return nil
 		}
@@ -171,6 +171,8 @@ func (s *session) part(old, next *link, m *Move) error {
 	s.promote(next)
 	if reunited { // what was said meanwhile may still be had
 		h.intake.returned(old.apart())
+	} else {
+		h.intake.arrives()
 	}
 	h.outbox.open(next)
 	if reunited {
@@ -275,8 +277,13 @@ func (p *passage) join() error {
 	if err := p.pass(); err != nil {
 		return err
 	}
-	// Others than the two servers may hear of the new subscriptions a little later.
-	return p.s.pause(p.trip/4+spreading, p.old, p.next)
+	// Others than the two servers may hear of the new subscriptions a little later. What hubs publish
+	// there meanwhile has numbers, and is asked for.
+	spread := p.trip/8 + spreading
+	if h.intake.hasPlain() {
+		spread = p.trip/2 + 2*spreading
+	}
+	return p.s.pause(spread, p.old, p.next)
 }
 
 // spreading is the least time for subscriptions to become known to servers other than the two.

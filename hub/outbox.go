@@ -347,13 +347,13 @@ func (h *Hub) wait(ctx context.Context, r *Receipt) error {
 	}
 }
 
-// publish hands one message to the link, with a number. o.mu is held.
+// publish hands one message to the link, with a number if the server takes that much. o.mu is held.
 func (o *outbox) publish(m *OutMsg) error {
 	if err := o.hub.checkLength(m.Subject, len(m.Reply)); err != nil {
 		return err
 	}
 	var s *outStream
-	if !o.hub.cfg.NoNumbers && m.number.stream == 0 && numbered(m.Subject) {
+	if !o.hub.cfg.NoNumbers && m.number.stream == 0 && numbered(m.Subject) && m.size()+numberSize <= o.link.limit {
 		s = o.stream(m.Subject)
 		one := *m // the caller's stays as it is
 		one.number, one.line = number{s.id, s.count + 1}, s.line
@@ -450,11 +450,7 @@ func (o *outbox) traffic() (messages, bytes uint64) {
 // tooLarge checks a batch before any of it is sent.
 func tooLarge(l *link, msgs []OutMsg) error {
 	for i := range msgs {
-		size := msgs[i].size()
-		if !l.hub.cfg.NoNumbers && numbered(msgs[i].Subject) {
-			size += numberSize
-		}
-		if size > l.limit {
+		if size := msgs[i].size(); size > l.limit {
 			return fmt.Errorf("%w: %s: %d bytes, and %s takes %d", ErrMessageTooLarge, msgs[i].Subject, size, l.target, l.limit)
 		}
 	}
