@@ -23,13 +23,16 @@ var optionTable = map[string]option{
 	"servers":             {"Servers", into(func(c *hub.Config) *[]string { return &c.Servers })},
 	"name":                {"Name", into(func(c *hub.Config) *string { return &c.Name })},
 	"noEcho":              {"NoEcho", into(func(c *hub.Config) *bool { return &c.NoEcho })},
+	"inboxPrefix":         {"InboxPrefix", into(func(c *hub.Config) *string { return &c.InboxPrefix })},
 	"serverSelectionMode": {"Selection", into(func(c *hub.Config) *hub.Selection { return &c.Selection })},
 	"autoConnect":         {"ManualConnect", not(func(c *hub.Config) *bool { return &c.ManualConnect })},
 	"waitOnFirstConnect":  {"FailFast", not(func(c *hub.Config) *bool { return &c.FailFast })},
 	"autoRetry":           {"NoRetry", not(func(c *hub.Config) *bool { return &c.NoRetry })},
 	"maxReconnectAttempts": {"MaxReconnects", func(c *hub.Config, value json.RawMessage) error {
 		err := json.Unmarshal(value, &c.MaxReconnects)
-		c.NoRetry = c.NoRetry || c.MaxReconnects == 0
+		if c.MaxReconnects == 0 {
+			c.MaxReconnects = hub.NoReconnects
+		}
 		return err
 	}},
 	"reconnectTimeout":   {"ReconnectTimeout", millis(func(c *hub.Config) *time.Duration { return &c.ReconnectTimeout })},

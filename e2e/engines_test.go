@@ -45,7 +45,7 @@ var promises = map[string]promise{
 	"policy":            {play: TestPackageFromAnotherOriginWorksUnderAStrictPolicy},
 	"forbidden":         {play: TestWhatAPolicyForbidsIsSaid},
 	"servers":           {play: TestUnusableServersAreNamed},
-	"module":            {play: TestMissingOrWrongModuleIsExplained, short: true},
+	"module":            {play: TestMissingOrWrongModuleIsExplained},
 	"demo's module":     {play: TestDemoPageExplainsAMissingModule},
 	"manifests":         {play: TestBadManifestLeavesTheSessionUp},
 	"disposed":          {play: TestDisposedHubsLeaveNothing},

@@ -222,7 +222,7 @@ func (in *intake) lost(c *counter, s span) {
 	h.events.put(func() {
 		h.cfg.Logger.Warn("messages are missing", "subject", m.Subject, "publisher", m.Publisher, "from", m.From, "to", m.To)
 		h.onMissing.tell(m, h.observerFailed)
-	}, true)
+	}, eventsKept)
 }
 
 // counter is the one for m's stream.

@@ -31,6 +31,8 @@ type entry struct {
 	control      bool // the hub's own: everything is delivered, copies, too
 	handles      atomic.Pointer[[]*Subscription]
 	onBoth       atomic.Bool // a move has it on two links
+	deaf         atomic.Bool // a server does not permit it
+	awaited      int         // of those who wait until the server has it; the registry's
 
 	// The intake's.
 	since    int64  // when it began
@@ -58,7 +60,7 @@ func (e *entry) deliver(m *Message, r receivers) (calm bool) {
 	handles := *e.handles.Load()
 	if e.shared() && len(handles) > 1 {
 		e.turn++
-		i := int(e.turn) % len(handles)
+		i := int(e.turn % uint32(len(handles)))
 		handles = handles[i : i+1]
 	}
 	calm = true
@@ -110,13 +112,17 @@ func (r *registry) add(s *Subscription) error {
 		e.handles.Store(&handles)
 	}
 	s.entry = e
+	if s.awaited.Load() {
+		e.awaited++
+	}
 	return nil
 }
 
-// remove takes s off its entry, and the entry off the links when it was the last.
+// remove takes s off its entry, and the entry off the links when it was the last. Who calls it may be
+// waited for by who delivers messages, which has the intake's lock: see doc.go.
 func (r *registry) remove(s *Subscription) {
 	if r.release(s) {
-		r.hub.intake.forget(s.entry)
+		r.hub.spawn(func() { r.hub.intake.forget(s.entry) })
 	}
 }
 

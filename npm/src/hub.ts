@@ -99,6 +99,7 @@ export class HubBase {
         },
         move: (move) => moves.tell(move, failed),
         missing: (missing) => missings.tell(missing, failed),
+        denied: (subject) => core.known(subject)?.denied(),
         health: (health) => healths.tell(health, failed),
         discovery: (status) => {
           discoveries.tell(status, failed);
@@ -293,8 +294,8 @@ function notYet(error: KinopioError, ms: number): never {
 
 /** How a module that cannot be loaded is tried again, as servers are: with full jitter. */
 function retryOf(options: KinopioOptions): ((round: number) => number) | undefined {
-  const { autoRetry, waitOnFirstConnect, maxReconnectAttempts, retryDelay = 1000, retryBackoffFactor = 1.5, maxRetryDelay = 30_000, reconnectTimeWait = 500 } = options;
-  if (autoRetry === false || waitOnFirstConnect === false || maxReconnectAttempts === 0) return undefined;
+  const { autoRetry, waitOnFirstConnect, retryDelay = 1000, retryBackoffFactor = 1.5, maxRetryDelay = 30_000, reconnectTimeWait = 500 } = options;
+  if (autoRetry === false || waitOnFirstConnect === false) return undefined;
   return (round) => Math.max(Math.random() * Math.min(retryDelay * retryBackoffFactor ** round, maxRetryDelay), Math.min(reconnectTimeWait, maxRetryDelay));
 }
 

@@ -1,3 +1,4 @@
+import { Ids } from "./ids.js";
 import { toAuthConfig, type Authenticator } from "./auth.js";
 import type { Coding, Payload } from "./codec.js";
 import { defer, type Deferred } from "./deferred.js";
@@ -76,7 +77,7 @@ export interface Move {
   to: string;
   /** How `to` became known: "configured" or "leaf". */
   via: string;
-  /** Such as "connect", "reconnect", "leaf found", "leaf lost", "server leaving", "requested". */
+  /** Such as "connect", "leaf found", "leaf lost", "leaf cut off", "server leaving", "requested", "faster", "earlier in the list". */
   reason: string;
   /** The old connection was alive: nothing was lost, repeated or reordered. */
   planned: boolean;
@@ -140,9 +141,19 @@ export interface Listener {
   state(state: HubState): void;
   move(move: Move): void;
   missing(missing: Missing): void;
+  /** The server does not permit what was published on a subject. */
+  denied(subject: string): void;
   discovery(status: DiscoveryStatus): void;
   error(error: KinopioError): void;
   log(level: "debug" | "info" | "warn" | "error", line: string): void;
+}
+
+/** Is told what becomes of what it publishes. */
+export interface Sender {
+  /** It is about to be handed over with a batch. */
+  sent(batch: number, data: Payload): void;
+  /** A connection has everything of a batch, or nothing of it goes out. */
+  settled(batch: number, ok: boolean): void;
 }
 
 /** Takes a subscription's messages: row `row` of `rows`. */
@@ -186,6 +197,7 @@ interface Batch extends Deferred<void> {
   at: number; // position of its count
   count: number;
   bytes: number;
+  senders: Sender[];
 }
 
 /**
@@ -211,8 +223,8 @@ export class Session implements Client {
   #status: HubStatus;
   #discovery: DiscoveryStatus = { state: "idle", detail: "" };
   #subjects = new Map<string, number>();
-  #serial = 0;
-  #batchSerial = 0; // apart, so that acks come in runs
+  #ids = new Ids((id) => this.#sinks.has(id) || this.#readies.has(id) || this.#requests.has(id) || this.#commands.has(id));
+  #batchIds = new Ids((id) => this.#batches.has(id)); // apart, so that acks come in runs
   #batch: Batch | undefined;
   #batches = new Map<number, Batch>();
   #unsettled = 0; // bytes
@@ -270,7 +282,7 @@ export class Session implements Client {
    * Sends a message; the promise is shared by all that travel together. Throws what is known
    * at once.
    */
-  publish(subject: string, data: Payload, headers?: Uint8Array, reply = ""): Promise<void> {
+  publish(subject: string, data: Payload, headers?: Uint8Array, reply = "", sender?: Sender): Promise<void> {
     if (this.#dead) throw this.#dead;
     const ref = this.#subject(subject);
     const alone = data.length >= large;
@@ -287,6 +299,10 @@ export class Session implements Client {
     batch.count++;
     batch.bytes += size;
     this.#unsettled += size;
+    if (sender) {
+      sender.sent(batch.id, data);
+      if (batch.senders[batch.senders.length - 1] !== sender) batch.senders.push(sender);
+    }
     if (alone) {
       this.#closeBatch();
       this.#flush(apart ? data : undefined, true);
@@ -328,7 +344,7 @@ export class Session implements Client {
    */
   subscribe(subject: string, sink: Sink, options: { queue?: string; max?: number; wildcard?: boolean; serve?: boolean; arrival?: boolean } = {}): { id: number; ready: Promise<void> } {
     if (this.#dead) return { id: 0, ready: silent(Promise.reject(this.#dead)) };
-    const id = ++this.#serial;
+    const id = this.#ids.next();
     const ready = defer<void>();
     silent(ready.promise);
     this.#sinks.set(id, sink);
@@ -362,7 +378,7 @@ export class Session implements Client {
   request(subject: string, data: Payload, timeout: number, headers?: Uint8Array, signal?: AbortSignal): Promise<Reply> {
     if (this.#dead) return Promise.reject(this.#dead);
     if (signal?.aborted) return Promise.reject(signal.reason);
-    const id = ++this.#serial;
+    const id = this.#ids.next();
     const waiting = defer<Reply>();
     const ref = this.#subject(subject);
     this.#closeBatch();
@@ -400,7 +416,7 @@ export class Session implements Client {
    */
   requestMany(subject: string, data: Payload, window: number, max: number, headers: Uint8Array | undefined, sink: Sink): Promise<void> {
     if (this.#dead) return Promise.reject(this.#dead);
-    const id = ++this.#serial;
+    const id = this.#ids.next();
     const ref = this.#subject(subject);
     this.#closeBatch();
     const before = this.#ops.length;
@@ -421,7 +437,7 @@ export class Session implements Client {
   /** Ends a subscription when its sink has got all that the server had sent to it. */
   drain(subscription: number): Promise<void> {
     if (this.#dead) return Promise.reject(this.#dead);
-    const id = ++this.#serial;
+    const id = this.#ids.next();
     this.#closeBatch();
     this.#ops.word(Op.drain);
     this.#ops.word(id);
@@ -440,7 +456,7 @@ export class Session implements Client {
   /** Runs a command of the hub; `timeout` in milliseconds, 0 for none. */
   command(command: keyof typeof Command, timeout = 0): Promise<void> {
     if (this.#dead) return Promise.reject(this.#dead);
-    const id = ++this.#serial;
+    const id = this.#ids.next();
     this.#closeBatch();
     const before = this.#ops.length;
     this.#ops.word(Op.command);
@@ -611,7 +627,7 @@ export class Session implements Client {
   }
 
   #newBatch(): Batch {
-    const batch: Batch = { ...deferTended(this.#listener.error), id: ++this.#batchSerial, at: 0, count: 0, bytes: 0 };
+    const batch: Batch = { ...deferTended(this.#listener.error), id: this.#batchIds.next(), at: 0, count: 0, bytes: 0, senders: [] };
     this.#batches.set(batch.id, batch);
     return batch;
   }
@@ -643,6 +659,7 @@ export class Session implements Client {
     if (!batch) return;
     this.#batches.delete(id);
     this.#unsettled -= batch.bytes;
+    for (const sender of batch.senders) sender.settled(id, error === undefined);
     if (error) batch.reject(error);
     else batch.resolve();
   }
@@ -708,6 +725,9 @@ export class Session implements Client {
       }
       case Row.missing:
         this.#listener.missing(JSON.parse(rows.note(row)));
+        break;
+      case Row.denied:
+        this.#listener.denied(rows.note(row));
         break;
       case Row.discovery:
         this.#discovery = JSON.parse(rows.note(row));
