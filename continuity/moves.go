@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"time"
+
+	"github.com/kinopio-hub/kinopio-hub/continuity/wire"
 )
 
 // commute: the leaf appears and the subject moves there; the leaf says that it will stop, and
@@ -80,20 +82,32 @@ func (r *run) wander(ctx context.Context) error {
 			here.Delay(r.delay + slower)
 			there.Delay(r.delay)
 			here = there
-			if r.platform != nativePlatform { // which have no option for how often they look
-				ctx, cancel := context.WithTimeout(ctx, r.patience)
-				defer cancel()
-				if err := r.subject.reconnect(ctx); err != nil {
-					return err
-				}
+			if r.platform == nativePlatform { // which looks by itself
+				_, err := r.await(ctx, res, there)
+				return err
 			}
-			_, err := r.await(ctx, res, there)
-			return err
+			return r.reconnectTo(ctx, res, there)
 		}); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// reconnectTo asks for the nearest server until that is the one. A page measures by its own clock, so that on
+// a busy machine it may take the other one for nearer; that is a move as well.
+func (r *run) reconnectTo(ctx context.Context, res *result, there *wire.Proxy) error {
+	ctx, cancel := context.WithTimeout(ctx, r.patience)
+	defer cancel()
+	for {
+		if err := r.subject.reconnect(ctx); err != nil {
+			return err
+		}
+		e, err := r.await(ctx, res, nil)
+		if err != nil || r.known(e.To) == there {
+			return err
+		}
+	}
 }
 
 // follow: the manifest names another leader, and the subject goes there. Each change of server
