@@ -101,7 +101,7 @@ func bridgeWith(ctx context.Context, hubs, rate int) (*bridgeResult, error) {
 		}
 	}
 	b := &bridgeResult{Hubs: hubs}
-	plain := setup{plain: true, patience: startPatience, quiet: startPatience}
+	plain := setup{plain: true, patience: startPatience, timeout: startPatience}
 	ear, err := plain.dial(ctx, l.running.client)
 	if err != nil {
 		return nil, err
@@ -125,7 +125,7 @@ func bridgeWith(ctx context.Context, hubs, rate int) (*bridgeResult, error) {
 	if err := c.open(ctx, hubs, "nats://"+servers[0].client, s.URL+manifestPath); err != nil {
 		return nil, err
 	}
-	sent, end, err = setup{patience: startPatience, quiet: startPatience}.publishAlways(ctx, servers[0].client, rate)
+	sent, end, err = setup{patience: startPatience, timeout: startPatience}.publishAlways(ctx, servers[0].client, rate)
 	if err != nil {
 		return nil, err
 	}

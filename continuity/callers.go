@@ -86,9 +86,9 @@ func (c *callers) rest(ctx context.Context, name string, _ map[string]int) (map[
 	}
 	r.cancel()
 	<-r.done
-	for limit := time.Now().Add(c.setup.patience); r.open.Load() > 0; time.Sleep(2 * time.Millisecond) {
+	for limit := time.Now().Add(2 * c.setup.timeout); r.open.Load() > 0; time.Sleep(2 * time.Millisecond) {
 		if ctx.Err() != nil || time.Now().After(limit) {
-			return nil, fmt.Errorf("%d requests at %s have neither an answer nor an error after %v", r.open.Load(), name, c.setup.patience)
+			return nil, fmt.Errorf("%d requests at %s have neither an answer nor an error after %v", r.open.Load(), name, 2*c.setup.timeout)
 		}
 	}
 	return nil, nil
@@ -124,7 +124,11 @@ func (c *callers) defects() []string {
 	if c.why == "" {
 		return nil
 	}
-	return []string{c.why}
+	answered := 0
+	for _, r := range c.at {
+		answered += r.answered.Total().Messages
+	}
+	return []string{fmt.Sprintf("%d requests answered, %d failed: %s", answered, c.failed, c.why)}
 }
 
 func (c *callers) mark() { c.at[lasting].answered.Mark() }

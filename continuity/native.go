@@ -36,9 +36,9 @@ func newNative(s setup) subject { return &native{setup: s, more: make(chan struc
 
 func (s *native) begin(ctx context.Context) error {
 	cfg := hub.Config{Servers: s.setup.servers, Selection: hub.Ordered, ReconnectWait: 10 * time.Millisecond, RetryDelay: 10 * time.Millisecond,
-		Standby: s.setup.standby, Timeout: s.setup.quiet}
+		Standby: s.setup.standby, Timeout: s.setup.timeout}
 	if s.setup.manifest != "" {
-		cfg.Discovery = hub.Discovery{Enabled: true, ManifestURL: s.setup.manifest, CacheTTL: probeEvery, SwitchTimeout: s.setup.quiet}
+		cfg.Discovery = hub.Discovery{Enabled: true, ManifestURL: s.setup.manifest, CacheTTL: probeEvery, SwitchTimeout: s.setup.timeout}
 	}
 	if s.setup.latency {
 		cfg.Selection, cfg.Reprobe, cfg.ReprobeGain = hub.Latency, 2*probeEvery, nearer
@@ -151,7 +151,7 @@ func (s *native) stop(ctx context.Context) error {
 	}
 	s.cancel()
 	s.wg.Wait()
-	if err := until("the last answers", s.setup.patience, func() bool { return s.open.Load() == 0 }); err != nil {
+	if err := until("the last answers", 2*s.setup.timeout, func() bool { return s.open.Load() == 0 }); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.setup.patience)
@@ -213,6 +213,7 @@ func (s *native) report(context.Context) (report, error) {
 		r.Sent = pairsOf(moving, s.setup.subjects, int(s.sent.Load()))
 	case service:
 		r.Counts = s.calls.Total()
+		r.Defects = []string{fmt.Sprintf("%d requests handled", r.Counts.Messages)}
 	case requester:
 		r.Counts, r.Asked, r.GapMs = s.calls.Total(), int(s.sent.Load()), ms(s.calls.Gap())
 	}

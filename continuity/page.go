@@ -68,7 +68,7 @@ func openPage(url string, s setup) (subject, error) {
 // call awaits a function of page.js.
 func call[T any](ctx context.Context, p *page, function string, args ...any) (T, error) {
 	// The tab's context carries the connection to the browser, ctx only the end of waiting.
-	limited, cancel := context.WithTimeout(p.ctx, p.setup.patience+startPatience)
+	limited, cancel := context.WithTimeout(p.ctx, 2*p.setup.patience+startPatience)
 	defer cancel()
 	defer context.AfterFunc(ctx, cancel)()
 	list, err := json.Marshal(append([]any{}, args...))
@@ -95,7 +95,7 @@ func call[T any](ctx context.Context, p *page, function string, args ...any) (T,
 func (p *page) begin(ctx context.Context) error {
 	_, err := call[bool](ctx, p, "begin", map[string]any{
 		"role": p.setup.role, "servers": p.setup.servers, "manifest": p.setup.manifest, "subjects": p.setup.subjects,
-		"rate": p.setup.rate, "latency": p.setup.latency, "standby": p.setup.standby, "probeEvery": ms(probeEvery), "timeout": ms(p.setup.quiet),
+		"rate": p.setup.rate, "latency": p.setup.latency, "standby": p.setup.standby, "probeEvery": ms(probeEvery), "timeout": ms(p.setup.timeout),
 	})
 	return err
 }

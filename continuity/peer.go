@@ -20,7 +20,7 @@ type peer interface {
 	publish(subject string, payload []byte) error
 	// listen returns when the server knows of it.
 	listen(subject string, take func(subject string, payload []byte)) error
-	// request calls done once, at the latest after the peer's quiet time.
+	// request calls done once, at the latest after the setup's timeout.
 	request(subject string, payload []byte, done func(answer []byte, err error))
 	// serve answers requests, as one of all who serve the subject, and returns when the server knows of it.
 	serve(subject string, answer func(payload []byte) ([]byte, error)) error
@@ -38,9 +38,9 @@ func (s setup) dial(ctx context.Context, addresses ...string) (peer, error) {
 		if err != nil {
 			return nil, fmt.Errorf("connect a plain client: %w", err)
 		}
-		return &plainPeer{conn: conn, inbox: nats.NewInbox() + ".", quiet: s.quiet, open: map[string]func([]byte, error){}}, nil
+		return &plainPeer{conn: conn, inbox: nats.NewInbox() + ".", timeout: s.timeout, open: map[string]func([]byte, error){}}, nil
 	}
-	cfg := hub.Config{Selection: hub.Ordered, ReconnectWait: 10 * time.Millisecond, RetryDelay: 10 * time.Millisecond, Timeout: s.quiet}
+	cfg := hub.Config{Selection: hub.Ordered, ReconnectWait: 10 * time.Millisecond, RetryDelay: 10 * time.Millisecond, Timeout: s.timeout}
 	for _, a := range addresses {
 		cfg.Servers = append(cfg.Servers, "nats://"+a)
 	}
@@ -126,9 +126,9 @@ func (p *hubPeer) close()       { _ = p.hub.Close() } // it has no error to tell
 
 // plainPeer is a NATS client as everybody has it.
 type plainPeer struct {
-	conn  *nats.Conn
-	inbox string
-	quiet time.Duration
+	conn    *nats.Conn
+	inbox   string
+	timeout time.Duration // of all that is waited for
 
 	mu     sync.Mutex
 	serial int
@@ -144,7 +144,7 @@ func (p *plainPeer) listen(subject string, take func(string, []byte)) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(sub.SetPendingLimits(-1, -1), p.conn.FlushTimeout(p.quiet))
+	return errors.Join(sub.SetPendingLimits(-1, -1), p.conn.FlushTimeout(p.timeout))
 }
 
 func (p *plainPeer) request(subject string, payload []byte, done func([]byte, error)) {
@@ -164,7 +164,7 @@ func (p *plainPeer) request(subject string, payload []byte, done func([]byte, er
 		p.settle(token, nil, err)
 		return
 	}
-	time.AfterFunc(p.quiet, func() { p.settle(token, nil, nats.ErrTimeout) })
+	time.AfterFunc(p.timeout, func() { p.settle(token, nil, nats.ErrTimeout) })
 }
 
 // settle ends a request, once.
@@ -190,9 +190,9 @@ func (p *plainPeer) serve(subject string, answer func([]byte) ([]byte, error)) e
 			_ = m.Respond(data) // a request without an answer fails
 		}
 	})
-	return errors.Join(err, p.conn.FlushTimeout(p.quiet))
+	return errors.Join(err, p.conn.FlushTimeout(p.timeout))
 }
 
-func (p *plainPeer) flush(context.Context) error { return p.conn.FlushTimeout(p.quiet) }
+func (p *plainPeer) flush(context.Context) error { return p.conn.FlushTimeout(p.timeout) }
 func (p *plainPeer) missing() int                { return 0 } // it cannot know
 func (p *plainPeer) close()                      { p.conn.Close() }

@@ -23,7 +23,7 @@ type run struct {
 	events  int        // seen so far
 	results []*result
 
-	patience, quiet time.Duration // as in setup
+	patience, quiet, timeout time.Duration // as in setup
 }
 
 // maker opens a subject.
@@ -114,6 +114,10 @@ func (r *run) build() error {
 func (r *run) waits(unit time.Duration) {
 	r.patience = time.Minute + 50*r.roundTrip() + 100*unit
 	r.quiet = 7*time.Second + 5*r.roundTrip() + 10*unit // longer than a hub waits for what is missing
+	r.timeout = r.patience
+	if abrupt(r.kind) { // where some requests have no answer
+		r.timeout = r.quiet
+	}
 }
 
 // roundTrip is that of the subject's slower link.
@@ -142,7 +146,7 @@ func (r *run) place(l *leaf) place {
 func (r *run) open(ctx context.Context, open maker) error {
 	s := setup{
 		role: r.role, subjects: r.subjects, rate: r.rate, standby: r.standby, plain: r.plain, latency: r.kind == latencyMove,
-		patience: r.patience, quiet: r.quiet,
+		patience: r.patience, quiet: r.quiet, timeout: r.timeout,
 	}
 	scheme := "nats://"
 	if r.platform == chromium {

@@ -32,9 +32,10 @@ type setup struct {
 	plain    bool // the crew are plain NATS clients, and no hubs
 	// patience bounds each wait for something that must happen.
 	patience time.Duration
-	// quiet is after which time without any message what has not come is lost, and after which a
-	// request has failed.
+	// quiet is after which time without any message what has not come is lost.
 	quiet time.Duration
+	// timeout is after which time a request has failed.
+	timeout time.Duration
 }
 
 // A subject is the hub that moves, on one platform. It does what its role says from begin to
