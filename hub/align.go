@@ -1,6 +1,10 @@
 package hub
 
-import "slices"
+import (
+	"cmp"
+	"maps"
+	"slices"
+)
 
 // While a hub listens on two links, messages without numbers come by both, and nothing in one says
 // which of several equal ones it is. What tells is what stands beside them: one publisher's messages on a
@@ -15,10 +19,11 @@ type logged struct {
 }
 
 // align says which of the messages that came by the new link have come by the old one already, one bool
-// each, and how many copies of which messages are still to come by the new one. old and next are all that
-// came by the two links lately, in order; old has ended.
-func align(old, next []logged) (came []bool, owed map[uint64]int) {
-	owed = map[uint64]int{}
+// each, and how many copies of which messages are still to come by the new one, and how many may be: where
+// several have published on one subject. old and next are all that came by the two links lately, in order;
+// old has ended.
+func align(old, next []logged) (came []bool, owed, perhaps map[uint64]int) {
+	owed, perhaps = map[uint64]int{}, map[uint64]int{}
 	o, n := bySubject(old), bySubject(next)
 	for _, e := range next {
 		if e.mark == 0 {
@@ -40,7 +45,7 @@ func align(old, next []logged) (came []bool, owed map[uint64]int) {
 			}
 			continue
 		}
-		by.count(was, came, owed)
+		by.count(was, came, perhaps)
 	}
 	for subject, was := range o {
 		if n[subject] != nil {
@@ -58,7 +63,7 @@ func align(old, next []logged) (came []bool, owed map[uint64]int) {
 			owed[print]++
 		}
 	}
-	return came, owed
+	return came, owed, perhaps
 }
 
 func commonMark(log []logged, mark int) bool {
@@ -145,35 +150,55 @@ func (by *sequence) anchors(was *sequence) (shifts []int) {
 	return shifts
 }
 
-// markShifts are the shifts that the marks through the old server tell, if they agree, and then those
-// through the new one. With no more than one mark of each kind both may be wrong.
-func (by *sequence) markShifts(was *sequence) (shifts []int) {
-	for _, sign := range [2]int{1, -1} {
-		shift, n, agree := 0, 0, true
-		for mark, place := range by.marks {
-			at, both := was.marks[mark]
-			if !both || mark*sign < 0 {
-				continue
-			}
-			if n++; n == 1 {
-				shift = at - place
-			} else if at-place != shift && (place > 0 || at < shift) {
-				agree = false
-			} else if at-place != shift {
-				shift = max(shift, at-place)
+// markShifts are the shifts that marks tell, the one that most of them tell first. A server that is busy
+// hands a mark to the one link a while before the other, so a mark by itself may be wrong; and those that
+// did not go through the publisher's server tell nothing in common.
+func (by *sequence) markShifts(was *sequence) []int {
+	votes := map[int]int{}
+	exact := false
+	for mark, place := range by.marks {
+		if at, both := was.marks[mark]; both && place > 0 {
+			exact = true
+			if at >= place {
+				votes[at-place] += 2
+				if mark > 0 {
+					votes[at-place]++ // most publish through the old server
+				}
 			}
 		}
-		if n > 0 && agree {
-			shifts = append(shifts, max(shift, 0))
-		}
+	}
+	shifts := slices.SortedFunc(maps.Keys(votes), func(a, b int) int {
+		return cmp.Or(votes[b]-votes[a], b-a) // rather twice than not at all
+	})
+	if !exact {
+		shifts = append(shifts, by.since(was))
 	}
 	return shifts
 }
 
+// since is the place in was before which nothing can be that by has as well, whichever server it came through.
+func (by *sequence) since(was *sequence) int {
+	least := map[bool]int{} // by the way of marks
+	for mark, place := range by.marks {
+		if at, both := was.marks[mark]; both && place == 0 {
+			least[mark > 0] = max(least[mark > 0], at)
+		}
+	}
+	since := len(was.prints)
+	for _, at := range least {
+		since = min(since, at)
+	}
+	if len(least) == 0 {
+		since = 0
+	}
+	return since
+}
+
 // count is for what several publish on one subject: equal messages are counted.
-func (by *sequence) count(was *sequence, came []bool, owed map[uint64]int) {
+func (by *sequence) count(was *sequence, came []bool, perhaps map[uint64]int) {
 	times := map[uint64]int{}
-	for _, print := range was.prints {
+	since := by.since(was)
+	for _, print := range was.prints[since:] {
 		times[print]++
 	}
 	for i, print := range by.prints {
@@ -183,10 +208,10 @@ func (by *sequence) count(was *sequence, came []bool, owed map[uint64]int) {
 		}
 	}
 	// What is among the last by the old link, and has not come by the new one, may be on its way.
-	for _, print := range was.prints[max(0, len(was.prints)-len(by.prints)):] {
+	for _, print := range was.prints[max(since, len(was.prints)-len(by.prints)):] {
 		if times[print] > 0 {
 			times[print]--
-			owed[print]++
+			perhaps[print]++
 		}
 	}
 }

@@ -40,8 +40,8 @@ type gap struct {
 	since int64 // when it was found; 0: there is none
 	due   int64 // when something is to be done next
 	tries int
-	age   time.Duration // only what was published so lately is asked for; 0: all
-	loose bool          // gaps in this stream are none of ours: its messages go to several subjects
+	from  int64 // only what was published since then is asked for; 0: all
+	loose bool  // gaps in this stream are none of ours: its messages go to several subjects
 }
 
 const (
@@ -283,7 +283,7 @@ func (c *counter) next(now int64, lost func(span)) (m inbound, ok bool) {
 		if c.gap.since != 0 {
 			c.unsettled = now + int64(settling)
 		}
-		c.gap.since, c.gap.age = 0, 0
+		c.gap.since, c.gap.from = 0, 0
 	}
 	return inbound{}, false
 }

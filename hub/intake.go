@@ -20,13 +20,14 @@ type intake struct {
 	plain   bool     // there are messages without numbers
 	settled int64    // until then copies may come that took a longer way
 	away    absence
+	here    int64             // since then the hub is in this system
+	looks   map[*counter]bool // whose beginning is looked for
 
 	gaps  map[*counter]bool // that miss something
 	bytes int               // of what waits, in all of them
 	deaf  map[uint64]int64  // publishers that have not answered, and until when nobody waits for them
 
-	owed      map[uint64]int // messages without numbers whose copies are still to come
-	owedUntil int64
+	owed []debt // copies of messages without numbers that are still to come
 
 	seed      maphash.Seed
 	remembers bool         // for a standby
@@ -37,21 +38,7 @@ type intake struct {
 	run     Run     // that is being delivered
 }
 
-// An absence is a time without a link.
-type absence struct {
-	from, to int64
-	until    int64 // until then a stream that nobody knows of may have begun meanwhile
-}
-
-// remembered is a message that was delivered.
-type remembered struct {
-	print uint64
-	at    int64
-}
-
 const (
-	// memory is for how long at least messages are remembered for a standby.
-	memory = 500 * time.Millisecond
 	// countersKept bounds the streams that an entry follows.
 	countersKept = 1 << 16
 	// newcomers is for how long after an absence an unknown stream is looked for from its beginning.
@@ -197,6 +184,7 @@ func (in *intake) drain(c *counter) {
 	switch {
 	case !c.isMissing():
 		delete(in.gaps, c)
+		delete(in.looks, c)
 	case !in.gaps[c]:
 		in.gaps[c] = true
 		in.hub.repairs.look()
@@ -275,35 +263,6 @@ func (in *intake) follow(c *counter) {
 	e.counters[counterKey{c.stream, c.subject}] = c
 }
 
-// begins says where c, which has heard nothing so far or does not know what comes first, begins: at
-// m, or, where another link or the publisher may have what is before, later.
-func (in *intake) begins(l *link, c *counter, m *inbound) bool {
-	n := m.number.count
-	e := c.entry
-	switch {
-	case e.shared():
-		return false
-	case n == 1 && len(c.waiting) == 0,
-		in.over != nil && l == in.over.old:
-	case in.over != nil && l == in.over.next && (in.over.undone || in.over.both(e)):
-		return false
-	case in.absent(e):
-		if c.gap.age == 0 {
-			c.gap.age = time.Duration(in.now()-in.away.from) + time.Second
-		}
-		return false
-	case c.gap.age != 0:
-		return false
-	}
-	c.begin(n - 1)
-	return true
-}
-
-// absent says that a stream may have begun while the hub had no link.
-func (in *intake) absent(e *entry) bool {
-	return in.away.until != 0 && in.now() < in.away.until && e.since < in.away.from
-}
-
 // deliver hands one message to the handles of its name. calm is as in receiver.
 func (in *intake) deliver(m *inbound) (calm bool) {
 	in.scratch = Message{Subject: m.subject, Reply: m.reply, Header: m.header, Data: m.data, number: m.number, hub: in.hub, link: m.route.link}
@@ -322,91 +281,11 @@ func (in *intake) deliverRun(m *inbound) (calm bool) {
 	return calm
 }
 
-// fingerprint is the same for messages that cannot be told apart.
-func (in *intake) fingerprint(m *inbound) uint64 {
-	var h maphash.Hash
-	h.SetSeed(in.seed)
-	maphash.WriteComparable(&h, m.route.entry.serialNumber)
-	h.WriteString(m.subject)
-	h.WriteByte(0)
-	h.WriteString(m.reply)
-	h.WriteByte(0)
-	h.Write(m.data)
-	sum := h.Sum64()
-	for name, values := range m.header { // in any order
-		var h maphash.Hash
-		h.SetSeed(in.seed)
-		h.WriteString(name)
-		for _, v := range values {
-			h.WriteByte(0)
-			h.WriteString(v)
-		}
-		sum += h.Sum64()
-	}
-	return sum
-}
-
-// subjectPrint is the same for messages on one subject to one entry.
-func (in *intake) subjectPrint(m *inbound) uint64 {
-	var h maphash.Hash
-	h.SetSeed(in.seed)
-	maphash.WriteComparable(&h, m.route.entry.serialNumber)
-	h.WriteString(m.subject)
-	return h.Sum64()
-}
-
-// isOwed says that m is a copy of what came by another link.
-func (in *intake) isOwed(m *inbound) bool {
-	if len(in.owed) == 0 || in.now() > in.owedUntil {
-		in.owed = nil
-		return false
-	}
-	print := in.fingerprint(m)
-	n := in.owed[print]
-	if n <= 1 {
-		delete(in.owed, print)
-	} else {
-		in.owed[print] = n - 1
-	}
-	return n > 0
-}
-
-// remember writes down that m, which has no number, is delivered.
-func (in *intake) remember(m *inbound) {
-	if len(in.late) > 0 && in.now()-in.late[0].at > int64(memory) {
-		in.late, in.former = in.former[:0], in.late
-	}
-	in.late = append(in.late, remembered{in.fingerprint(m), in.now()})
-}
-
-// recall says that what was delivered within span before now, by a link that broke, is not delivered
-// again if it comes within span.
-func (in *intake) recall(span time.Duration) {
-	in.lock()
-	defer in.mu.Unlock()
-	in.owed, in.owedUntil = map[uint64]int{}, in.now()+int64(span)
-	for _, all := range [][]remembered{in.former, in.late} {
-		for _, r := range all {
-			if r.at >= in.now()-int64(span) {
-				in.owed[r.print]++
-			}
-		}
-	}
-}
-
 // shut lets nothing of l through any more.
 func (in *intake) shut(l *link) {
 	in.lock()
 	defer in.mu.Unlock()
 	l.shutOff = true
-}
-
-// returned notes that the hub had no link for so long.
-func (in *intake) returned(absent time.Duration) {
-	in.lock()
-	defer in.mu.Unlock()
-	in.settled = in.now() + int64(settling)
-	in.away = absence{in.now() - int64(absent), in.now(), in.now() + int64(newcomers)}
 }
 
 // forget takes an entry's counters off what is missing: nobody wants them any more.
@@ -417,6 +296,7 @@ func (in *intake) forget(e *entry) {
 		if c.entry == e {
 			in.bytes -= c.bytes
 			delete(in.gaps, c)
+			delete(in.looks, c)
 		}
 	}
 	e.counters, e.latest = nil, nil

@@ -79,7 +79,7 @@ func (s *session) carry(old, next *link, m *Move) error {
 	err := p.join()
 	m.Trip = p.trip
 	if err != nil {
-		if h.ctx.Err() == nil && ended(old.wire) && !ended(next.wire) {
+		if h.ctx.Err() == nil && ended(old.wire) && !ended(next.wire) && next.refusal(old) == nil {
 			s.rescue(p, m)
 			return nil
 		}
@@ -168,6 +168,7 @@ func (s *session) part(old, next *link, m *Move) error {
 	h.registry.unbind(old)
 	h.registry.attach(next)
 	s.promote(next)
+	h.intake.arrives()
 	h.outbox.open(next)
 	return nil
 }
@@ -268,8 +269,13 @@ func (p *passage) join() error {
 	if err := p.pass(); err != nil {
 		return err
 	}
-	// Others than the two servers may hear of the new subscriptions a little later.
-	return p.s.pause(p.trip/4+spreading, p.old, p.next)
+	// Others than the two servers may hear of the new subscriptions a little later. What hubs publish
+	// there meanwhile has numbers, and is asked for.
+	spread := p.trip/8 + spreading
+	if h.intake.hasPlain() {
+		spread = p.trip/2 + 2*spreading
+	}
+	return p.s.pause(spread, p.old, p.next)
 }
 
 // spreading is the least time for subscriptions to become known to servers other than the two.

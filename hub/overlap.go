@@ -123,7 +123,7 @@ func (in *intake) concludes(trip time.Duration) {
 	o := in.over
 	in.over = nil
 	in.settled = in.now() + int64(settling)
-	came, owed := align(o.logOld, o.logNext)
+	came, owed, perhaps := align(o.logOld, o.logNext)
 	for i := range o.held {
 		m := &o.held[i]
 		if came[i] {
@@ -134,10 +134,7 @@ func (in *intake) concludes(trip time.Duration) {
 		}
 		in.deliver(m)
 	}
-	in.owed = nil
-	if len(owed) > 0 {
-		in.owed, in.owedUntil = owed, in.now()+int64(max(2*trip, 500*time.Millisecond))
-	}
+	in.owes(owed, max(4*trip, copiesLate), perhaps, max(2*trip, copiesLate/6))
 	in.beginAll()
 }
 
@@ -154,7 +151,7 @@ func (in *intake) canceled() {
 // beginAll lets the counters begin that have waited for what the other link has.
 func (in *intake) beginAll() {
 	for c := range in.gaps {
-		if !c.begun && c.gap.age == 0 && len(c.waiting) > 0 {
+		if !c.begun && c.gap.from == 0 && len(c.waiting) > 0 && !in.mayLack(c, c.waiting[0].number.count) {
 			c.begin(c.waiting[0].number.count - 1)
 			in.drain(c)
 		}

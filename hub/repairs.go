@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -27,6 +28,7 @@ type repairs struct {
 	started sync.Once
 	listens sync.Once
 	warned  sync.Once
+	unable  atomic.Bool // a server has forbidden some of it
 
 	mu      sync.Mutex
 	asked   []wanted // to be answered
@@ -114,6 +116,7 @@ func (r *repairs) serve() {
 
 // forbidden tells, once, that a server does not let the hub do this.
 func (r *repairs) forbidden(err error) {
+	r.unable.Store(true)
 	r.warned.Do(func() {
 		r.h.cfg.Logger.Warn("what gets lost with a connection cannot be asked for: the server permits too little of "+ownPrefix+">", "err", err)
 	})
@@ -272,7 +275,7 @@ func (r *repairs) takeNews() {
 				continue
 			case c == nil && in.absent(e):
 				c = &counter{stream: a.stream, subject: a.subject, entry: e}
-				c.gap.age = in.sinceAbsence(e)
+				c.gap.from = in.sinceAbsence(e)
 				in.follow(c)
 			case c == nil, c.gap.loose:
 				continue
@@ -285,11 +288,6 @@ func (r *repairs) takeNews() {
 		}
 		in.mu.Unlock()
 	}
-}
-
-// sinceAbsence is how old a message may be that came while there was no link.
-func (in *intake) sinceAbsence(e *entry) time.Duration {
-	return time.Duration(in.now() - max(in.away.from-int64(time.Second), e.since))
 }
 
 // ask asks for what is missing, and gives up what has been missing for too long.
@@ -315,8 +313,8 @@ func (r *repairs) ask(now time.Time, sooner func(time.Time)) {
 		}
 		publisher := c.stream >> streamBits
 		limit := r.h.cfg.Repair.Wait
-		if in.deaf[publisher] != 0 {
-			limit = min(limit, deafWait)
+		if in.deaf[publisher] != 0 || in.looks[c] {
+			limit = min(limit, deafWait+4*r.distance())
 		}
 		if clock-g.since >= int64(limit) {
 			if g.tries > 2 && len(in.deaf) < wantedKept {
@@ -332,7 +330,7 @@ func (r *repairs) ask(now time.Time, sooner func(time.Time)) {
 		if g.due <= clock {
 			for _, s := range c.missing() {
 				line := appendStream(nil, c.stream)
-				line = fmt.Appendf(line, " %d %d %d %s\n", s.from, s.to, g.age.Milliseconds(), c.subject)
+				line = fmt.Appendf(line, " %d %d %d %s\n", s.from, s.to, in.age(g), c.subject)
 				if len(questions[publisher])+len(line) < questionBytes {
 					questions[publisher] = append(questions[publisher], line...)
 				}
@@ -352,6 +350,17 @@ func (r *repairs) ask(now time.Time, sooner func(time.Time)) {
 
 // questionBytes bounds one question; what does not fit is asked for later.
 const questionBytes = 32 << 10
+
+// distance is the round trip to the server.
+func (r *repairs) distance() time.Duration {
+	o := &r.h.outbox
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.link == nil {
+		return 0
+	}
+	return o.link.wire.distance()
+}
 
 // say publishes without waiting for a link.
 func (r *repairs) say(m OutMsg) {
@@ -415,7 +424,7 @@ func (r *repairs) answered(e *entry, prefix string, m *Message) {
 		return
 	}
 	switch n := m.number.count; {
-	case !c.begun && c.gap.age == 0:
+	case !c.begun && c.gap.from == 0:
 		return
 	case c.begun && n <= c.last && spanAt(c.open, n) < 0:
 		return // somebody else has asked for it; here it came long ago
@@ -553,7 +562,7 @@ func (r *repairs) answer(asked []wanted, now time.Time) (bytes int) {
 			return true
 		}
 		for _, w := range wants {
-			if m.number.count < w.from || m.number.count > w.to || w.subject != s.subject || w.age > 0 && since.Before(now.Add(-w.age-time.Second)) {
+			if m.number.count < w.from || m.number.count > w.to || w.subject != s.subject || w.age > 0 && since.Before(now.Add(-w.age)) {
 				continue
 			}
 			had[s.id] = append(had[s.id], m.number.count)

@@ -63,6 +63,10 @@ func TestRunsBringEveryMessageInOrder(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	ready := make(chan bool, 1000)
+	if _, err := h.Subscribe("a.ready", hub.SubOptions{}, func(*hub.Message) { ready <- true }); err != nil {
+		t.Fatal(err)
+	}
 	if err := h.Flush(soon(t)); err != nil {
 		t.Fatal(err)
 	}
@@ -71,6 +75,9 @@ func TestRunsBringEveryMessageInOrder(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(peer.Close)
+	waitFor(t, "the subscriptions at the publisher's server", func() bool {
+		return peer.Publish("a.ready", nil) == nil && len(ready) > 0
+	})
 	published := make(chan error, 1)
 	publish := func(from int) {
 		for i := range count / 3 {
@@ -79,13 +86,13 @@ func TestRunsBringEveryMessageInOrder(t *testing.T) {
 				return
 			}
 		}
-		for range count / 3 {
-			if err := peer.Publish("a.shared", nil); err != nil {
+		for i := range count / 3 {
+			if err := peer.Publish("a.shared", fmt.Append(nil, from+i)); err != nil {
 				published <- err
 				return
 			}
 		}
-		published <- peer.Flush()
+		published <- peer.FlushTimeout(time.Minute)
 	}
 	patience := time.After(time.Minute)
 	for part := range 3 {
@@ -110,7 +117,13 @@ func TestRunsBringEveryMessageInOrder(t *testing.T) {
 			}
 		}
 	}
-	waitFor(t, "the other handles", func() bool { return len(shared) == 2*count })
+	for came, since := 0, time.Now(); len(shared) < 2*count; time.Sleep(10 * time.Millisecond) {
+		if len(shared) > came {
+			came, since = len(shared), time.Now()
+		} else if time.Since(since) > 20*time.Second {
+			t.Fatalf("the other handles have %d messages of %d; %+v", came, 2*count, h.Status())
+		}
+	}
 	select {
 	case err := <-failed:
 		if !errors.Is(err, hub.ErrCallback) {

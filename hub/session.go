@@ -176,7 +176,9 @@ func (s *session) arrive(l *link, reason string, start time.Time) {
 // has counted, and the hub what it has missed.
 func (s *session) open(l *link) {
 	h := s.h
-	if !s.absent.IsZero() {
+	if s.absent.IsZero() {
+		h.intake.arrives()
+	} else {
 		h.intake.returned(time.Since(s.absent))
 	}
 	h.outbox.open(l)

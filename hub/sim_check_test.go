@@ -129,6 +129,12 @@ func (w *simWorld) beginsLate(h *simHub, at time.Duration) bool {
 	})
 }
 
+// asksFor says that l had been there for long enough when a message of s was published to know that it lacks something
+// if it is the first that it hears.
+func (w *simWorld) asksFor(l *simListener, s *simStream, at int) bool {
+	return l.hub != nil && s.sent[at].number.stream != 0 && l.settled > 0 && s.sent[at].at > l.settled+acquainted
+}
+
 // checkStream checks what a plain subscription heard of a stream.
 func (w *simWorld) checkStream(l *simListener, s *simStream) {
 	if !w.exact(l, s) {
@@ -161,7 +167,7 @@ func (w *simWorld) checkStream(l *simListener, s *simStream) {
 		case came[at] > 1 && l.hub == nil && w.n.returned[fmt.Sprintf("%s %d", s.publisher, m.n)]:
 		case came[at] > 1:
 			w.wrong("%s hears %s %d again, at %v", l.who, s.name, m.n, m.at)
-		case at < first && w.beginsLate(s.hub, s.sent[at].at):
+		case at < first && !w.asksFor(l, s, first) && w.beginsLate(s.hub, s.sent[at].at):
 			w.figures.begun++
 		case at < last && ordered:
 			w.wrong("%s hears %s %d after %d, at %v", l.who, s.name, m.n, s.sent[last].n, m.at)
@@ -188,13 +194,13 @@ func (w *simWorld) lacking(l *simListener, s *simStream) (places []int) {
 		}
 		came[at] = true
 		last = max(last, at)
-		if i == 0 || !w.beginsLate(s.hub, s.sent[at].at) {
+		if i == 0 || w.asksFor(l, s, at) || !w.beginsLate(s.hub, s.sent[at].at) {
 			first = min(first, at)
 		}
 	}
 	if l.settled > 0 && !w.p.abrupt {
 		for at := first - 1; at >= 0 && s.sent[at].at > l.settled; at-- {
-			if w.beginsLate(l.hub, s.sent[at].at) || w.beginsLate(s.hub, s.sent[at].at) {
+			if !w.asksFor(l, s, at) && (w.beginsLate(l.hub, s.sent[at].at) || w.beginsLate(s.hub, s.sent[at].at)) {
 				w.figures.begun++
 				break
 			}

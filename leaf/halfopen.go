@@ -44,7 +44,8 @@ func (g *guarded) Accept() (net.Conn, error) {
 			continue
 		}
 		c := &guardedConn{Conn: conn, leave: sync.OnceFunc(func() { g.leave(from) })}
-		c.timer = time.AfterFunc(g.silence, func() { c.Close() })
+		c.timer = time.AfterFunc(time.Hour, func() { c.Close() })
+		c.timer.Reset(g.silence) // Only now may it be over: Close looks at the timer.
 		return c, nil
 	}
 }

@@ -15,7 +15,7 @@ func TestSilentConnectionsAreCut(t *testing.T) {
 		t.Fatal(err)
 	}
 	g := guard(ln)
-	g.silence = 50 * time.Millisecond
+	g.silence = time.Second
 	server := &http.Server{Handler: http.NotFoundHandler(), ReadHeaderTimeout: promptPatience}
 	served := make(chan struct{})
 	go func() { defer close(served); _ = server.Serve(g) }()
