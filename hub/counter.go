@@ -105,7 +105,7 @@ func (c *counter) takeRun(first uint64, run [][]byte, now int64) bool {
 // After takeIt and dropIt next may have more.
 func (c *counter) take(m *inbound, now int64, unsettled bool) decision {
 	n := m.number.count
-	unsettled = unsettled || now < c.unsettled
+	unsettled = unsettled || now < c.unsettled || c.gap.since != 0 // what was asked for may come both ways
 	switch {
 	case c.entry.shared():
 		return c.takeShared(m, now, unsettled)

@@ -141,7 +141,7 @@ func TestPlainClientsOfAClusterHearMovingHubsOnce(t *testing.T) {
 	}
 }
 
-// What a hub publishes reaches a third server by two ways of very different length, before and after a
+// What a hub publishes reaches a third server by two ways of very different lengths, before and after a
 // move: hubs there hear it in its order all the same.
 func TestMovingPublisherIsHeardInOrderAtAThirdServer(t *testing.T) {
 	sys := startRouted(t, time.Millisecond, 60*time.Millisecond, time.Millisecond)
