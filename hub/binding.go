@@ -139,10 +139,8 @@ func (r *registry) carries(l *link) bool {
 func (r *registry) matching(subject string) (all []*entry) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, arrival := range [2]bool{false, true} {
-		if e := r.entries[entryKey{subject, "", arrival}]; e != nil {
-			all = append(all, e)
-		}
+	if e := r.entries[entryKey{subject, ""}]; e != nil {
+		all = append(all, e)
 	}
 	for e := range r.wild {
 		if !e.shared() && matches(e.key.subject, subject) {

@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"cmp"
 	"encoding/binary"
 	"slices"
 	"time"
@@ -25,7 +26,6 @@ type counter struct {
 
 	waiting []inbound // came too early, in order
 	bytes   int       // of waiting
-	open    []span    // with arrival order: what is before last and has not come
 	gone    []span    // what will not come, in order
 	skipped []span    // the last of what was given up: if it comes nevertheless, it is no copy
 	told    uint64    // so far the publisher has counted, as it says
@@ -115,12 +115,10 @@ func (c *counter) take(m *inbound, now int64, unsettled bool) decision {
 		c.came(n, m.data, now)
 		return takeIt
 	case n <= c.last:
-		for _, late := range []*[]span{&c.open, &c.skipped} {
-			if spanAt(*late, n) >= 0 {
-				*late = without(*late, n)
-				c.unsettled = now + int64(settling)
-				return takeIt
-			}
+		if spanAt(c.skipped, n) >= 0 {
+			c.skipped = without(c.skipped, n)
+			c.unsettled = now + int64(settling)
+			return takeIt
 		}
 		if c.copied(n, m.data, now, unsettled) {
 			return dropIt
@@ -131,11 +129,6 @@ func (c *counter) take(m *inbound, now int64, unsettled bool) decision {
 		}
 		return takeIt
 	case c.gap.loose:
-		c.skipTo(n - 1)
-		c.came(n, m.data, now)
-		return takeIt
-	case c.entry.key.arrival && n-c.last <= mostGap:
-		c.open = append(c.open, span{c.last + 1, n - 1})
 		c.skipTo(n - 1)
 		c.came(n, m.data, now)
 		return takeIt
@@ -182,7 +175,7 @@ func (c *counter) came(n uint64, data []byte, now int64) {
 func (c *counter) begin(last uint64) {
 	c.begun, c.last = true, last
 	c.prints = [printsKept]uint32{}
-	c.open, c.gone, c.skipped, c.told = nil, nil, nil, 0
+	c.gone, c.skipped, c.told = nil, nil, 0
 }
 
 // skipTo moves last on without anything having come.
@@ -222,6 +215,18 @@ func (c *counter) wait(m *inbound, now int64) decision {
 	c.bytes += m.held()
 	c.found(now)
 	return keepIt
+}
+
+// waits says that a copy of m waits for its turn already.
+func (c *counter) waits(m *inbound) bool {
+	n := m.number.count
+	i, found := slices.BinarySearchFunc(c.waiting, n, func(w inbound, n uint64) int { return cmp.Compare(w.number.count, n) })
+	for ; found && i < len(c.waiting) && c.waiting[i].number.count == n; i++ {
+		if printOf(c.waiting[i].data) == printOf(m.data) {
+			return true
+		}
+	}
+	return false
 }
 
 // held is what it costs to keep m, in bytes.
@@ -300,12 +305,11 @@ func (c *counter) shift() inbound {
 }
 
 func (c *counter) isMissing() bool {
-	return len(c.waiting) > 0 || len(c.open) > 0 || c.told > c.last
+	return len(c.waiting) > 0 || c.told > c.last
 }
 
 // missing is what is to be asked for, at most mostSpans of it.
 func (c *counter) missing() (all []span) {
-	all = append(all, c.open...)
 	from := c.last + 1
 	for i := range c.waiting {
 		n := c.waiting[i].number.count
@@ -323,25 +327,8 @@ func (c *counter) missing() (all []span) {
 // mostSpans is how many spans of one stream are asked for at a time.
 const mostSpans = 64
 
-// lose says that s will not come. With arrival order lost is called at once, else in next.
-func (c *counter) lose(s span, lost func(span)) {
-	for i := 0; i < len(c.open); i++ {
-		o := c.open[i]
-		from, to := max(o.from, s.from), min(o.to, s.to)
-		if from > to {
-			continue
-		}
-		lost(span{from, to})
-		var rest []span
-		if o.from < from {
-			rest = append(rest, span{o.from, from - 1})
-		}
-		if o.to > to {
-			rest = append(rest, span{to + 1, o.to})
-		}
-		c.open = slices.Replace(c.open, i, i+1, rest...)
-		i += len(rest) - 1
-	}
+// lose says that s will not come; next tells of it in its turn.
+func (c *counter) lose(s span) {
 	if s.to <= c.last {
 		return
 	}
@@ -358,11 +345,7 @@ func (c *counter) lose(s span, lost func(span)) {
 }
 
 // giveUp ends the waiting for everything that is missing: next has what waits.
-func (c *counter) giveUp(lost func(span)) {
-	for _, s := range c.open {
-		lost(s)
-	}
-	c.open = nil
+func (c *counter) giveUp() {
 	if n := len(c.waiting); n > 0 && c.waiting[n-1].number.count-c.last > mostGap || c.told > c.last+mostGap {
 		// A new beginning, or somebody made it up: nothing is known to be missing.
 		c.begun = false

@@ -28,13 +28,13 @@ func talk(c *counter, text string) string {
 		var n, to uint64
 		switch {
 		case word == "up":
-			c.giveUp(lost)
+			c.giveUp()
 		case word[0] == '+':
 			fmt.Sscanf(word, "+%d", &n)
 			now += int64(n) * int64(time.Second)
 		case strings.Contains(word, "-"):
 			fmt.Sscanf(word, "%d-%d", &n, &to)
-			c.lose(span{n, to}, lost)
+			c.lose(span{n, to})
 		default:
 			fmt.Sscanf(word, "%d", &n)
 			m := &inbound{number: number{1, n}, data: []byte(word)}
@@ -76,12 +76,6 @@ func TestCountersSayWhatComes(t *testing.T) {
 			}
 		})
 	}
-	t.Run("arrival", func(t *testing.T) {
-		const told, want = "1 4 5 2 2 3-3 6", "1 4 5 2 (3-3) 6"
-		if got := talk(&counter{entry: &entry{key: entryKey{subject: "a", arrival: true}}}, told); got != want {
-			t.Errorf("%s: got %q, want %q", told, got, want)
-		}
-	})
 	t.Run("a member of a queue group", func(t *testing.T) {
 		const told, want = "3 7 7 5 5 100 8 100 +2 100", "3 7 5 100 8 100"
 		if got := talk(&counter{entry: &entry{key: entryKey{subject: "a", queue: "q"}}}, told); got != want {

@@ -155,10 +155,15 @@ func (in *intake) numbered(l *link, m *inbound) (calm bool) {
 func (in *intake) judge(c *counter, m *inbound) (calm bool) {
 	calm = true
 	bytes := c.bytes
+	to := everybody
+	if c.waits(m) {
+		to = late
+	}
 	switch c.take(m, in.now(), in.unsettled()) {
 	case takeIt:
-		calm = in.deliver(m)
+		calm = in.deliverTo(to, m)
 	case keepIt:
+		in.deliverTo(early, m)
 		calm = false
 	}
 	in.bytes += c.bytes - bytes
@@ -179,7 +184,7 @@ func (in *intake) drain(c *counter) {
 		if !ok {
 			break
 		}
-		in.deliver(&m)
+		in.deliverTo(late, &m)
 	}
 	switch {
 	case !c.isMissing():
@@ -205,7 +210,7 @@ func (in *intake) drain(c *counter) {
 
 // giveUp delivers what waits, without what is missing.
 func (in *intake) giveUp(c *counter) {
-	c.giveUp(func(s span) { in.lost(c, s) })
+	c.giveUp()
 	in.drain(c)
 }
 
@@ -265,8 +270,12 @@ func (in *intake) follow(c *counter) {
 
 // deliver hands one message to the handles of its name. calm is as in receiver.
 func (in *intake) deliver(m *inbound) (calm bool) {
+	return in.deliverTo(everybody, m)
+}
+
+func (in *intake) deliverTo(r receivers, m *inbound) (calm bool) {
 	in.scratch = Message{Subject: m.subject, Reply: m.reply, Header: m.header, Data: m.data, number: m.number, hub: in.hub, link: m.route.link}
-	return m.route.entry.deliver(&in.scratch)
+	return m.route.entry.deliver(&in.scratch, r)
 }
 
 // deliverRun is deliver for a run, which is handed on as a whole to a handle that takes runs and is

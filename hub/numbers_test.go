@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/url"
 	"strconv"
@@ -275,6 +276,58 @@ func TestForgedNumbersSilenceNobody(t *testing.T) {
 		if seen[i] != 1 {
 			t.Errorf("message %d came %d times", i, seen[i])
 		}
+	}
+}
+
+// Who wants messages as they arrive has them at once, beside one on the same subject who wants them in order, and
+// what is missing is missing once.
+func TestOrderOfArrival(t *testing.T) {
+	s := startServer(t, nil)
+	h := openHub(t, hub.Config{Servers: []string{s.ClientURL()}, Repair: hub.Repair{Wait: 300 * time.Millisecond}})
+	var mu sync.Mutex
+	heard := map[string]string{}
+	told := ""
+	hear := func(name string) func(*hub.Message) {
+		return func(m *hub.Message) {
+			mu.Lock()
+			defer mu.Unlock()
+			heard[name] += string(m.Data)
+		}
+	}
+	for name, opts := range map[string]hub.SubOptions{"order": {}, "arrival": {Arrival: true}, "inline": {Arrival: true, Inline: true}} {
+		if _, err := h.Subscribe("o.a", opts, hear(name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	defer h.OnMissing(func(m hub.Missing) {
+		mu.Lock()
+		defer mu.Unlock()
+		told += fmt.Sprintf("%d-%d;", m.From, m.To)
+	})()
+	if err := h.Flush(soon(t)); err != nil {
+		t.Fatal(err)
+	}
+	peer, err := nats.Connect(s.ClientURL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer peer.Close()
+	for _, n := range strings.Split("1 2 5 6 4 4 3 9", " ") {
+		if err := peer.PublishMsg(&nats.Msg{Subject: "o.a", Header: nats.Header{"Kseq": {"00000a01." + n}}, Data: []byte(n)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	waitFor(t, "what is missing", func() bool { return h.Status().Missing == 2 })
+	waitFor(t, "the last message", func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return strings.HasSuffix(heard["order"], "9") && told != ""
+	})
+	mu.Lock()
+	defer mu.Unlock()
+	want := map[string]string{"order": "1234569", "arrival": "1256439", "inline": "1256439"}
+	if !maps.Equal(heard, want) || told != "7-8;" {
+		t.Errorf("got %v and missing %s, want %v and missing 7-8;", heard, told, want)
 	}
 }
 

@@ -334,10 +334,10 @@ func (h *Hub) wait(ctx context.Context, r *Receipt) error {
 	}
 }
 
-// publish hands one message to the link, with a number. o.mu is held.
+// publish hands one message to the link, with a number if the server takes that much. o.mu is held.
 func (o *outbox) publish(m *OutMsg) error {
 	var s *outStream
-	if !o.hub.cfg.NoNumbers && m.number.stream == 0 && numbered(m.Subject) {
+	if !o.hub.cfg.NoNumbers && m.number.stream == 0 && numbered(m.Subject) && m.size()+numberSize <= o.link.limit {
 		s = o.stream(m.Subject)
 		one := *m // the caller's stays as it is
 		one.number, one.line = number{s.id, s.count + 1}, s.line
@@ -444,11 +444,7 @@ func (h *Hub) publish(l *link, m OutMsg) error {
 // tooLarge checks a batch before any of it is sent.
 func tooLarge(l *link, msgs []OutMsg) error {
 	for i := range msgs {
-		size := msgs[i].size()
-		if !l.hub.cfg.NoNumbers && numbered(msgs[i].Subject) {
-			size += numberSize
-		}
-		if size > l.limit {
+		if size := msgs[i].size(); size > l.limit {
 			return fmt.Errorf("%w: %s: %d bytes, and %s takes %d", ErrMessageTooLarge, msgs[i].Subject, size, l.target, l.limit)
 		}
 	}

@@ -22,11 +22,7 @@ type registry struct {
 	closed  bool
 }
 
-// An entry's key. arrival: its messages come in the order of their arrival, whatever is missing.
-type entryKey struct {
-	subject, queue string
-	arrival        bool
-}
+type entryKey struct{ subject, queue string }
 
 // An entry is a subject that somebody in this hub listens to.
 type entry struct {
@@ -47,9 +43,18 @@ type entry struct {
 // shared says that the queue group is the application's: its members take turns anyway.
 func (e *entry) shared() bool { return e.key.queue != "" }
 
-// deliver hands m to every handle, or in a queue group to the next one. calm says that no
+// receivers are those handles of an entry that get a message now.
+type receivers uint8
+
+const (
+	everybody receivers = iota
+	early               // those that take what comes in the order of arrival, of what waits for its turn
+	late                // the others, when its turn has come
+)
+
+// deliver hands m to every handle of r, or in a queue group to the next one. calm says that no
 // goroutine has anything to do because of it.
-func (e *entry) deliver(m *Message) (calm bool) {
+func (e *entry) deliver(m *Message, r receivers) (calm bool) {
 	handles := *e.handles.Load()
 	if e.shared() && len(handles) > 1 {
 		e.turn++
@@ -59,6 +64,9 @@ func (e *entry) deliver(m *Message) (calm bool) {
 	calm = true
 	var kept *Message // one copy for all handles that outlive this call
 	for _, s := range handles {
+		if r != everybody && s.arrival != (r == early) {
+			continue
+		}
 		if s.inline {
 			calm = s.run(m) && calm
 			continue

@@ -426,7 +426,7 @@ func (r *repairs) answered(e *entry, prefix string, m *Message) {
 	switch n := m.number.count; {
 	case !c.begun && c.gap.from == 0:
 		return
-	case c.begun && n <= c.last && spanAt(c.open, n) < 0:
+	case c.begun && n <= c.last:
 		return // somebody else has asked for it; here it came long ago
 	}
 	again := &inbound{route: &leg{entry: e, link: m.link}, subject: subject, reply: m.Reply, header: m.Header, data: m.Data, number: m.number}
@@ -438,7 +438,7 @@ func (r *repairs) answered(e *entry, prefix string, m *Message) {
 func (in *intake) gone(c *counter, s span, count uint64) {
 	if count == 0 { // the publisher does not publish this on c's subject
 		c.gap.loose = true
-		c.giveUp(func(span) {})
+		c.giveUp()
 		in.drain(c)
 		return
 	}
@@ -450,10 +450,10 @@ func (in *intake) gone(c *counter, s span, count uint64) {
 		c.waiting = c.waiting[:n-1]
 		c.bytes -= m.held()
 		in.bytes -= m.held()
-		in.deliver(&m)
+		in.deliverTo(late, &m)
 	}
 	if s.from <= s.to && s.from > 0 {
-		c.lose(s, func(lost span) { in.lost(c, lost) })
+		c.lose(s)
 	}
 	in.drain(c)
 }

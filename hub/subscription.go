@@ -37,6 +37,7 @@ type Subscription struct {
 	key     entryKey
 	entry   *entry
 	inline  bool
+	arrival bool
 	control bool // the hub's own
 	fn      func(*Message)
 	onRun   func(*Run) // nil: fn gets every message
@@ -77,14 +78,15 @@ func (h *Hub) subscribe(subject string, opts SubOptions, fn func(*Message), ende
 		return nil, fmt.Errorf("%w: subscribe %s: Runs wants Inline, and no Max", ErrInvalidConfig, subject)
 	}
 	s := &Subscription{
-		hub:    h,
-		key:    entryKey{subject, opts.Queue, opts.Arrival && opts.Queue == ""},
-		inline: opts.Inline,
-		fn:     fn,
-		onRun:  opts.Runs,
-		max:    int64(opts.Max),
-		ended:  ended,
-		done:   make(chan struct{}),
+		hub:     h,
+		key:     entryKey{subject, opts.Queue},
+		arrival: opts.Arrival,
+		inline:  opts.Inline,
+		fn:      fn,
+		onRun:   opts.Runs,
+		max:     int64(opts.Max),
+		ended:   ended,
+		done:    make(chan struct{}),
 	}
 	if !s.inline {
 		s.mailbox.init()

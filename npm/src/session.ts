@@ -170,7 +170,6 @@ export interface Setup extends Coding {
 }
 
 const flushAt = 32 << 10; // bytes of ops that are handed over without waiting for the microtask
-const numberBytes = 42; // that a message's number takes at most, with its header
 const large = 32 << 10; // characters or bytes from which a message travels in a batch of its own
 
 /** What waits for the module, as ops from `start` to `end`, and what to do when it is `due`. */
@@ -597,11 +596,8 @@ export class Session implements Client {
 
   /** Why a message of `size` bytes cannot be taken, as far as is known here; Go looks again. */
   #refuse(subject: string, size: number): KinopioError | undefined {
-    if (size + numberBytes > this.#status.maxPayload) {
-      const numbered = !this.#setup.config.noNumbers && !/^(?:\$|_INBOX\.|_KH\.)/.test(subject);
-      const tooLarge = this.#tooLarge(subject, numbered ? size + numberBytes : size);
-      if (tooLarge) return tooLarge;
-    }
+    const tooLarge = this.#tooLarge(subject, size);
+    if (tooLarge) return tooLarge;
     if (this.#status.state !== "connected" && this.#unsettled + size > this.#setup.pendingLimit) {
       return new KinopioError("DISCONNECTED", `disconnected: ${this.#unsettled} bytes wait already; pendingLimitBytes is ${this.#setup.pendingLimit}`);
     }
