@@ -25,14 +25,39 @@ type caller struct {
 	cancel   context.CancelFunc
 	done     chan struct{}
 	asked    int
-	open     atomic.Int64
 	answered ledger.Calls
+
+	mu   sync.Mutex
+	wave *atomic.Int64 // requests without an answer or error yet, of those since the last call of calm
+}
+
+// asks notes a request, which is over when the function that it returns is called.
+func (r *caller) asks() (over func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	wave := r.wave
+	wave.Add(1)
+	return func() { wave.Add(-1) }
+}
+
+// calm returns when all requests so far have an answer, or an error.
+func (r *caller) calm(ctx context.Context, limit time.Duration) error {
+	r.mu.Lock()
+	wave := r.wave
+	r.wave = &atomic.Int64{}
+	r.mu.Unlock()
+	for end := time.Now().Add(limit); wave.Load() > 0; time.Sleep(2 * time.Millisecond) {
+		if ctx.Err() != nil || time.Now().After(end) {
+			return fmt.Errorf("%d requests have neither an answer nor an error after %v", wave.Load(), limit)
+		}
+	}
+	return nil
 }
 
 func (c *callers) arrive(ctx context.Context, at place) error {
 	r := c.at[at.name]
 	if r == nil {
-		r = &caller{}
+		r = &caller{wave: &atomic.Int64{}}
 		c.at[at.name] = r
 	}
 	p, err := c.setup.dial(ctx, at.addresses...)
@@ -53,9 +78,12 @@ func (c *callers) arrive(ctx context.Context, at place) error {
 	go func() {
 		defer close(r.done)
 		r.asked, _ = paced(working, r.asked, c.setup.rate/2, func(n int) error { // this do never fails
-			r.open.Add(1)
+			over := r.asks()
 			question := at.name + ":" + strconv.Itoa(n)
-			p.request(served, []byte(question), func(answer []byte, err error) { c.answer(r, at.name, n, question, answer, err) })
+			p.request(served, []byte(question), func(answer []byte, err error) {
+				defer over()
+				c.answer(r, at.name, n, question, answer, err)
+			})
 			return nil
 		})
 	}()
@@ -63,7 +91,6 @@ func (c *callers) arrive(ctx context.Context, at place) error {
 }
 
 func (c *callers) answer(r *caller, place string, n int, question string, answer []byte, err error) {
-	defer r.open.Add(-1)
 	if err == nil && string(answer) != question {
 		err = fmt.Errorf("the answer to %s is %q", question, answer)
 	}
@@ -86,12 +113,19 @@ func (c *callers) rest(ctx context.Context, name string, _ map[string]int) (map[
 	}
 	r.cancel()
 	<-r.done
-	for limit := time.Now().Add(2 * c.setup.timeout); r.open.Load() > 0; time.Sleep(2 * time.Millisecond) {
-		if ctx.Err() != nil || time.Now().After(limit) {
-			return nil, fmt.Errorf("%d requests at %s have neither an answer nor an error after %v", r.open.Load(), name, 2*c.setup.timeout)
+	return nil, r.calm(ctx, 2*c.setup.timeout)
+}
+
+func (c *callers) calm(ctx context.Context) error {
+	for name, r := range c.at {
+		if r.peer == nil {
+			continue
+		}
+		if err := r.calm(ctx, 2*c.setup.timeout); err != nil {
+			return fmt.Errorf("at %s: %w", name, err)
 		}
 	}
-	return nil, nil
+	return nil
 }
 
 func (c *callers) depart(name string) {

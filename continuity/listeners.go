@@ -78,6 +78,8 @@ func (c *listeners) defects() (lines []string) {
 	return lines
 }
 
+func (c *listeners) calm(context.Context) error { return nil }
+
 func (c *listeners) mark() { c.at[lasting].book.Mark() }
 
 func (c *listeners) close() {

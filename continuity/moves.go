@@ -156,6 +156,9 @@ func (r *run) fall(ctx context.Context) error {
 			}
 			t, err := r.tally(ctx, res)
 			res.Gap = append(res.Gap, t.GapMs)
+			if err == nil {
+				err = r.crew.calm(ctx) // what fails now was asked before
+			}
 			if err != nil || r.kind != leafKilled {
 				return err
 			}
@@ -169,10 +172,10 @@ func (r *run) fall(ctx context.Context) error {
 	return nil
 }
 
-// flow lets messages pass for a while, a multiple of what lies between two of one stream.
+// flow lets messages pass for a while, until what was lost shows by what comes after it.
 func (r *run) flow(ctx context.Context) error {
 	select {
-	case <-time.After(max(300*time.Millisecond, 4*r.delay)):
+	case <-time.After(300*time.Millisecond + 8*r.delay):
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()

@@ -116,7 +116,7 @@ func (r *run) waits(unit time.Duration) {
 	r.quiet = 7*time.Second + 5*r.roundTrip() + 10*unit // longer than a hub waits for what is missing
 	r.timeout = r.patience
 	if abrupt(r.kind) { // where some requests have no answer
-		r.timeout = r.quiet
+		r.timeout = 2*time.Second + 5*r.roundTrip() + 10*unit
 	}
 }
 
