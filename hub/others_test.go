@@ -212,8 +212,13 @@ func TestSilenceInAMoveCostsLaterMovesNothing(t *testing.T) {
 				awaitInterest(t, sys, h)
 				timer := time.AfterFunc(250*time.Millisecond, func() { stalled.Store(true) })
 				defer timer.Stop()
+				began := time.Now()
 				err := h.MoveTo(next)
 				t.Logf("the move: %v, %+v", err, h.Status())
+				// A silent link is found out by its pings; the longest that a move waits for anything else is 30 s.
+				if took := time.Since(began); took > 15*time.Second || err != nil && strings.Contains(err.Error(), "not one system") {
+					t.Errorf("after %v: %v", took, err)
+				}
 				waitFor(t, "silence", stalled.Load)
 				// Elsewhere, by addresses that nobody has silenced.
 				here, there := sys.backbone.ClientURL(), sys.leaf.ClientURL()
