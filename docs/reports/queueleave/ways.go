@@ -153,7 +153,7 @@ func (c *cluster) try(w way, delay time.Duration, rate int) (result outcome, err
 			return result, err
 		}
 	}
-	if err := settled(8*delay+50*time.Millisecond, append(plain[:], members)...); err != nil {
+	if err := settled(int(sent), members, 8*delay+200*time.Millisecond, plain[:]); err != nil {
 		return result, err
 	}
 	result.messages = int(sent)
@@ -188,12 +188,15 @@ func (c *cluster) known(server int) error {
 	return until("interest", func() bool { return c.servers[0].GlobalAccount().Interest(subject) > 0 })
 }
 
-// settled returns when nobody has heard anything for a while.
-func settled(quiet time.Duration, all ...*counts) error {
+// settled returns when nobody has heard anything for a while: a longer one if members do not have everything yet.
+func settled(sent int, members *counts, quiet time.Duration, plain []*counts) error {
 	last, since := -1, time.Now()
 	return until("silence", func() bool {
-		sum := 0
-		for _, c := range all {
+		sum := members.total()
+		if sum < sent {
+			quiet = max(quiet, 3*time.Second)
+		}
+		for _, c := range plain {
 			sum += c.total()
 		}
 		if sum != last {
