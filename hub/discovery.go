@@ -152,6 +152,13 @@ func (s *searcher) look(asked bool) (again bool) {
 	if err = s.change(here, leaf); err == nil {
 		s.refused = refusal{}
 		s.place()
+		// A leaf that was about to stop has withdrawn its manifest first; that it told its clients may have been before
+		// the hub was one.
+		if _, err := s.fetch(); errors.Is(err, errNoLeader) && h.where() == leaf {
+			if err := s.back("leaf leaving"); err != nil {
+				h.cfg.Logger.Debug("the hub stays on a leaf that is stopping", "err", err)
+			}
+		}
 		return true
 	}
 	if h.ctx.Err() != nil || s.place() {
@@ -184,17 +191,22 @@ func (s *searcher) silence() string {
 // leaves know of each other only by way of the backbone.
 func (s *searcher) change(here, leaf target) error {
 	if here.via == viaLeaf {
-		err := fmt.Errorf("%w: no configured server", ErrMove)
-		for _, t := range rank(s.h.cfg.Servers, s.h.cfg.Selection, "") {
-			if err = s.h.propose(t, "leaf changed"); err == nil {
-				break
-			}
-		}
-		if err != nil {
+		if err := s.back("leaf changed"); err != nil {
 			return err
 		}
 	}
 	return s.h.propose(leaf, "leaf found")
+}
+
+// back moves the hub from a leaf to a configured server.
+func (s *searcher) back(reason string) error {
+	err := fmt.Errorf("%w: no configured server", ErrMove)
+	for _, t := range rank(s.h.cfg.Servers, s.h.cfg.Selection, "") {
+		if err = s.h.propose(t, reason); err == nil {
+			break
+		}
+	}
+	return err
 }
 
 // place tells that the hub is on a leaf, if it is.

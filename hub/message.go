@@ -46,6 +46,7 @@ type OutMsg struct {
 	Data    []byte
 
 	number number
+	answer bool   // to somebody's inbox: it has no number
 	line   []byte // the number as it is written, from the beginning of the headers; nil: it is still to be
 }
 
@@ -124,7 +125,8 @@ func (r Responder) Respond(out OutMsg) *Receipt {
 	if err := out.check(); err != nil {
 		return failedReceipt(err)
 	}
-	out.Subject = r.reply
+	out.Subject, out.answer = r.reply, true
+	r.hub.answered.Store(true)
 	if err := tooLarge(r.link, []OutMsg{out}); err != nil {
 		return failedReceipt(err)
 	}
