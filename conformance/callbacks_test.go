@@ -122,7 +122,7 @@ func (r *run) serve(ctx context.Context, s step, v *hub.Variable) error {
 		sub, err := v.Serve(ctx, handler, hub.ServeOptions{Queue: s.Queue, Concurrency: s.Concurrency})
 		if err == nil {
 			h.end = func() { _ = sub.Unsubscribe() }
-			h.done = sub.Done()
+			h.drain, h.done = sub.Drain, sub.Done()
 		}
 		return outcome{err: err}
 	})

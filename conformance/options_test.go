@@ -23,6 +23,7 @@ var optionTable = map[string]option{
 	"servers":             {"Servers", into(func(c *hub.Config) *[]string { return &c.Servers })},
 	"name":                {"Name", into(func(c *hub.Config) *string { return &c.Name })},
 	"noEcho":              {"NoEcho", into(func(c *hub.Config) *bool { return &c.NoEcho })},
+	"inboxPrefix":         {"InboxPrefix", into(func(c *hub.Config) *string { return &c.InboxPrefix })},
 	"serverSelectionMode": {"Selection", into(func(c *hub.Config) *hub.Selection { return &c.Selection })},
 	"autoConnect":         {"ManualConnect", not(func(c *hub.Config) *bool { return &c.ManualConnect })},
 	"waitOnFirstConnect":  {"FailFast", not(func(c *hub.Config) *bool { return &c.FailFast })},

@@ -6,6 +6,8 @@ import "slices"
 type binding struct {
 	link *link
 	legs map[*entry]*leg
+	// denied is how many the server has ever not permitted
+	denied int
 }
 
 // A leg is one subscription on one link, and the route of what comes in by it.
@@ -14,12 +16,15 @@ type leg struct {
 	link  *link
 	sub   wireSub
 	round uint64 // of registry.round, when it began
+
+	denied *PermissionError // the server does not permit it; the registry's
 }
 
 // begin subscribes e. That the link has died does not matter: the next one will carry the entry.
 func (b *binding) begin(e *entry, round uint64) {
 	l := &leg{entry: e, link: b.link, round: round}
 	b.legs[e] = l
+	e.deaf.Store(false)
 	sub, err := b.link.wire.subscribe(e.key.subject, e.key.queue, l)
 	if err != nil && !isDisconnected(err) {
 		b.link.hub.report(err)

@@ -41,6 +41,9 @@ type Config struct {
 	Selection Selection
 	// Name is shown by the servers' monitoring. Default "kinopio-hub".
 	Name string
+	// InboxPrefix begins the subjects of answers to this hub's requests, and of what it sends itself while it
+	// moves, for servers that permit a user an inbox of its own only. Default "_INBOX".
+	InboxPrefix string
 	// NoEcho keeps the hub's own messages from its own subscriptions.
 	NoEcho bool
 
@@ -118,6 +121,9 @@ type Config struct {
 	// OnBatch, if set, is called on a link's goroutine after each run of messages that one
 	// read of the socket brought, for callers that hand on messages in batches.
 	OnBatch func()
+	// OnDenied, if set, is called on a link's goroutine for each message that the server did not permit to publish on
+	// subject, of which OnError tells once, for bridges that have values of their own.
+	OnDenied func(subject string)
 }
 
 // Discovery says whether and how a hub looks for the leaf on its LAN.
@@ -185,6 +191,9 @@ const (
 	BackboneNever Backbone = "never"
 )
 
+// longestPrefix bounds InboxPrefix, in bytes: with all that follows it has to fit into a server's line.
+const longestPrefix = 256
+
 // normalize returns cfg with its defaults filled in, or an error that names the field, the
 // value and what would be right.
 func (cfg Config) normalize() (Config, error) {
@@ -232,6 +241,12 @@ func (cfg Config) normalize() (Config, error) {
 	}
 	if cfg.Name == "" {
 		cfg.Name = "kinopio-hub"
+	}
+	if cfg.InboxPrefix == "" {
+		cfg.InboxPrefix = "_INBOX"
+	}
+	if err := checkName(cfg.InboxPrefix, false); err != nil || len(cfg.InboxPrefix) > longestPrefix || strings.HasPrefix(cfg.InboxPrefix, "$") || strings.HasPrefix(cfg.InboxPrefix+".", ownPrefix) {
+		return cfg, configError("InboxPrefix", cfg.InboxPrefix, `the beginning of a subject, such as "_INBOX_alice", without wildcards, of at most 256 bytes, and not $… or _KH, which are taken`)
 	}
 	for _, d := range []struct {
 		name  string

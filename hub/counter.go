@@ -1,9 +1,9 @@
 package hub
 
 import (
-	"cmp"
 	"encoding/binary"
 	"slices"
+	"sort"
 	"time"
 )
 
@@ -220,8 +220,8 @@ func (c *counter) wait(m *inbound, now int64) decision {
 // waits says that a copy of m waits for its turn already.
 func (c *counter) waits(m *inbound) bool {
 	n := m.number.count
-	i, found := slices.BinarySearchFunc(c.waiting, n, func(w inbound, n uint64) int { return cmp.Compare(w.number.count, n) })
-	for ; found && i < len(c.waiting) && c.waiting[i].number.count == n; i++ {
+	i := sort.Search(len(c.waiting), func(i int) bool { return c.waiting[i].number.count >= n })
+	for ; i < len(c.waiting) && c.waiting[i].number.count == n; i++ {
 		if printOf(c.waiting[i].data) == printOf(m.data) {
 			return true
 		}
@@ -375,5 +375,10 @@ func without(all []span, n uint64) []span {
 	if s.to > n {
 		rest = append(rest, span{n + 1, s.to})
 	}
-	return slices.Replace(all, i, i+1, rest...)
+	return replaced(all, i, rest)
+}
+
+// replaced puts others in the place of the one at i.
+func replaced(all []span, i int, others []span) []span {
+	return append(append(all[:i:i], others...), all[i+1:]...)
 }

@@ -159,6 +159,13 @@ func (s *searcher) look(asked bool) (again bool) {
 	if err = s.change(here, leaf); err == nil {
 		s.refused, s.stay = refusal{}, stay{}
 		s.place()
+		// A leaf that was about to stop has withdrawn its manifest first; that it told its clients may have been before
+		// the hub was one.
+		if _, err := s.fetch(); errors.Is(err, errNoLeader) && h.where() == leaf {
+			if err := s.back("leaf leaving"); err != nil {
+				h.cfg.Logger.Debug("the hub stays on a leaf that is stopping", "err", err)
+			}
+		}
 		return true
 	}
 	if h.ctx.Err() != nil || s.place() {
@@ -191,7 +198,7 @@ func (s *searcher) silence() string {
 // leaves know of each other only by way of the backbone.
 func (s *searcher) change(here, leaf target) error {
 	if here.via == viaLeaf {
-		if err := s.h.proposeOne(s.h.rank(""), "leaf changed"); err != nil {
+		if err := s.back("leaf changed"); err != nil {
 			return err
 		}
 	}
@@ -201,6 +208,11 @@ func (s *searcher) change(here, leaf target) error {
 		err = s.h.propose(leaf, "leaf found")
 	}
 	return err
+}
+
+// back moves the hub from a leaf to a configured server.
+func (s *searcher) back(reason string) error {
+	return s.h.proposeOne(s.h.rank(""), reason)
 }
 
 // place tells that the hub is on a leaf, if it is.

@@ -25,6 +25,7 @@ var (
 	ErrSlowConsumer    = errors.New("slow consumer")
 	ErrNoReply         = errors.New("message wants no answer")
 	ErrCallback        = errors.New("callback failed")
+	ErrMalformed       = errors.New("malformed message")
 )
 
 // Code returns the stable name of err's kind, as the JavaScript package shows it, such as
@@ -47,6 +48,7 @@ func Code(err error) string {
 		{ErrSlowConsumer, "SLOW_CONSUMER"},
 		{ErrNoReply, "NO_REPLY"},
 		{ErrCallback, "CALLBACK_FAILED"},
+		{ErrMalformed, "MALFORMED_MESSAGE"},
 		{ErrTimeout, "TIMEOUT"},
 		{context.DeadlineExceeded, "TIMEOUT"},
 		{context.Canceled, "CANCELED"},

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"maps"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -55,6 +56,9 @@ type Hub struct {
 
 	onMissing observers[Missing]
 
+	inboxDenied, answersDenied sync.Once   // told of
+	answered                   atomic.Bool // something
+
 	onDiscovery observers[DiscoveryStatus]
 
 	reporting sync.Once // the goroutine that reports health
@@ -69,6 +73,9 @@ type Hub struct {
 	final     error         // why the hub gave up
 	failed    error         // why the last attempt to connect failed, since the hub has had no link
 	variables map[string]*Variable
+	// variableDenied tells the variable of a subject that the server does not permit what was published on it. A function,
+	// so that pages, whose variables are JavaScript's, do not download it.
+	variableDenied func(subject string)
 }
 
 // Open makes a hub and begins to connect, without waiting for it: names can be used at once.
@@ -216,7 +223,8 @@ func (h *Hub) Connect() error {
 }
 
 // Connected waits until messages flow. It fails with ErrDisposed, with the reason why the
-// hub gave up, or with ErrTimeout or ErrDisconnected when ctx ends.
+// hub gave up, or with ErrTimeout or ErrDisconnected when ctx ends: then only the waiting has ended, and the
+// hub goes on trying.
 func (h *Hub) Connected(ctx context.Context) error {
 	_, err := h.current(ctx)
 	return err
@@ -245,6 +253,9 @@ func (h *Hub) current(ctx context.Context) (*link, error) {
 			why := ErrDisconnected
 			if last != nil {
 				why = fmt.Errorf("%w: %w", ErrDisconnected, last)
+			}
+			if state == StateConnecting {
+				why = fmt.Errorf("%w; the hub goes on trying", why)
 			}
 			return nil, ctxError(ctx, why, start)
 		}
@@ -348,15 +359,32 @@ func (h *Hub) OnError(fn func(error)) (stop func()) { return h.onError.add(fn) }
 // report tells of an error that is nobody's return value.
 func (h *Hub) report(err error) {
 	h.cfg.Logger.Warn("trouble", "err", err)
-	h.events.put(func() {
-		h.onError.tell(err, func(p any) { h.cfg.Logger.Error("an observer of errors panicked", "panic", p) })
-	}, eventsKept)
+	h.tellError(err)
+}
+
+func (h *Hub) tellError(err error) {
+	h.events.put(func() { h.onError.tell(err, h.errorObserverFailed) }, eventsKept)
+}
+
+func (h *Hub) errorObserverFailed(p any) {
+	h.cfg.Logger.Error("an observer of errors panicked", "panic", p, "stack", stack())
+}
+
+// panicked, called where a panic was recovered from, reports it, and where it was.
+func (h *Hub) panicked(who string, p any) {
+	err := fmt.Errorf("%w: %s: panic: %v", ErrCallback, who, p)
+	h.cfg.Logger.Error("panic", "err", err, "stack", stack())
+	h.tellError(err)
+}
+
+// stack is where the caller is, in text.
+func stack() string {
+	text := make([]byte, 8<<10)
+	return string(text[:runtime.Stack(text, false)])
 }
 
 // observerFailed tells of an observer that panicked.
-func (h *Hub) observerFailed(p any) {
-	h.report(fmt.Errorf("%w: an observer: panic: %v", ErrCallback, p))
-}
+func (h *Hub) observerFailed(p any) { h.panicked("an observer", p) }
 
 // setState changes the state, and l, the current link.
 func (h *Hub) setState(s State, l *link) {

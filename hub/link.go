@@ -2,8 +2,6 @@ package hub
 
 import (
 	"context"
-	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -25,7 +23,8 @@ type link struct {
 	limit    int           // the largest payload, in bytes
 	trip     time.Duration // the round trip, if it was measured before anything else
 	hasty    bool          // it was chosen while others had not answered yet
-	inbox    string        // "_INBOX.<hub>.<link>.", each answer adds a token
+	inbox    string        // "_INBOX.<hub>.<link>.", each answer adds a token; subscribed to by the first request
+	asks     bool          // a request has been sent: the inbox is subscribed to. The outbox is locked
 
 	leave chan struct{} // closed when the server says that it is about to stop
 	left  sync.Once
@@ -34,7 +33,11 @@ type link struct {
 	heard   atomic.Int64 // when the server last said something, in ns since the intake's start
 
 	mu       sync.Mutex
-	refusals []string // what the server did not take
+	refusals []string        // what the server did not take
+	reported map[string]bool // what was told of it, once
+
+	noInbox atomic.Pointer[PermissionError] // why no answers come; nil: they do
+	noMarks atomic.Pointer[PermissionError] // why no move can be proved
 
 	measured   atomic.Int64  // when the distance was last measured, in ns since 1970
 	unanswered atomic.Int64  // requests sent by this link that wait for their answer
@@ -67,7 +70,7 @@ func (h *Hub) openLink(ctx context.Context, t target) (*link, error) {
 	l := &link{
 		hub:    h,
 		target: t,
-		inbox:  "_INBOX." + h.id + "." + strconv.FormatUint(h.links.Add(1), 36) + ".",
+		inbox:  h.inboxes() + strconv.FormatUint(h.links.Add(1), 36) + ".",
 		leave:  make(chan struct{}),
 		quiet:  make(chan struct{}, 1),
 	}
@@ -79,11 +82,23 @@ func (h *Hub) openLink(ctx context.Context, t target) (*link, error) {
 	l.flow, _ = w.(congestible)
 	l.measured.Store(time.Now().UnixNano())
 	l.hears()
-	if _, err = w.subscribe(l.inbox+"*", "", nil); err != nil {
-		w.close()
-		return nil, err
-	}
 	return l, nil
+}
+
+// inboxes begins the subjects that what is for this hub alone comes on.
+func (h *Hub) inboxes() string { return h.cfg.InboxPrefix + "." + h.id + "." }
+
+// openInbox subscribes to what is answered to requests by l, before the first. The outbox is locked.
+func (l *link) openInbox() error {
+	if v := l.noInbox.Load(); v != nil {
+		return v
+	}
+	if l.asks {
+		return nil
+	}
+	_, err := l.wire.subscribe(l.inbox+"*", "", nil)
+	l.asks = err == nil
+	return err
 }
 
 // receive is the wire's: messages in the order of the stream.
@@ -146,39 +161,8 @@ func (l *link) isLeaving() bool {
 
 func (l *link) leaving() { l.left.Do(func() { close(l.leave) }) }
 
-// trouble takes what the server complains of. What it does not let the hub do for itself is no
-// error of the program's.
-func (l *link) trouble(err error) {
-	text := err.Error()
-	l.mu.Lock()
-	if len(l.refusals) < refusalsKept {
-		l.refusals = append(l.refusals, text)
-	}
-	l.mu.Unlock()
-	if strings.Contains(text, "\""+ownPrefix) {
-		l.hub.repairs.forbidden(err)
-		return
-	}
-	l.hub.report(err)
-}
-
 // refusalsKept bounds what is remembered of a server's refusals.
 const refusalsKept = 64
-
-// refusal is errRefused if the server has refused what old's did not, which a move needs.
-func (l *link) refusal(old *link) error {
-	l.mu.Lock()
-	mine := slices.Clone(l.refusals)
-	l.mu.Unlock()
-	old.mu.Lock()
-	defer old.mu.Unlock()
-	for _, why := range mine {
-		if !strings.Contains(why, "\""+ownPrefix) && !slices.Contains(old.refusals, why) {
-			return fmt.Errorf("%w: %s: %s", errRefused, l.target, why)
-		}
-	}
-	return nil
-}
 
 // answer takes what came to an inbox: a mark of a move, or the answer to a request. in.mu is held.
 func (h *Hub) answer(l *link, m *inbound) (calm bool) {

@@ -15,10 +15,11 @@ type mailbox struct {
 	waiting []*Message
 	spare   []*Message // the batch before the last, to be filled again
 	bytes   int
-	latest  bool // a message takes the place of the one that waits
-	closed  bool // nothing more is taken, either
-	ending  bool // nothing more is put
-	full    bool // since the last empty moment
+	latest  bool           // a message takes the place of the one that waits
+	closed  bool           // nothing more is taken, either
+	ending  bool           // nothing more is put
+	full    bool           // since the last empty moment
+	dropped func(*Message) // if set, is called with what is too much
 }
 
 func (b *mailbox) init() { b.some.L = &b.mu }
@@ -37,6 +38,9 @@ func (b *mailbox) put(m *Message) {
 		if !b.full {
 			b.full = true
 			m.hub.report(slowConsumer(m.Subject, len(b.waiting), b.bytes))
+		}
+		if b.dropped != nil {
+			b.dropped(m)
 		}
 		return
 	}

@@ -46,6 +46,7 @@ type OutMsg struct {
 	Data    []byte
 
 	number number
+	answer bool   // to somebody's inbox: it has no number
 	line   []byte // the number as it is written, from the beginning of the headers; nil: it is still to be
 }
 
@@ -124,10 +125,11 @@ func (r Responder) Respond(out OutMsg) *Receipt {
 	if err := out.check(); err != nil {
 		return failedReceipt(err)
 	}
-	out.Subject = r.reply
+	out.Subject, out.answer = r.reply, true
 	if err := r.hub.checkLength(r.reply, len(out.Reply)); err != nil {
 		return failedReceipt(err)
 	}
+	r.hub.answered.Store(true)
 	if err := tooLarge(r.link, []OutMsg{out}); err != nil {
 		return failedReceipt(err)
 	}

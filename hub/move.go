@@ -214,7 +214,7 @@ type passage struct {
 }
 
 func (s *session) newPassage(old, next *link) *passage {
-	return &passage{s: s, old: old, next: next, subject: "_INBOX." + s.h.id + "." + rand.Text() + ".", trip: old.wire.distance() + next.wire.distance()}
+	return &passage{s: s, old: old, next: next, subject: s.h.inboxes() + rand.Text() + ".", trip: old.wire.distance() + next.wire.distance()}
 }
 
 // listen subscribes to marks on l. Interest spreads in order: where marks come from, everything that
@@ -262,7 +262,7 @@ func (p *passage) join() error {
 		if err := p.pass(); err != nil {
 			return err
 		}
-		p.subject = "_INBOX." + h.id + "." + rand.Text() + "."
+		p.subject = h.inboxes() + rand.Text() + "."
 		if err := p.listen(p.old); err != nil {
 			return err
 		}

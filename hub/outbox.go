@@ -169,6 +169,10 @@ func (o *outbox) sendRequest(ctx context.Context, limit time.Duration, msg OutMs
 		return
 	}
 	if o.link != nil {
+		if err := o.link.openInbox(); err != nil {
+			requests.finish(q, nil, err)
+			return
+		}
 		if !requests.sending(q, o.link, &msg) {
 			return
 		}
@@ -226,9 +230,15 @@ func (o *outbox) settle(r *Receipt, err error) {
 
 // transmit gives r to the link; false means that the link has died and r must wait on.
 func (o *outbox) transmit(r *Receipt) bool {
-	if r.sending != nil && !r.sending(o.link) {
-		o.settle(r, ErrTimeout)
-		return true
+	if r.sending != nil {
+		if err := o.link.openInbox(); err != nil {
+			o.settle(r, err)
+			return true
+		}
+		if !r.sending(o.link) {
+			o.settle(r, ErrTimeout)
+			return true
+		}
 	}
 	if err := tooLarge(o.link, r.msgs); err != nil {
 		o.settle(r, err)
@@ -353,7 +363,7 @@ func (o *outbox) publish(m *OutMsg) error {
 		return err
 	}
 	var s *outStream
-	if !o.hub.cfg.NoNumbers && m.number.stream == 0 && numbered(m.Subject) && m.size()+numberSize <= o.link.limit {
+	if !o.hub.cfg.NoNumbers && m.number.stream == 0 && !m.answer && numbered(m.Subject) && m.size()+numberSize <= o.link.limit {
 		s = o.stream(m.Subject)
 		one := *m // the caller's stays as it is
 		one.number, one.line = number{s.id, s.count + 1}, s.line

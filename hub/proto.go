@@ -166,37 +166,67 @@ const headerLine = "NATS/1.0"
 
 // parseHeader reads the headers of a message. A status in the first line, such as "503", becomes
 // the header Status, and what follows it Description, as in nats.go.
-func parseHeader(b []byte) (Header, error) {
-	text := string(b)
-	line, text, ok := strings.Cut(text, "\r\n")
-	status, found := strings.CutPrefix(line, headerLine)
-	if !ok || !found {
-		return nil, fmt.Errorf("%w: a header that begins with %.40q", errProto, line)
+//
+// Servers pass headers on as they are, so a publisher may send anything. An error says what is wrong;
+// the headers are then those that could be read. Only whole line ends begin another header: a single
+// CR or LF in a value, in a block whose lines end with CRLF, becomes a space.
+func parseHeader(b []byte) (h Header, wrong error) {
+	bad := func(what, line string) {
+		if wrong == nil {
+			wrong = fmt.Errorf("%s: %.40q", what, line)
+		}
 	}
-	h := Header{}
-	for {
-		line, text, ok = strings.Cut(text, "\r\n")
-		if !ok {
-			return nil, fmt.Errorf("%w: a header without an end", errProto)
+	h = Header{}
+	text, lineEnd := string(b), "\r\n"
+	if i := strings.IndexByte(text, '\n'); i < 1 || text[i-1] != '\r' {
+		if i >= 0 {
+			lineEnd = "\n"
 		}
-		if line == "" {
-			break
+		bad("a line that does not end with CRLF", text)
+	}
+	status, name := "", ""
+	ended := false
+	for first := true; text != "" && !ended; first = false {
+		var line string
+		line, text, _ = strings.Cut(text, lineEnd)
+		if strings.ContainsAny(line, "\r\n") {
+			bad("a single CR or LF in a line", line)
+			line = strings.ReplaceAll(strings.ReplaceAll(line, "\r", " "), "\n", " ")
 		}
-		name, value, ok := strings.Cut(line, ":")
-		if !ok {
-			return nil, fmt.Errorf("%w: the header line %.40q has no colon", errProto, line)
+		if first {
+			if len(line) >= len(headerLine) && strings.EqualFold(line[:len(headerLine)], headerLine) {
+				if status = strings.TrimSpace(line[len(headerLine):]); line[:len(headerLine)] != headerLine {
+					bad("want "+headerLine+" first", line)
+				}
+				continue
+			}
+			bad("want "+headerLine+" first", line)
 		}
-		if name != "" {
+		key, value, colon := strings.Cut(line, ":")
+		switch {
+		case line == "":
+			ended = true
+		case (line[0] == ' ' || line[0] == '\t') && name != "":
+			bad("a line that continues another", line)
+			values := h[name]
+			values[len(values)-1] += " " + strings.TrimSpace(line)
+		case !colon || key == "":
+			bad("a line without a name and a colon", line)
+		default:
+			name = key
 			h[name] = append(h[name], strings.TrimLeft(value, " \t"))
 		}
 	}
-	if status = strings.TrimSpace(status); len(status) >= 3 {
+	if !ended || text != "" {
+		bad("want one empty line, at the end", text)
+	}
+	if len(status) >= 3 {
 		h[headerStatus] = append(h[headerStatus], status[:3])
 		if description := strings.TrimSpace(status[3:]); description != "" {
 			h["Description"] = append(h["Description"], description)
 		}
 	}
-	return h, nil
+	return h, wrong
 }
 
 // appendPub adds a message as a client says it. Names and headers have been checked.

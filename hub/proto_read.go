@@ -239,9 +239,9 @@ func (w *protoWire) add(op *protoOp) error {
 	plain := len(op.header) == 0
 	if !plain {
 		if m.number, text, plain = onlyNumber(op.header); !plain {
-			h, err := parseHeader(op.header)
-			if err != nil {
-				return err
+			h, wrong := parseHeader(op.header)
+			if wrong != nil {
+				w.receiver.trouble(fmt.Errorf("%w: headers of a message on %s: %w", ErrMalformed, m.subject, wrong))
 			}
 			m.header = h
 			m.takeNumber()

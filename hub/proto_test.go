@@ -116,11 +116,39 @@ func TestProtoRefusesWhatNoServerSays(t *testing.T) {
 	for _, text := range []string{
 		"HTTP/1.1 400 Bad Request\r\n", "\r\n", "MSG\r\n", "MSG a.b 1\r\n", "MSG a.b 1 r x 5\r\nhello\r\n", "MSG a.b x 5\r\nhello\r\n",
 		"MSG a.b 1 -5\r\n", "MSG a.b 1 99999999999\r\n", "MSG a.b 1 99999999999999999999999\r\n", "MSG a.b 1 5\r\nhello!\r\n",
-		"HMSG a.b 1 5\r\nhello\r\n", "HMSG a.b 1 9 5\r\nhello\r\n", "HMSG a.b 1 5 5\r\nhello\r\n",
-		"HMSG a.b 1 15 15\r\nNATS/1.0\r\nx\r\n\r\n\r\n", "HMSG a.b 1 10 10\r\nNATS/1.0\r\n\r\n", "INFO {\r\n", strings.Repeat("x", protoLine+2),
+		"HMSG a.b 1 5\r\nhello\r\n", "HMSG a.b 1 9 5\r\nhello\r\n", "INFO {\r\n", strings.Repeat("x", protoLine+2),
 	} {
 		if got := hear([]byte(text), 1<<20); len(got) != 1 || !strings.Contains(got[0], errProto.Error()) {
 			t.Errorf("%.60q: got %q, want %v", text, got, errProto)
+		}
+	}
+}
+
+// Servers pass headers on as they are: whatever a publisher sends as headers, the message is delivered,
+// with those that can be read, and the connection lives.
+func TestMalformedHeadersEndNoConnection(t *testing.T) {
+	for headers, want := range map[string]string{
+		"NATS/1.0\r\nno colon\r\nA: 1\r\n\r\n":       "map[A:[1]]",
+		"NATS/1.0\r\n: no name\r\nA: 1\r\n\r\n":      "map[A:[1]]",
+		"NATS/1.0\r\nA: 1\r\n":                       "map[A:[1]]",
+		"NATS/1.0\r\nA: 1":                           "map[A:[1]]",
+		"NATS/1.0\nA: 1\nB: 2\n\n":                   "map[A:[1] B:[2]]",
+		"nats/1.0\r\na: 1\r\n\r\n":                   "map[a:[1]]",
+		"NATS/1.0\r\nA: 1\r\n  more\r\nB: 2\r\n\r\n": "map[A:[1 more] B:[2]]",
+		"NATS/1.0\r\nA: 1\nAdmin: yes\r\n\r\n":       "map[A:[1 Admin: yes]]",
+		"NATS/1.0\r\nA: 1\rAdmin: yes\r\n\r\n":       "map[A:[1 Admin: yes]]",
+		"A: 1\r\nB: 2\r\n\r\n":                       "map[A:[1] B:[2]]",
+		"NATS/1.0\r\nA: 1\r\n\r\nB: 2\r\n":           "map[A:[1]]",
+		"NATS/1.0\r\n folded first\r\n\r\n":          "map[]",
+		"hello":                                      "map[]",
+		"\r\n":                                       "map[]",
+		"\xff\x00":                                   "map[]",
+	} {
+		text := fmt.Sprintf("HMSG a.b 1 %d %d\r\n%shi\r\nMSG a.b 1 5\r\nafter\r\n-ERR 'over'\r\n", len(headers), len(headers)+2, headers)
+		got := hear([]byte(text), 1<<20)
+		if len(got) != 4 || !strings.HasPrefix(got[0], "trouble: malformed message: headers of a message on a.b: ") ||
+			got[1] != "a.b||"+want+"|hi" || got[2] != "a.b||map[]|after" || got[3] != "nats: over" {
+			t.Errorf("%q: got %q, want one complaint, %s with hi, and what follows", headers, got, want)
 		}
 	}
 }

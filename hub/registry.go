@@ -31,6 +31,8 @@ type entry struct {
 	control      bool // the hub's own: everything is delivered, copies, too
 	handles      atomic.Pointer[[]*Subscription]
 	onBoth       atomic.Bool // a move has it on two links
+	deaf         atomic.Bool // a server does not permit it
+	awaited      int         // of those who wait until the server has it; the registry's
 
 	// The intake's.
 	since    int64  // when it began
@@ -110,6 +112,9 @@ func (r *registry) add(s *Subscription) error {
 		e.handles.Store(&handles)
 	}
 	s.entry = e
+	if s.awaited.Load() {
+		e.awaited++
+	}
 	return nil
 }
 

@@ -3,8 +3,9 @@ package hub
 import (
 	"container/heap"
 	"context"
+	"crypto/rand"
+	"encoding/binary"
 	"fmt"
-	"strconv"
 	"sync"
 	"time"
 )
@@ -19,8 +20,9 @@ const (
 // requests are those that wait for their answer. One timer serves them all.
 type requests struct {
 	mu      sync.Mutex
-	pending map[uint64]*request
-	serial  uint64
+	pending map[uint64]*request // by token
+	random  [256]byte           // for tokens
+	left    int                 // of random, in bytes
 	due     dueHeap
 	timer   *time.Timer
 	start   time.Time     // that deadlines are counted from: the monotonic clock alone is cheaper to read
@@ -32,6 +34,7 @@ type requests struct {
 
 type request struct {
 	token    uint64
+	subject  string
 	link     *link // that sent it; nil before
 	deadline time.Duration
 	timeout  time.Duration
@@ -73,7 +76,7 @@ func (h *Hub) requestMany(ctx context.Context, out OutMsg, window time.Duration,
 
 // request is Request. While the connection is congested it waits, until ctx ends or for timeout.
 func (h *Hub) request(ctx context.Context, out OutMsg, timeout time.Duration, q *request) (cancel func()) {
-	out.Reply = ""
+	out.Reply, q.subject = "", out.Subject
 	err := checkName(out.Subject, false)
 	if err == nil {
 		err = out.check()
@@ -102,9 +105,11 @@ func (r *requests) add(timeout time.Duration, q *request) bool {
 	if r.closed {
 		return false
 	}
-	r.serial++
+	for q.token == 0 || r.pending[q.token] != nil {
+		q.token = r.token()
+	}
 	q.timeout = timeout
-	q.token, q.deadline = r.serial, time.Since(r.start)+timeout
+	q.deadline = time.Since(r.start) + timeout
 	r.pending[q.token] = q
 	heap.Push(&r.due, q)
 	if q.place == 0 && (r.armed == 0 || q.deadline < r.armed) {
@@ -122,14 +127,14 @@ func (r *requests) sending(q *request, l *link, m *OutMsg) bool {
 	}
 	q.link = l
 	l.unanswered.Add(1)
-	m.Reply = l.inbox + strconv.FormatUint(q.token, 36)
+	m.Reply = l.inbox + string(append62(nil, q.token, 1))
 	return true
 }
 
 // answer takes a message from a link's inbox.
 func (r *requests) answer(token string, m *Message) {
-	n, err := strconv.ParseUint(token, 36, 64)
-	if err != nil {
+	n, ok := parse62(token)
+	if !ok {
 		return
 	}
 	r.mu.Lock()
@@ -182,12 +187,12 @@ func (r *requests) finish(q *request, m *Message, err error) {
 	}
 }
 
-// fail ends every request that which picks.
-func (r *requests) fail(err error, which func(*request) bool) {
-	r.failEach(func(*request) error { return err }, which)
+// fail ends every request that which picks, and says how many these were.
+func (r *requests) fail(err error, which func(*request) bool) int {
+	return r.failEach(func(*request) error { return err }, which)
 }
 
-func (r *requests) failEach(why func(*request) error, which func(*request) bool) {
+func (r *requests) failEach(why func(*request) error, which func(*request) bool) int {
 	r.mu.Lock()
 	var picked []*request
 	for _, q := range r.pending {
@@ -199,6 +204,17 @@ func (r *requests) failEach(why func(*request) error, which func(*request) bool)
 	for _, q := range picked {
 		r.finish(q, nil, why(q))
 	}
+	return len(picked)
+}
+
+// token is a number that nobody can guess who has seen any others, of up to eleven digits. r.mu is held.
+func (r *requests) token() uint64 {
+	if r.left == 0 {
+		rand.Read(r.random[:])
+		r.left = len(r.random)
+	}
+	r.left -= 8
+	return binary.LittleEndian.Uint64(r.random[r.left:]) >> 2
 }
 
 // lost fails what was sent through l.

@@ -87,8 +87,15 @@ func (v *Variable) PubBytes(ctx context.Context, data []byte, options ...PubOpti
 	if err := v.hub.checkLength(v.subject, len(opt.Reply)); err != nil {
 		return fmt.Errorf("publish: %w", err)
 	}
-	r := v.publish(ctx, &m, opt.Distinct)
-	if err := v.hub.wait(ctx, r); err != nil {
+	r, id := v.publish(ctx, &m, opt.Distinct)
+	if r == handedOver {
+		return nil
+	}
+	err := v.hub.wait(ctx, r)
+	if id != 0 {
+		v.settle(id, err)
+	}
+	if err != nil {
 		return fmt.Errorf("publish %s: %w", v.subject, err)
 	}
 	return nil
@@ -100,8 +107,10 @@ func (v *Variable) Sub(ctx context.Context, fn func(*Message), options ...SubOpt
 	if v.err != nil {
 		return nil, v.err
 	}
-	plain := one(options).Queue == ""
-	s, err := v.hub.subscribe(v.subject, one(options), fn, func() {
+	opt := one(options)
+	plain := opt.Queue == ""
+	opt.Awaited = true
+	s, err := v.hub.subscribe(v.subject, opt, fn, func() {
 		if plain {
 			v.listened(-1)
 		}
@@ -112,15 +121,20 @@ func (v *Variable) Sub(ctx context.Context, fn func(*Message), options ...SubOpt
 	if plain {
 		v.listened(1)
 	}
-	return v.hub.ready(ctx, s)
+	return v.hub.ready(ctx, s, "subscribe")
 }
 
-func (h *Hub) ready(ctx context.Context, s *Subscription) (*Subscription, error) {
-	if err := s.Ready(ctx); err != nil {
-		s.Unsubscribe()
-		return nil, fmt.Errorf("subscribe %s: %w", s.key.subject, err)
+// ready returns s when the server has it; otherwise it ends s.
+func (h *Hub) ready(ctx context.Context, s *Subscription, what string) (*Subscription, error) {
+	err := s.Ready(ctx)
+	if err == nil {
+		return s, nil
 	}
-	return s, nil
+	s.Unsubscribe()
+	if ctx.Err() != nil && !errors.Is(err, ErrPermission) {
+		what = "given up before the server had it, and ended: " + what
+	}
+	return nil, fmt.Errorf("%s %s: %w", what, s.key.subject, err)
 }
 
 // Req sends value as a request and returns the first answer. Without a deadline in ctx it
@@ -219,8 +233,10 @@ func (v *Variable) ReqMany(ctx context.Context, value any, options ...ReqManyOpt
 }
 
 // Serve answers requests to v with what fn returns; nil is the empty answer. An error becomes
-// an answer that says so, which fails the request. fn's ctx ends with the hub. It returns
-// when the server knows. The handle's Unsubscribe ends the service.
+// an answer that says so, which fails the request, and so does a panic, which the logger and OnError hear of,
+// too. It returns when the server knows. ctx bounds only that: when it ends before, there is no service, and the
+// error says so; when it ends later, the service goes on. fn's ctx ends with the hub. The handle's Unsubscribe
+// ends the service, which then answers what has come; its Drain also waits for that.
 func (v *Variable) Serve(ctx context.Context, fn func(context.Context, *Message) (any, error), options ...ServeOptions) (*Subscription, error) {
 	if v.err != nil {
 		return nil, v.err
@@ -241,7 +257,7 @@ func (v *Variable) Serve(ctx context.Context, fn func(context.Context, *Message)
 	v.written()
 	service := newService(v.hub, opt.Concurrency, fn)
 	stop := context.AfterFunc(v.hub.ctx, service.close)
-	s, err := v.hub.subscribe(v.subject, SubOptions{Queue: opt.Queue}, func(m *Message) {
+	s, err := v.hub.subscribe(v.subject, SubOptions{Queue: opt.Queue, Awaited: true, served: &serving{service.refuse, service.wait}}, func(m *Message) {
 		if m.Reply != "" {
 			service.put(m)
 		}
@@ -253,27 +269,44 @@ func (v *Variable) Serve(ctx context.Context, fn func(context.Context, *Message)
 		stop()
 		return nil, fmt.Errorf("serve %s: %w", v.subject, err)
 	}
-	return v.hub.ready(ctx, s)
+	return v.hub.ready(ctx, s, "serve")
 }
 
-// serveOne runs a handler, and answers.
+// serveOne runs a handler, and answers, also when that ends its goroutine.
 func (h *Hub) serveOne(m *Message, fn func(context.Context, *Message) (any, error)) {
-	value, err := func() (value any, err error) {
-		defer func() {
-			if p := recover(); p != nil {
-				err = fmt.Errorf("panic: %v", p)
-			}
-		}()
-		return fn(h.ctx, m)
-	}()
 	var out OutMsg
+	returned := false
+	defer func() {
+		if !returned {
+			out = errorReply(errors.New("the handler ended its goroutine"))
+		}
+		h.respondTo(m, out)
+	}()
+	out = h.handle(m, fn)
+	returned = true
+}
+
+// handle makes the answer of what a handler returns, or of its panic.
+func (h *Hub) handle(m *Message, fn func(context.Context, *Message) (any, error)) (out OutMsg) {
+	defer func() {
+		if p := recover(); p != nil {
+			h.panicked("service "+m.Subject, p)
+			out = errorReply(fmt.Errorf("panic: %v", p))
+		}
+	}()
+	value, err := fn(h.ctx, m)
 	if err == nil {
 		out.Data, err = h.encode(value)
 	}
 	if err != nil {
 		out = errorReply(err)
 	}
-	err = h.wait(h.ctx, m.Responder().Respond(out))
+	return out
+}
+
+// respondTo answers a request.
+func (h *Hub) respondTo(m *Message, out OutMsg) {
+	err := h.wait(h.ctx, m.Responder().Respond(out))
 	if errors.Is(err, ErrMessageTooLarge) {
 		h.report(fmt.Errorf("answer a request to %s: %w", m.Subject, err))
 		err = h.wait(h.ctx, m.Responder().Respond(errorReply(err)))

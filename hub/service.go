@@ -17,6 +17,7 @@ type service struct {
 	limit int // of requests that are handled or wait here; more wait with the subscription
 
 	mu      sync.Mutex
+	calm    sync.Cond // nothing is handled and nothing waits
 	some    sync.Cond // workers wait for a request
 	room    sync.Cond // put waits for a handler to return
 	waiting []*Message
@@ -27,11 +28,24 @@ type service struct {
 	waking  bool // a worker has been woken and has not looked yet
 	over    bool // no worker stays for want of a request
 	closed  bool // the hub has ended
+
+	refused  []*Message // are to be told so
+	refusing bool       // somebody does
 }
+
+// serving is a service as its subscription sees it: functions, so that pages, whose services are JavaScript's, do
+// not download it.
+type serving struct {
+	refuse func(*Message)        // too many wait; it does not wait
+	wait   func(context.Context) // until everything is answered, or ctx or the hub has ended
+}
+
+// refusedKept bounds the requests that wait to be told that too many wait.
+const refusedKept = 1024
 
 func newService(h *Hub, limit int, fn func(context.Context, *Message) (any, error)) *service {
 	s := &service{hub: h, fn: fn, limit: limit}
-	s.some.L, s.room.L = &s.mu, &s.mu
+	s.some.L, s.room.L, s.calm.L = &s.mu, &s.mu, &s.mu
 	return s
 }
 
@@ -112,8 +126,56 @@ func (s *service) handle(m *Message) {
 		s.mu.Lock()
 		s.busy--
 		s.room.Signal()
+		if s.busy+s.queued() == 0 {
+			s.calm.Broadcast()
+		}
 	}()
 	s.hub.serveOne(m, s.fn)
+}
+
+// wait returns when everything that was put is answered, or ctx or the hub has ended.
+func (s *service) wait(ctx context.Context) {
+	stop := context.AfterFunc(ctx, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.calm.Broadcast()
+	})
+	defer stop()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.busy+s.queued() > 0 && !s.closed && ctx.Err() == nil {
+		s.calm.Wait()
+	}
+}
+
+// refuse tells who sent a request that too many wait. It does not wait.
+func (s *service) refuse(m *Message) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if m.Reply == "" || len(s.refused) >= refusedKept {
+		return
+	}
+	s.refused = append(s.refused, m)
+	if !s.refusing {
+		s.refusing = s.hub.spawn(s.answerRefused)
+	}
+}
+
+func (s *service) answerRefused() {
+	for {
+		s.mu.Lock()
+		if len(s.refused) == 0 || s.closed {
+			s.refused, s.refusing = nil, false
+			s.mu.Unlock()
+			return
+		}
+		batch := s.refused
+		s.refused = nil
+		s.mu.Unlock()
+		for _, m := range batch {
+			s.hub.respondTo(m, errorReply(&ServiceError{Code: "503", Message: "too many requests wait for " + m.Subject}))
+		}
+	}
 }
 
 // end lets the workers go when they have handled what waits.
@@ -129,6 +191,7 @@ func (s *service) close() {
 	s.mu.Lock()
 	s.closed = true
 	s.room.Broadcast()
+	s.calm.Broadcast()
 	s.mu.Unlock()
 	s.end()
 }

@@ -347,3 +347,29 @@ func TestBlackHoleDoesNotKeepTheGoodServerAway(t *testing.T) {
 		}
 	}
 }
+
+// A leaf that stops just when a hub reaches it has told its clients before the hub was one: the hub leaves it all the
+// same, while it still runs.
+func TestHubLeavesALeafThatStopsWhenItArrives(t *testing.T) {
+	sys := startWebSystem(t)
+	manifest := serveManifest(t)
+	h := openHub(t, hub.Config{
+		Servers:   []string{sys.backbone.ClientURL()},
+		Discovery: hub.Discovery{Enabled: true, ManifestURL: manifest.URL, CacheTTL: time.Hour, SwitchTimeout: 5 * time.Second},
+	})
+	made := moves(h)
+	url := webSocketURL(t, sys.leaf)
+	manifest.leaf(url)
+	first := manifest.answer.Load().(http.HandlerFunc)
+	manifest.answer.Store(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		manifest.none()
+		first(w, r)
+	}))
+	go h.RequestLocalNetwork(soon(t)) // looks now
+	if m := nextMove(t, made); m.Err != nil || m.Reason != "leaf found" {
+		t.Fatalf("moved %+v, want a move to the leaf", m)
+	}
+	if m := nextMove(t, made); m.Err != nil || m.Reason != "leaf leaving" || !m.Planned || m.Via != "configured" {
+		t.Fatalf("moved %+v, want a planned move back", m)
+	}
+}

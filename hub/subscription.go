@@ -26,9 +26,17 @@ type SubOptions struct {
 	// Inline calls back on the goroutine that reads the socket, with a Message that is valid
 	// during the call only. The callback must neither wait nor call the hub. For bridges.
 	Inline bool
+	// Awaited says that Ready will be called, once, which then has the error if the server does not
+	// permit the subscription. Otherwise OnError has it. For bridges.
+	Awaited bool
 	// Runs, if set, may be called, as with Inline, instead of the callback, for all messages of a
 	// run. It needs Inline, and does not go with Max.
 	Runs func(*Run)
+
+	// served, if set, gets the messages as requests: what has come is answered, also after Unsubscribe.
+	served *serving
+	// denied, if set, is called instead of OnError if the server does not permit it.
+	denied func(*PermissionError)
 }
 
 // A Subscription is one callback on one subject. It lives, on whatever server the hub is,
@@ -39,13 +47,16 @@ type Subscription struct {
 	entry   *entry
 	inline  bool
 	arrival bool
-	control bool // the hub's own
+	control bool                   // the hub's own
+	awaited atomic.Bool            // until Ready returns
+	denied  func(*PermissionError) // may be nil
 	fn      func(*Message)
 	onRun   func(*Run) // nil: fn gets every message
 
 	max  int64
 	seen atomic.Int64
 
+	served  *serving // nil: it is no service
 	mailbox mailbox
 	ended   func() // called when it ends, unless the hub does
 	end     sync.Once
@@ -90,11 +101,17 @@ func (h *Hub) subscribe(subject string, opts SubOptions, fn func(*Message), ende
 		onRun:   opts.Runs,
 		max:     int64(opts.Max),
 		ended:   ended,
+		denied:  opts.denied,
+		served:  opts.served,
 		done:    make(chan struct{}),
 	}
+	s.awaited.Store(opts.Awaited)
 	if !s.inline {
 		s.mailbox.init()
 		s.mailbox.latest = opts.Conflate
+		if s.served != nil {
+			s.mailbox.dropped = s.served.refuse
+		}
 		if !h.spawn(s.work) {
 			return nil, ErrDisposed
 		}
@@ -124,17 +141,26 @@ func (h *Hub) listenTo(subject string, fn func(*Message)) *Subscription {
 // Subject is what was subscribed to.
 func (s *Subscription) Subject() string { return s.key.subject }
 
-// Done is closed when the subscription has ended and its last callback has returned.
+// Done is closed when the subscription has ended and its last callback has returned; that of a service when what
+// it took is answered.
 func (s *Subscription) Done() <-chan struct{} { return s.done }
 
 // Ready waits until the server knows of the subscription, so that a message which anyone
-// publishes from now on arrives. Its error is ErrDisposed or ctx's.
+// publishes from now on arrives. Its error is a *[PermissionError] if the server does not permit that,
+// ErrDisposed, or ctx's.
 func (s *Subscription) Ready(ctx context.Context) error {
-	return s.hub.flush(ctx)
+	err := s.hub.flush(ctx)
+	if err == nil {
+		err = s.hub.registry.denial(s)
+	}
+	if s.awaited.CompareAndSwap(true, false) {
+		s.hub.registry.awaits(s.entry, -1)
+	}
+	return err
 }
 
-// Unsubscribe ends the subscription: no callback begins after it returns. It may be called
-// from the callback, and more than once.
+// Unsubscribe ends the subscription: no callback begins after it returns, except that a service still answers
+// what has come. It may be called from the callback, and more than once.
 func (s *Subscription) Unsubscribe() error {
 	if s.finish() {
 		s.hub.registry.remove(s)
@@ -143,7 +169,9 @@ func (s *Subscription) Unsubscribe() error {
 }
 
 // Drain ends the subscription without losing what the server has already sent to it: it
-// returns when the last of that has been called back, or ctx has ended, which ends it at once.
+// returns when the last of that has been called back, or ctx has ended, which ends it at once. That of a
+// service returns when all requests have been answered and the server has the answers; when ctx ends before, it
+// says so, and handlers that run go on.
 func (s *Subscription) Drain(ctx context.Context) error {
 	start := time.Now()
 	s.hub.registry.drain(s)
@@ -157,6 +185,9 @@ func (s *Subscription) Drain(ctx context.Context) error {
 	select {
 	case <-s.done:
 		s.finish()
+		if s.served != nil {
+			return s.hub.flush(ctx)
+		}
 		return nil
 	case <-ctx.Done():
 		s.finish()
@@ -170,11 +201,15 @@ var errDraining = errors.New("callbacks are still running")
 func (s *Subscription) finish() (first bool) {
 	s.end.Do(func() {
 		first = true
-		s.over.Store(true)
-		if s.inline {
-			close(s.done)
+		if s.served != nil && s.hub.ctx.Err() == nil {
+			s.mailbox.last()
 		} else {
-			s.mailbox.close()
+			s.over.Store(true)
+			if s.inline {
+				close(s.done)
+			} else {
+				s.mailbox.close()
+			}
 		}
 		s.hub.spawn(s.ended)
 	})
@@ -187,6 +222,9 @@ func (s *Subscription) work() {
 	for {
 		batch, ok := s.mailbox.take()
 		if !ok {
+			if s.served != nil {
+				s.served.wait(s.hub.ctx)
+			}
 			return
 		}
 		for _, m := range batch {
@@ -225,7 +263,7 @@ func (s *Subscription) run(m *Message) (calm bool) {
 // rescue, deferred, reports a callback that panics.
 func (s *Subscription) rescue() {
 	if p := recover(); p != nil {
-		s.hub.report(fmt.Errorf("%w: subscription %s: panic: %v", ErrCallback, s.key.subject, p))
+		s.hub.panicked("subscription "+s.key.subject, p)
 	}
 }
 

@@ -18,14 +18,11 @@ func (v Typed[T]) Pub(ctx context.Context, value T, options ...PubOptions) error
 // Get returns the last value seen; false before the first, or when it is no T.
 func (v Typed[T]) Get() (value T, ok bool) {
 	v.track(true)
-	v.mu.Lock()
-	data, known := v.data, v.known
-	v.lent = true
-	v.mu.Unlock()
-	if !known {
+	seen := v.lend()
+	if !seen.known {
 		return value, false
 	}
-	err := decodeInto(v.hub.cfg.codec(), data, &value)
+	err := decodeInto(v.hub.cfg.codec(), seen.data, &value)
 	return value, err == nil
 }
 
@@ -48,4 +45,9 @@ func (v Typed[T]) Req(ctx context.Context, value any, options ...PubOptions) (an
 		err = m.Decode(&answer)
 	}
 	return answer, err
+}
+
+// Serve answers requests to v with a T. See [Variable.Serve].
+func (v Typed[T]) Serve(ctx context.Context, fn func(context.Context, *Message) (T, error), options ...ServeOptions) (*Subscription, error) {
+	return v.Variable.Serve(ctx, func(ctx context.Context, m *Message) (any, error) { return fn(ctx, m) }, options...)
 }

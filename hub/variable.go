@@ -23,24 +23,18 @@ type Variable struct {
 	target atomic.Bool // it was used to publish, request or serve
 
 	mu       sync.Mutex // never held while the outbox is being locked
-	data     []byte     // the last payload; never written while lent
-	lent     bool       // others have data
-	known    bool       // there was one
-	first    chan struct{}
-	read     bool // somebody has asked for the value
-	subs     int  // plain callbacks on the subject, beside which following it costs nothing
+	rule     valueRule
+	lent     bool          // others have the value's data, which is then never written
+	first    chan struct{} // closed while there is a value
+	losses   uint64        // of links, that rule knows of
+	fencing  bool          // it is being found out whether echoes still come
+	denied   error         // why nothing is heard
+	told     bool          // of that
+	read     bool          // somebody has asked for the value
+	subs     int           // plain callbacks on the subject, beside which following it costs nothing
 	distinct bool
 	tracking *Subscription
-	unechoed []unechoed
 	watchers []*watcher
-}
-
-// unechoed is an own publish whose echo has not come back yet. Until it does, what arrives
-// was put in order before it by the server: the value is already newer than that.
-type unechoed struct {
-	data   []byte
-	losses uint64 // of links, when it was published: with one more the echo may never come
-	at     time.Time
 }
 
 // VariableOptions changes how a variable behaves for this hub.
@@ -74,6 +68,7 @@ func (h *Hub) variable(subject string, err error) *Variable {
 	if v == nil {
 		v = &Variable{hub: h, subject: subject, noPub: checkName(subject, false), first: make(chan struct{})}
 		h.variables[subject] = v
+		h.variableDenied = h.refuseVariable
 	}
 	h.mu.Unlock()
 	v.track(false)
@@ -90,11 +85,15 @@ func (v *Variable) Subject() string { return v.subject }
 // callback ([Variable.Sub]). What this hub publishes is the value at once.
 func (v *Variable) Value() any {
 	v.track(true)
+	return v.hub.decode(v.lend().data)
+}
+
+// lend is the value, for somebody who may keep it.
+func (v *Variable) lend() payload {
 	v.mu.Lock()
-	data := v.data
+	defer v.mu.Unlock()
 	v.lent = true
-	v.mu.Unlock()
-	return v.hub.decode(data)
+	return v.rule.now()
 }
 
 // Ready waits until v has a value. Its error is ErrDisposed or ctx's, or that of the name.
@@ -106,9 +105,12 @@ func (v *Variable) Ready(ctx context.Context) error {
 		return err
 	}
 	v.track(true)
+	v.mu.Lock()
+	first := v.first
+	v.mu.Unlock()
 	start := time.Now()
 	select {
-	case <-v.first:
+	case <-first:
 		return nil
 	case <-v.hub.ctx.Done():
 		return ErrDisposed
@@ -125,9 +127,26 @@ func (v *Variable) track(read bool) {
 		return
 	}
 	v.mu.Lock()
-	defer v.mu.Unlock()
 	v.read = v.read || read
 	v.follow()
+	v.mu.Unlock()
+	if read {
+		v.tellDenied()
+	}
+}
+
+// tellDenied reports, once, that the server does not permit to follow a value that somebody has asked for.
+func (v *Variable) tellDenied() {
+	v.mu.Lock()
+	err := v.denied
+	if !v.read || v.told {
+		err = nil
+	}
+	v.told = v.told || err != nil
+	v.mu.Unlock()
+	if err != nil {
+		v.hub.report(err)
+	}
 }
 
 // follow subscribes to the subject if there is a reason to, or ends that. v.mu is held.
@@ -135,13 +154,19 @@ func (v *Variable) follow() {
 	wanted := v.read || v.subs > 0 || !v.target.Load()
 	if !wanted && v.tracking != nil {
 		v.tracking.Unsubscribe()
-		v.tracking = nil
+		v.tracking, v.denied = nil, nil
 	}
 	if !wanted || v.tracking != nil {
 		return
 	}
 	// The error can only be that the hub has been closed.
-	v.tracking, _ = v.hub.Subscribe(v.subject, SubOptions{Inline: true}, func(m *Message) { v.heard(m.Data) })
+	denied := func(e *PermissionError) {
+		v.mu.Lock()
+		v.denied = e
+		v.mu.Unlock()
+		v.tellDenied()
+	}
+	v.tracking, _ = v.hub.Subscribe(v.subject, SubOptions{Inline: true, denied: denied}, func(m *Message) { v.heard(m.Data) })
 }
 
 // written says that the program uses v from the other side.
@@ -162,94 +187,145 @@ func (v *Variable) listened(by int) {
 	}
 }
 
-// heard takes a message of the subject.
+// heard takes a message of the subject. No copy: what an engine hands over it does not use again.
 func (v *Variable) heard(data []byte) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if len(v.unechoed) > 0 {
-		losses := v.hub.losses.Load()
-		for i, own := range v.unechoed {
-			if own.losses == losses && bytes.Equal(own.data, data) {
-				v.unechoed = v.unechoed[i+1:]
-				return
-			}
+	v.change(func(r *valueRule) {
+		if r.heard(data) {
+			v.fence()
 		}
-		if last := v.unechoed[len(v.unechoed)-1]; last.losses == losses && time.Since(last.at) < v.hub.cfg.Timeout {
-			return
-		}
-		v.unechoed = nil
-	}
-	v.set(data) // no copy: what an engine hands over it does not use again
-	v.lent = true
+	})
 }
 
-// set changes the value and tells the watchers. v.mu is held.
-func (v *Variable) set(data []byte) {
-	if v.known && bytes.Equal(v.data, data) {
+// change lets do something to the value, and tells of what comes of it.
+func (v *Variable) change(do func(*valueRule)) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.notice()
+	before := v.rule.now()
+	do(&v.rule)
+	v.lent = true // at least it may be
+	v.tell(before)
+}
+
+// notice lets the rule know of links that broke. v.mu is held, here and below.
+func (v *Variable) notice() {
+	if losses := v.hub.losses.Load(); losses != v.losses {
+		v.losses = losses
+		v.rule.lost()
+	}
+}
+
+// tell tells the watchers if the value is another one than before.
+func (v *Variable) tell(before payload) {
+	now := v.rule.now()
+	if now.known != before.known {
+		if now.known {
+			close(v.first)
+		} else {
+			v.first = make(chan struct{})
+		}
+	} else if bytes.Equal(now.data, before.data) {
 		return
 	}
-	v.data, v.lent = data, len(v.watchers) > 0
-	if !v.known {
-		v.known = true
-		close(v.first)
-	}
 	for _, w := range v.watchers {
-		w.put(data)
+		w.put(now.data)
 	}
+}
+
+// fenceAfter is how long an echo may take before the server is asked whether it still comes.
+const fenceAfter = 100 * time.Millisecond
+
+// fence finds out whether the echoes of what was sent so far still come: they come before the server's answer
+// to what is sent now.
+func (v *Variable) fence() {
+	if v.fencing {
+		return
+	}
+	id := v.rule.serial
+	v.fencing = v.hub.spawn(func() {
+		timer := time.NewTimer(fenceAfter)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-v.hub.ctx.Done():
+			return
+		}
+		ctx, cancel := context.WithTimeout(v.hub.ctx, v.hub.cfg.Timeout)
+		defer cancel()
+		// Without an answer in time nothing says that they come, either.
+		_ = v.hub.flush(ctx)
+		v.change(func(r *valueRule) {
+			v.fencing = false
+			r.passed(id)
+		})
+	})
 }
 
 // spareBytes bounds the former value that is kept to be written over by the next one.
 const spareBytes = 1 << 20
 
 // publish makes the data of m the value and sends it. The outbox is locked over both, so that values and
-// messages have one order for all who publish on v.
-func (v *Variable) publish(ctx context.Context, m *[1]OutMsg, distinct bool) *Receipt {
+// messages have one order for all who publish on v. Unless id is 0, settle has to be told what becomes of r.
+func (v *Variable) publish(ctx context.Context, m *[1]OutMsg, distinct bool) (r *Receipt, id uint64) {
 	data := m[0].Data
 	if !v.target.Load() {
 		v.written()
 	}
 	o := &v.hub.outbox
 	if err := o.enter(ctx, 0); err != nil {
-		return failedReceipt(err)
+		return failedReceipt(err), 0
 	}
 	defer o.mu.Unlock()
 	v.mu.Lock()
-	before, lent, known := v.data, v.lent, v.known
-	same := known && bytes.Equal(before, data)
+	v.notice()
+	before, lent := v.rule.now(), v.lent || len(v.rule.pending) > 0
+	same := before.known && bytes.Equal(before.data, data)
 	if same && (distinct || v.distinct) {
 		v.mu.Unlock()
-		return handedOver
+		return handedOver, 0
 	}
-	own := before
+	copied := before.data
 	if !same {
-		own = append(v.spare[:0], data...)
+		copied = append(v.spare[:0], data...)
 		v.spare = nil
-		v.set(own)
+		v.lent = len(v.watchers) > 0
 	}
-	if v.tracking != nil && !v.hub.cfg.NoEcho {
-		v.lent = true
-		v.unechoed = append(v.unechoed, unechoed{own, v.hub.losses.Load(), time.Now()})
-	}
+	echo := v.tracking != nil && !v.tracking.entry.deaf.Load() && !v.hub.cfg.NoEcho
+	id = v.rule.sent(copied, echo)
+	v.tell(before)
 	v.mu.Unlock()
-	r := o.take(m[:])
+	r = o.take(m[:])
 	switch {
-	case r != handedOver && r.Err() != nil && known:
-		v.revert(own, before)
-	case !same && !lent && cap(before) <= spareBytes:
-		v.spare = before
+	case r == handedOver && !echo:
+		v.mu.Lock()
+		v.rule.went(id)
+		if !same && !lent && len(v.rule.pending) == 0 && cap(before.data) <= spareBytes {
+			v.spare = before.data
+		}
+		v.mu.Unlock()
+	case r.Settled():
+		v.settle(id, r.Err())
+	default:
+		return r, id
 	}
-	return r
+	return r, 0
 }
 
-// revert takes back a value that could not be sent, unless there is a newer one.
-func (v *Variable) revert(own, before []byte) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if n := len(v.unechoed); n > 0 && bytes.Equal(v.unechoed[n-1].data, own) {
-		v.unechoed = v.unechoed[:n-1]
-	}
-	if bytes.Equal(v.data, own) {
-		v.set(before)
-		v.lent = true // perhaps it was before
-	}
+// settle notes what has become of a message that was published.
+func (v *Variable) settle(id uint64, err error) {
+	v.change(func(r *valueRule) {
+		if err != nil {
+			r.failed(id)
+		} else {
+			r.went(id)
+		}
+	})
+}
+
+// refuseVariable notes that the server does not permit what was published on subject.
+func (h *Hub) refuseVariable(subject string) {
+	h.mu.Lock()
+	v := h.variables[subject]
+	h.mu.Unlock()
+	v.change((*valueRule).denied)
 }

@@ -1,9 +1,6 @@
 package hub
 
-import (
-	"fmt"
-	"sync"
-)
+import "sync"
 
 // watcherChanges bounds the changes that wait for one slow callback; beyond that it is told
 // the latest only.
@@ -37,7 +34,7 @@ func (v *Variable) Watch(fn func(value any)) (stop func(), err error) {
 			if !ok {
 				return
 			}
-			v.tell(fn, data)
+			v.callBack(fn, data)
 		}
 	})
 	if !started {
@@ -45,9 +42,9 @@ func (v *Variable) Watch(fn func(value any)) (stop func(), err error) {
 	}
 	v.mu.Lock()
 	v.watchers = append(v.watchers[:len(v.watchers):len(v.watchers)], w)
-	if v.known {
+	if now := v.rule.now(); now.known {
 		v.lent = true
-		w.put(v.data)
+		w.put(now.data)
 	}
 	v.mu.Unlock()
 	if v.hub.ctx.Err() != nil { // perhaps too late to be closed with the variable
@@ -71,11 +68,11 @@ func (v *Variable) Watch(fn func(value any)) (stop func(), err error) {
 	return stop, nil
 }
 
-// tell calls a watcher back; one that panics is reported and told of the next change all the same.
-func (v *Variable) tell(fn func(value any), data []byte) {
+// callBack calls a watcher back; one that panics is reported and told of the next change all the same.
+func (v *Variable) callBack(fn func(value any), data []byte) {
 	defer func() {
 		if p := recover(); p != nil {
-			v.hub.report(fmt.Errorf("%w: watcher of %s: panic: %v", ErrCallback, v.subject, p))
+			v.hub.panicked("watcher of "+v.subject, p)
 		}
 	}()
 	fn(v.hub.decode(data))

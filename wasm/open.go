@@ -19,6 +19,7 @@ func openHub(s *session, text []byte) (*hub.Hub, error) {
 	if r.Bool("authenticator") {
 		cfg.Authenticator = s.ask
 	}
+	cfg.OnDenied = func(subject string) { s.out.text(rowDenied, 0, 0, subject) }
 	cfg.Logger = logRows{out: &s.out, debug: r.Bool("debug")}
 	cfg.Dialers = []transport.Dialer{s.dialer}
 	if err := r.Err(); err != nil {
@@ -48,6 +49,7 @@ func readConfig(r *plainjson.Reader) hub.Config {
 		Selection:        hub.Selection(r.Text("selection")),
 		Standby:          r.Bool("standby"),
 		Name:             r.Text("name"),
+		InboxPrefix:      r.Text("inboxPrefix"),
 		NoEcho:           r.Bool("noEcho"),
 		ManualConnect:    r.Bool("manualConnect"),
 		FailFast:         r.Bool("failFast"),

@@ -29,6 +29,7 @@ const (
 	rowHealth                      // meta: JSON health
 	rowAsk                         // id: of the answer, meta: server that wants credentials
 	rowMissing                     // meta: JSON of what did not come and will not
+	rowDenied                      // meta: subject on which the server does not permit to publish
 )
 
 // rowWords is the size of a row: kind, id, aux, data offset, data length, meta offset,
@@ -100,10 +101,11 @@ func (o *outbox) textData(kind, id, aux uint32, text string, data []byte) {
 
 // fail adds a row with an error: code, 0, text; of a service's error also 0, its code, 0, its text.
 func (o *outbox) fail(kind, id uint32, err error) {
-	text := hub.Code(err) + "\x00" + err.Error()
+	part := func(text string) string { return strings.ReplaceAll(text, "\x00", "\uFFFD") } // a service may write what it likes
+	text := hub.Code(err) + "\x00" + part(err.Error())
 	var data []byte
 	if service := (*hub.ServiceError)(nil); errors.As(err, &service) {
-		text += "\x00" + service.Code + "\x00" + service.Message
+		text += "\x00" + part(service.Code) + "\x00" + part(service.Message)
 		data = service.Data
 	}
 	o.textData(kind, id, 0, text, data)

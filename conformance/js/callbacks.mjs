@@ -90,6 +90,7 @@ export function serve(run, step, find) {
   return run.finish(step, async () => {
     const service = await find().serve(handler, { queue: step.queue, concurrency: step.concurrency });
     handle.end = () => service.unsubscribe();
+    handle.drain = () => service.drain();
     handle.done = service.closed;
   });
 }

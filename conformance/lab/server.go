@@ -59,12 +59,25 @@ func (s *server) credentials() []nats.Option {
 	switch {
 	case s.settings.Token != "":
 		return []nats.Option{nats.Token(s.settings.Token)}
+	case s.isLimited():
+		return []nats.Option{nats.UserInfo(clientName, clientName)}
 	case s.settings.User != "":
 		return []nats.Option{nats.UserInfo(s.settings.User, s.settings.Password)}
 	case s.settings.Nkey != "":
 		return []nats.Option{nats.UserInfo(clientName, clientName)}
 	}
 	return nil
+}
+
+// isLimited says that the user may not everything.
+func (s *server) isLimited() bool { return s.settings.Publish != nil || s.settings.Subscribe != nil }
+
+// only permits these subjects.
+func only(subjects []string) *natsserver.SubjectPermission {
+	if len(subjects) == 0 {
+		return &natsserver.SubjectPermission{Deny: []string{">"}}
+	}
+	return &natsserver.SubjectPermission{Allow: subjects}
 }
 
 func (s *server) start() error {
@@ -81,6 +94,15 @@ func (s *server) start() error {
 		Username:      s.settings.User,
 		Password:      s.settings.Password,
 		NoLog:         true, NoSigs: true,
+	}
+	if s.isLimited() {
+		o.Username, o.Password = "", ""
+		o.Users = []*natsserver.User{
+			{Username: s.settings.User, Password: s.settings.Password, Permissions: &natsserver.Permissions{
+				Publish: only(s.settings.Publish), Subscribe: only(s.settings.Subscribe),
+			}},
+			{Username: clientName, Password: clientName},
+		}
 	}
 	if s.settings.Nkey != "" {
 		o.Nkeys = []*natsserver.NkeyUser{{Nkey: s.settings.Nkey}}

@@ -34,6 +34,10 @@ type Settings struct {
 	Token       string `json:"token"`
 	User        string `json:"user"`
 	Password    string `json:"password"`
+	// Publish and Subscribe are all that the user may, if either is there; the plain client may everything.
+	Publish   []string `json:"publish"`
+	Subscribe []string `json:"subscribe"`
+
 	Nkey        string `json:"nkey"`        // the public key of the only user
 	Silenceable bool   `json:"silenceable"` // silence works
 }

@@ -40,6 +40,11 @@ export class HubCore {
     return variable;
   }
 
+  /** That variable, if there is one. */
+  known(subject: string): Variable | undefined {
+    return this.#variables.get(subject);
+  }
+
   /** Ends every handle. */
   end(): void {
     for (const subscription of [...this.handles]) subscription.unsubscribe();

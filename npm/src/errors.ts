@@ -16,6 +16,7 @@ export type KinopioErrorCode =
   | "SLOW_CONSUMER" // messages came faster than they were used
   | "NO_REPLY" // the message wants no answer
   | "CALLBACK_FAILED" // a callback threw; cause is what it threw
+  | "MALFORMED_MESSAGE" // a message with malformed headers came; it was delivered with those that could be read
   | "WASM_LOAD_FAILED" // the .wasm is missing, or is something else
   | "WASM_CRASHED" // the module has ended
   | "LEAF_FAILED" // the native leaf could not be started, or ended

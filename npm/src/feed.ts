@@ -1,4 +1,5 @@
 import type { Session } from "./session.js";
+import type { KinopioError } from "./errors.js";
 import { Message } from "./message.js";
 
 /**
@@ -10,22 +11,25 @@ export class Feed {
   #subject: string;
   #wildcard: boolean;
   #take: (message: Message) => void;
+  #denied: (error: KinopioError) => void;
+  #deaf = false; // the server does not permit it
   #id = 0;
   #ready: Promise<void> = Promise.resolve();
   #use = 0;
   #follow = false;
   #scheduled = false;
 
-  constructor(session: Session, subject: string, wildcard: boolean, take: (message: Message) => void) {
+  constructor(session: Session, subject: string, wildcard: boolean, take: (message: Message) => void, denied: (error: KinopioError) => void) {
     this.#session = session;
     this.#subject = subject;
     this.#wildcard = wildcard;
     this.#take = take;
+    this.#denied = denied;
   }
 
-  /** Whether there is a subscription on the wire. */
+  /** Whether there is a subscription on the wire, which brings messages. */
   get active(): boolean {
-    return this.#id !== 0;
+    return this.#id !== 0 && !this.#deaf;
   }
 
   /** Whether the subject is followed without any callback; takes effect in a microtask. */
@@ -67,11 +71,20 @@ export class Feed {
       const subject = this.#wildcard ? "" : this.#subject;
       const { id, ready } = this.#session.subscribe(
         this.#subject,
-        (rows, row) => this.#take(new Message(this.#session, rows, row, subject)),
+        (rows, row) => {
+          this.#deaf = false;
+          this.#take(new Message(this.#session, rows, row, subject));
+        },
         { wildcard: this.#wildcard },
       );
       this.#id = id;
       this.#ready = ready;
+      this.#deaf = false;
+      ready.catch((error: KinopioError) => {
+        if (error.code !== "PERMISSION_DENIED" || id !== this.#id) return;
+        this.#deaf = true;
+        if (this.#use === 0) this.#denied(error);
+      });
     } else if (!wanted && this.#id !== 0) {
       this.#session.unsubscribe(this.#id);
       this.#id = 0;

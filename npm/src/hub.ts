@@ -99,6 +99,7 @@ export class HubBase {
         },
         move: (move) => moves.tell(move, failed),
         missing: (missing) => missings.tell(missing, failed),
+        denied: (subject) => core.known(subject)?.denied(),
         health: (health) => healths.tell(health, failed),
         discovery: (status) => {
           discoveries.tell(status, failed);

@@ -40,3 +40,13 @@ export function checkQueue(name: string): void {
 export function isWildcard(subject: string): boolean {
   return /(^|\.)[*>](\.|$)/.test(subject);
 }
+
+/** Whether a text may be a subject to publish on. */
+export function isTarget(subject: string): boolean {
+  try {
+    checkName(subject, false);
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,6 +1,7 @@
 import { toAuth, type Authenticator, type Credentials } from "./auth.js";
 import type { Codec } from "./codec.js";
 import { KinopioError } from "./errors.js";
+import { isTarget } from "./names.js";
 import { nearest } from "./nearest.js";
 import type { WebSocketClass } from "./sockets.js";
 
@@ -52,6 +53,11 @@ export interface KinopioOptions extends Credentials {
   debug?: boolean | ((line: string) => void);
   /** Keeps the hub's own messages from its own subscriptions. Default false. */
   noEcho?: boolean;
+  /**
+   * Begins the subjects of answers to this hub's requests, and of what it sends itself while it moves, for servers that
+   * permit a user an inbox of its own only. Default "_INBOX".
+   */
+  inboxPrefix?: string;
   /** How several servers are ordered before connecting. Default "latency". */
   serverSelectionMode?: "ordered" | "random" | "latency";
   /**
@@ -150,6 +156,10 @@ const rules: Record<keyof KinopioOptions, Rule> = {
   },
   debug: { want: "true, false or a function", ok: (v) => typeof v === "boolean" || typeof v === "function" },
   noEcho: boolean,
+  inboxPrefix: {
+    want: 'the beginning of a subject, such as "_INBOX_alice", without wildcards, of at most 256 bytes, and not $… or _KH, which are taken',
+    ok: (v) => typeof v === "string" && v.length <= 256 && isTarget(v) && !/^(\$|_KH(\.|$))/.test(v),
+  },
   serverSelectionMode: { want: '"ordered", "random" or "latency"', ok: (v) => ["ordered", "random", "latency"].includes(v) },
   numbers: boolean,
   repair: object,
@@ -242,6 +252,7 @@ export function toConfig(options: KinopioOptions): HubConfig {
     reprobeGain: options.reprobeGain,
     name: options.name,
     noEcho: options.noEcho,
+    inboxPrefix: options.inboxPrefix,
     manualConnect: not(options.autoConnect),
     failFast: not(options.waitOnFirstConnect),
     noRetry: not(options.autoRetry),

@@ -21,6 +21,7 @@ export const Row = {
   health: 15,
   ask: 16,
   missing: 17,
+  denied: 18,
 } as const;
 
 /** Words of a row. */

@@ -17,6 +17,10 @@ export interface ServeOptions {
   concurrency?: number;
 }
 
+// What may wait for the handlers, as for one callback. Who asks beyond that is told so.
+const waitingMessages = 512 << 10;
+const waitingBytes = 64 << 20;
+
 /** A function that others can call. It lives until it is unsubscribed. */
 export class Service<T = any> {
   #handler: Handler<T>;
@@ -24,8 +28,13 @@ export class Service<T = any> {
   #concurrency: number;
   #report: (error: KinopioError) => void;
   #leave: () => void;
+  #drain: () => Promise<void>;
+  #flush: () => Promise<void>;
+  #drained: Promise<void> | undefined;
   #running = 0;
   #waiting = new Queue<Message<T>>();
+  #bytes = 0; // of what waits
+  #full = false; // since the last time nothing waited
   #over = false;
   #closed = defer<void>();
 
@@ -40,14 +49,18 @@ export class Service<T = any> {
     concurrency: number,
     report: (error: KinopioError) => void,
     leave: () => void,
+    drain: () => Promise<void>,
+    flush: () => Promise<void>,
   ) {
     this.subject = subject;
-    detachable(this, Service.prototype, report, []);
+    detachable(this, Service.prototype, report, ["drain"]);
     this.#handler = handler;
     this.#coding = coding;
     this.#concurrency = concurrency;
     this.#report = report;
     this.#leave = leave;
+    this.#drain = drain;
+    this.#flush = flush;
   }
 
   /** @internal Vue leaves it as it is: private fields are not on its proxies */
@@ -68,17 +81,51 @@ export class Service<T = any> {
     if (this.#running === 0) this.#closed.resolve();
   }
 
+  /**
+   * Ends the service so that nobody waits in vain: resolves when everything that the server has sent to it is handled,
+   * and the server has the answers. Handlers may take as long as they take.
+   *
+   * @throws KinopioError DISCONNECTED, DISPOSED
+   */
+  drain(): Promise<void> {
+    this.#drained ??= (async () => {
+      try {
+        if (!this.#over) await this.#drain();
+      } finally {
+        this.unsubscribe();
+      }
+      await this.closed;
+      await this.#flush();
+    })();
+    return this.#drained;
+  }
+
   /** @internal the hub is gone: nothing can be answered */
   abandon(): void {
     this.#waiting.clear();
+    this.#bytes = 0;
     this.unsubscribe();
     this.#closed.resolve();
   }
 
   /** @internal */
   deliver(message: Message<T>): void {
-    if (this.#running >= this.#concurrency) this.#waiting.push(message);
-    else void this.#run(message);
+    if (this.#running < this.#concurrency) {
+      void this.#run(message);
+      return;
+    }
+    const { size } = message;
+    const waiting = this.#waiting.length;
+    if (waiting < waitingMessages && (this.#bytes + size <= waitingBytes || waiting === 0)) {
+      this.#bytes += size;
+      this.#waiting.push(message);
+      return;
+    }
+    if (!this.#full) {
+      this.#full = true;
+      this.#report(new KinopioError("SLOW_CONSUMER", `slow consumer: service ${this.subject}: ${waiting} requests (${this.#bytes} bytes) wait for its handlers; further ones are refused`));
+    }
+    void this.#answerError(message, Object.assign(new Error(`too many requests wait for ${this.subject}`), { serviceCode: "503" }));
   }
 
   async #run(message: Message<T>): Promise<void> {
@@ -88,6 +135,8 @@ export class Service<T = any> {
     } finally {
       this.#running--;
       const next = this.#waiting.shift();
+      if (next) this.#bytes -= next.size;
+      if (this.#waiting.length === 0) this.#full = false;
       if (next) void this.#run(next);
       else if (this.#over && this.#running === 0) this.#closed.resolve();
     }

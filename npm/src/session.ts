@@ -141,9 +141,19 @@ export interface Listener {
   state(state: HubState): void;
   move(move: Move): void;
   missing(missing: Missing): void;
+  /** The server does not permit what was published on a subject. */
+  denied(subject: string): void;
   discovery(status: DiscoveryStatus): void;
   error(error: KinopioError): void;
   log(level: "debug" | "info" | "warn" | "error", line: string): void;
+}
+
+/** Is told what becomes of what it publishes. */
+export interface Sender {
+  /** It is about to be handed over with a batch. */
+  sent(batch: number, data: Payload): void;
+  /** A connection has everything of a batch, or nothing of it goes out. */
+  settled(batch: number, ok: boolean): void;
 }
 
 /** Takes a subscription's messages: row `row` of `rows`. */
@@ -187,6 +197,7 @@ interface Batch extends Deferred<void> {
   at: number; // position of its count
   count: number;
   bytes: number;
+  senders: Sender[];
 }
 
 /**
@@ -271,7 +282,7 @@ export class Session implements Client {
    * Sends a message; the promise is shared by all that travel together. Throws what is known
    * at once.
    */
-  publish(subject: string, data: Payload, headers?: Uint8Array, reply = ""): Promise<void> {
+  publish(subject: string, data: Payload, headers?: Uint8Array, reply = "", sender?: Sender): Promise<void> {
     if (this.#dead) throw this.#dead;
     const ref = this.#subject(subject);
     const alone = data.length >= large;
@@ -288,6 +299,10 @@ export class Session implements Client {
     batch.count++;
     batch.bytes += size;
     this.#unsettled += size;
+    if (sender) {
+      sender.sent(batch.id, data);
+      if (batch.senders[batch.senders.length - 1] !== sender) batch.senders.push(sender);
+    }
     if (alone) {
       this.#closeBatch();
       this.#flush(apart ? data : undefined, true);
@@ -612,7 +627,7 @@ export class Session implements Client {
   }
 
   #newBatch(): Batch {
-    const batch: Batch = { ...deferTended(this.#listener.error), id: this.#batchIds.next(), at: 0, count: 0, bytes: 0 };
+    const batch: Batch = { ...deferTended(this.#listener.error), id: this.#batchIds.next(), at: 0, count: 0, bytes: 0, senders: [] };
     this.#batches.set(batch.id, batch);
     return batch;
   }
@@ -644,6 +659,7 @@ export class Session implements Client {
     if (!batch) return;
     this.#batches.delete(id);
     this.#unsettled -= batch.bytes;
+    for (const sender of batch.senders) sender.settled(id, error === undefined);
     if (error) batch.reject(error);
     else batch.resolve();
   }
@@ -709,6 +725,9 @@ export class Session implements Client {
       }
       case Row.missing:
         this.#listener.missing(JSON.parse(rows.note(row)));
+        break;
+      case Row.denied:
+        this.#listener.denied(rows.note(row));
         break;
       case Row.discovery:
         this.#discovery = JSON.parse(rows.note(row));

@@ -2,14 +2,15 @@ import { decodePayload, encode, type Payload } from "./codec.js";
 import { within } from "./deferred.js";
 import { KinopioError, messageOf } from "./errors.js";
 import { detachable, raw } from "./detach.js";
-import { Echoes, equal } from "./echoes.js";
 import { Feed } from "./feed.js";
 import { packHeaders, type HeadersInput } from "./headers.js";
 import type { HubCore } from "./core.js";
 import { Message } from "./message.js";
 import { checkName, checkQueue, isWildcard } from "./names.js";
+import type { Sender } from "./session.js";
 import { Service, type Handler, type ServeOptions } from "./service.js";
 import { tend } from "./tended.js";
+import { equal, ValueRule } from "./value.js";
 import { telling, Views } from "./views.js";
 import { Subscription, type SubCallback, type SubOptions } from "./subscription.js";
 
@@ -61,11 +62,21 @@ export class Variable<T = any> {
   #asked = false; // value, ready or watch were used
   #target = false; // pub, req or serve were used
   #views: Views | undefined;
-  #payload: Payload | undefined; // the last one seen, remote or own
+  #rule = new ValueRule();
+  #payload: Payload | undefined; // what the rule says
   #value: any = null; // what it decodes to, once #decoded
   #decoded = true;
-  #copied: Uint8Array | undefined; // a payload that only this variable has
-  #echoes = new Echoes();
+  #losses = 0; // of connections, that the rule knows of
+  #fencing = false; // it is being found out whether echoes still come
+  #mine = new WeakSet<Uint8Array>(); // copies that nobody else has
+  #before: Payload | undefined; // the value when nothing was pending last
+  #spare: Uint8Array | undefined; // a former value, to be written over
+  #denied: KinopioError | undefined; // why nothing is heard
+  #told = false; // of that
+  #sender: Sender = {
+    sent: (batch, data) => this.#sent(batch, data),
+    settled: (batch, ok) => this.#settled(batch, ok),
+  };
   #watchers = new Set<(value: any) => void>();
   #subscriptions = new Set<Subscription<any>>();
   #listed: readonly Subscription<any>[] | undefined; // the same, replaced and not changed: it may be gone through
@@ -81,7 +92,7 @@ export class Variable<T = any> {
     this.subject = subject;
     this.#core = core;
     this.#wildcard = isWildcard(subject);
-    this.#feed = new Feed(core.session, subject, this.#wildcard, (message) => this.#arrived(message));
+    this.#feed = new Feed(core.session, subject, this.#wildcard, (message) => this.#arrived(message), (error) => this.#deafened(error));
     detachable(this, Variable.prototype, core.report, ["sub", "req", "reqMany", "serve", "ready"], (variable) => ({ subject: variable.subject, value: variable.toJSON() }));
   }
 
@@ -118,9 +129,7 @@ export class Variable<T = any> {
       const data = encode(value, this.#core.session.coding);
       if (options?.reply !== undefined) checkName(options.reply, false);
       if ((options?.distinct ?? this.distinct) && equal(data, this.#payload) && !this.#core.session.dead) return Promise.resolve();
-      const sent = this.#core.session.publish(this.subject, data, packHeaders(options?.headers), options?.reply);
-      this.#published(data);
-      return sent;
+      return this.#core.session.publish(this.subject, data, packHeaders(options?.headers), options?.reply, this.#sender);
     } catch (error) {
       return tend(Promise.reject(error), this.#core.report);
     }
@@ -176,7 +185,7 @@ export class Variable<T = any> {
         this.subject,
         (rows, row) => {
           const message = new Message<T>(session, rows, row, this.#wildcard ? "" : this.subject);
-          if (!this.#feed.active) this.#set(message.payload, message);
+          if (!this.#feed.active) this.#heard(message.payload, message);
           subscription.deliver(message);
         },
         { queue, max, wildcard: this.#wildcard, arrival: order === "arrival" },
@@ -264,7 +273,7 @@ export class Variable<T = any> {
     const service = new Service<Q>(this.subject, handler, session.coding, concurrency, this.#core.report, () => {
       this.#core.services.delete(service);
       session.unsubscribe(wire.id);
-    });
+    }, () => session.drain(wire.id), () => session.command("flush", this.#core.timeout));
     const wire = session.subscribe(
       this.subject,
       (rows, row) => service.deliver(new Message<Q>(session, rows, row, this.#wildcard ? "" : this.subject)),
@@ -368,6 +377,20 @@ export class Variable<T = any> {
     if (this.#wildcard) return;
     this.#asked = true;
     this.#feed.follow = true;
+    this.#tellDenied();
+  }
+
+  /** The server does not permit to follow the subject, for which no callback waits. */
+  #deafened(error: KinopioError): void {
+    this.#denied = error;
+    this.#tellDenied();
+  }
+
+  /** Reports that once, when somebody wants the value. */
+  #tellDenied(): void {
+    if (!this.#denied || !this.#asked || this.#told) return;
+    this.#told = true;
+    this.#core.report(this.#denied);
   }
 
   /** The variable is a target: refuses wildcards, and follows no more unless asked to. */
@@ -383,42 +406,100 @@ export class Variable<T = any> {
       this.#value = decodePayload(this.#payload!, this.#core.session.coding);
       this.#decoded = true;
     }
+    if (this.#payload instanceof Uint8Array) this.#mine.delete(this.#payload);
     return this.#value;
   }
 
   /** An own message, which is the value at once. */
-  #published(data: Payload): void {
-    const echoes = this.#feed.active && !this.#core.noEcho;
-    const own = typeof data === "string" ? data : this.#copy(data, echoes);
-    if (echoes) this.#echoes.expect(own, this.#core.session.losses);
+  #sent(batch: number, data: Payload): void {
+    const own = typeof data === "string" ? data : this.#copy(data);
+    this.#notice();
+    this.#free(this.#rule.sent(own, this.#feed.active && !this.#core.noEcho, batch));
     this.#set(own);
   }
 
-  /** A copy of own bytes, in the place of the last one if nothing else has that. */
-  #copy(data: Uint8Array, kept: boolean): Uint8Array {
-    let own = this.#copied;
-    if (!kept && own && own === this.#payload && own.length === data.length && this.#watchers.size === 0) own.set(data);
+  /** What has become of own messages. */
+  #settled(batch: number, ok: boolean): void {
+    if (ok) this.#rule.went(batch);
+    else this.#rule.failed(batch);
+    const { now, pending } = this.#rule;
+    if (pending === 0) {
+      if (this.#before !== now) this.#free(this.#before);
+      this.#before = now;
+    }
+    if (!ok) this.#set(now);
+  }
+
+  /** @internal the server does not permit what was published */
+  denied(): void {
+    this.#rule.denied();
+    this.#set(this.#rule.now);
+  }
+
+  #copy(data: Uint8Array): Uint8Array {
+    let own = this.#spare;
+    if (own?.length === data.length) own.set(data);
     else own = data.slice();
-    this.#copied = kept ? undefined : own;
+    this.#spare = undefined;
+    this.#mine.add(own);
     return own;
+  }
+
+  /** Lets bytes be written over that are the value no more, if nobody else has them. */
+  #free(former: Payload | undefined): void {
+    if (former instanceof Uint8Array && this.#mine.has(former)) this.#spare = former;
+  }
+
+  /** Lets the rule know of connections that were lost. */
+  #notice(): void {
+    const { losses } = this.#core.session;
+    if (losses === this.#losses) return;
+    this.#losses = losses;
+    this.#rule.lost();
   }
 
   #arrived(message: Message<T>): void {
     const subscriptions = (this.#listed ??= [...this.#subscriptions]);
-    const payload = message.payload;
-    const old = this.#echoes.some && this.#echoes.isOld(payload, this.#core.session.losses, this.#core.timeout);
-    if (!old) this.#set(payload, subscriptions.length > 0 ? message : undefined);
+    this.#heard(message.payload, subscriptions.length > 0 ? message : undefined);
     for (const subscription of subscriptions) subscription.deliver(message);
   }
 
-  /** Changes the value and tells the watchers; `message` is one that will be decoded anyway. */
-  #set(payload: Payload, message?: Message<T>): void {
+  /** A message of the subject; `message` is one that will be decoded anyway. */
+  #heard(payload: Payload, message?: Message<T>): void {
     if (this.#wildcard) return; // many subjects have no one value
+    this.#notice();
+    if (this.#rule.heard(payload)) this.#fence();
+    const { now } = this.#rule;
+    if (now === payload) this.#set(payload, message);
+    else this.#set(now);
+  }
+
+  /** Finds out whether echoes still come: they do so before the server's answer to what is sent now. */
+  #fence(): void {
+    if (this.#fencing) return;
+    this.#fencing = true;
+    const { latest } = this.#rule;
+    const { session, timeout } = this.#core;
+    setTimeout(async () => {
+      await session.command("flush", timeout).catch(() => {}); // without an answer nothing says that they come, either
+      this.#fencing = false;
+      if (session.dead) return;
+      this.#rule.passed(latest);
+      this.#set(this.#rule.now);
+    }, fenceAfterMs);
+  }
+
+  /** Changes the value and tells the watchers; `message` is one that will be decoded anyway. */
+  #set(payload: Payload | undefined, message?: Message<T>): void {
+    if (payload === this.#payload && !message) return;
     const changed = this.#watchers.size > 0 && !equal(payload, this.#payload);
     this.#payload = payload;
-    this.#decoded = message !== undefined;
-    if (message) this.#value = message.data;
+    this.#decoded = message !== undefined || payload === undefined;
+    this.#value = message ? message.data : null;
     if (!changed) return;
     for (const watcher of [...this.#watchers]) watcher(this.#current());
   }
 }
+
+/** How long an echo may take before the server is asked whether it still comes. */
+const fenceAfterMs = 100;

@@ -71,3 +71,33 @@ test("jsonReplacer and jsonReviver are used", () => {
   assert.equal(encode({ a: 1, b: 2 }, { jsonReplacer: (k, v) => (k === "b" ? undefined : v) }), '{"a":1}');
   assert.deepEqual(decodeText('{"a":1}', { jsonReviver: (k, v) => (k === "a" ? v + 1 : v) }), { a: 2 });
 });
+
+test("the value of a variable is what the shared vectors say, event by event", async () => {
+  const { ValueRule } = await source("value.ts");
+  const { cases } = JSON.parse(readFileSync(new URL("../../conformance/values.json", import.meta.url), "utf8"));
+  assert.ok(cases.length >= 25);
+  const textOf = (data) => (typeof data === "string" ? data : data.of.repeat(data.repeat));
+  const known = new Set(["repeat", "sent", "id", "echo", "heard", "unsure", "is", "pending", "denied", "lost", "went", "failed", "passed"]);
+  const encoder = new TextEncoder();
+  for (const coded of [(text) => text, (text) => encoder.encode(text)]) {
+    for (const { name, steps } of cases) {
+      const rule = new ValueRule();
+      steps.forEach((step, i) => {
+        const where = `${name}, step ${i + 1}`;
+        for (const word of Object.keys(step)) assert.ok(known.has(word), `${where}: ${word} means nothing`);
+        for (let n = 0; n < (step.repeat ?? 1); n++) {
+          if ("sent" in step) rule.sent(coded(textOf(step.sent)), step.echo ?? true, step.id);
+          if ("heard" in step) {
+            const unsure = rule.heard(coded(textOf(step.heard)));
+            assert.equal(unsure, step.unsure ?? unsure, where);
+          }
+        }
+        for (const event of ["went", "failed", "passed"]) if (event in step) rule[event](step[event]);
+        if (step.denied) rule.denied();
+        if (step.lost) rule.lost();
+        if ("is" in step) assert.deepEqual(rule.now, step.is === null ? undefined : coded(textOf(step.is)), where);
+        if ("pending" in step) assert.equal(rule.pending, step.pending, where);
+      });
+    }
+  }
+});
