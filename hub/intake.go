@@ -98,7 +98,7 @@ func (in *intake) several(l *link, m *inbound) (calm bool) {
 		whole = (c.begun || in.begins(l, c, m)) && c.takeRun(m.number.count, m.run, in.now())
 	}
 	if whole {
-		in.plain = in.plain || m.number.stream == 0
+		in.plain = in.plain || m.number.stream == 0 && !e.control && !e.shared()
 		return in.deliverRun(m)
 	}
 	calm = true

@@ -75,6 +75,7 @@ func (s *session) carry(old, next *link, m *Move) error {
 		return s.part(old, next, m)
 	}
 	p := s.newPassage(old, next)
+	defer h.watch(next)()
 	s.enter(m, PhaseJoin)
 	err := p.join()
 	m.Trip = p.trip
