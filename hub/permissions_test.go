@@ -382,8 +382,11 @@ func playService(t *testing.T, p *server.Permissions) error {
 	if _, err := h.Scope("math").Variable("add").Serve(soon(t), func(context.Context, *hub.Message) (any, error) { return 3, nil }); err != nil {
 		return err
 	}
+	admin := administrator(t, s)
 	for range 3 {
-		m, err := administrator(t, s).Scope("math").Variable("add").Req(soon(t), []int{1, 2})
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		m, err := admin.Scope("math").Variable("add").Req(ctx, []int{1, 2})
 		if err != nil || m.Value() != 3.0 {
 			return fmt.Errorf("%v, %w (%w)", m, err, complained(h, told))
 		}
