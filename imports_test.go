@@ -46,6 +46,7 @@ var rooms = []room{
 	{"continuity/...", []string{"hub", "continuity/..."}, "what measures moves uses a hub as a program does"},
 	{"bench/...", []string{"hub", "transport", "transport/native", "bench/..."}, "a benchmark is a program that uses the libraries"},
 	{"examples/...", []string{"hub"}, "an example is a program as a user writes it"},
+	{"docs/...", nil, "a program in a report to others shows what they do, without ours"},
 	{"scripts/...", nil, "a script works on any state of the repository"},
 }
 

@@ -30,7 +30,9 @@ var optionTable = map[string]option{
 	"autoRetry":           {"NoRetry", not(func(c *hub.Config) *bool { return &c.NoRetry })},
 	"maxReconnectAttempts": {"MaxReconnects", func(c *hub.Config, value json.RawMessage) error {
 		err := json.Unmarshal(value, &c.MaxReconnects)
-		c.NoRetry = c.NoRetry || c.MaxReconnects == 0
+		if c.MaxReconnects == 0 {
+			c.MaxReconnects = hub.NoReconnects
+		}
 		return err
 	}},
 	"reconnectTimeout":   {"ReconnectTimeout", millis(func(c *hub.Config) *time.Duration { return &c.ReconnectTimeout })},

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 //go:embed scenarios/*.json selfcheck.json vectors.json
@@ -30,6 +31,14 @@ type scenario struct {
 	Errors   string                     `json:"errors"`   // "any": reported errors need not be expected
 	Steps    []step                     `json:"steps"`
 	MustFail string                     `json:"mustFail"` // of a self-check: what its failure says
+}
+
+// patience is how long a step may take.
+func (s scenario) patience() time.Duration {
+	if s.Patience == 0 {
+		return 10 * time.Second
+	}
+	return time.Duration(s.Patience) * time.Millisecond
 }
 
 // options are a hub's by their JavaScript names.

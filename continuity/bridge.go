@@ -11,32 +11,32 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/nats-io/nats.go"
-
 	"github.com/kinopio-hub/kinopio-hub/continuity/ledger"
-	"github.com/kinopio-hub/kinopio-hub/hub"
 )
 
 // bridgeResult is what passes between a leaf and its backbone, both ways, for each message
 // of size bytes that is published at the backbone on one subject.
 type bridgeResult struct {
 	Hubs     int     `json:"hubs"`
-	Plain    float64 `json:"plainBytes"`  // with one plain NATS client instead
-	Steady   float64 `json:"steadyBytes"` // all hubs on the leaf
+	Plain    float64 `json:"plainBytes"`  // a plain client hears another one
+	Steady   float64 `json:"steadyBytes"` // all hubs are on the leaf, and hear a hub
 	ToLeaf   float64 `json:"toLeafBytes"` // while all move there
 	FromLeaf float64 `json:"fromLeafBytes"`
+	Move     float64 `json:"moveBytes"` // what one hub's move adds, there and back on average
 	Undone   int     `json:"undone"`
+	Missing  int     `json:"missing"`
 	ledger.Counts
 }
 
 const (
 	bridgeSize = 100 // bytes of payload
 	bridgeName = "c.0.backbone"
+	bridgeRest = 2 * time.Second // in which the bytes at rest are counted
 )
 
 func (b *bridgeResult) wrong() string {
-	if !b.Clean() {
-		return fmt.Sprintf("%d lost, %d repeated, %d out of order", b.Lost, b.Repeated, b.Reordered)
+	if !b.Clean() || b.Missing > 0 {
+		return fmt.Sprintf("%d lost, %d repeated, %d out of order, %d missing", b.Lost, b.Repeated, b.Reordered, b.Missing)
 	}
 	return ""
 }
@@ -55,15 +55,21 @@ func measureBridge(ctx context.Context, rate int) (all []*bridgeResult, err erro
 
 func bridgeTable(w io.Writer, all []*bridgeResult) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(t, "bytes a message of %d\tplain client\tsteady\tmoving to the leaf\tmoving from it\tundone\theard\tlost\trepeated\tout of order\t\n", bridgeSize)
+	fmt.Fprintf(t, "bytes a message of %d\tplain clients\tat rest\tmoving to the leaf\tmoving from it\tbytes of each move\tundone\theard\tlost\trepeated\tout of order\tmissing\t\n", bridgeSize)
 	for _, b := range all {
-		fmt.Fprintf(t, "%d hubs\t%.0f\t%.0f\t%.0f\t%.0f\t%d\t%d\t%d\t%d\t%d\t%s\n", b.Hubs, b.Plain, b.Steady, b.ToLeaf, b.FromLeaf, b.Undone, b.Messages, b.Lost, b.Repeated, b.Reordered, b.wrong())
+		fmt.Fprintf(t, "%d hubs\t%.0f\t%.0f\t%.0f\t%.0f\t%.0f\t%d\t%d\t%d\t%d\t%d\t%d\t%s\n", b.Hubs, b.Plain, b.Steady, b.ToLeaf, b.FromLeaf, b.Move, b.Undone,
+			b.Messages, b.Lost, b.Repeated, b.Reordered, b.Missing, b.wrong())
 	}
 	_ = t.Flush() // to standard output or memory
 }
 
+// A span is what passed the bridge, and what was published, during something.
+type span struct{ bytes, messages float64 }
+
+func (s span) each() float64 { return s.bytes / max(s.messages, 1) }
+
 func bridgeWith(ctx context.Context, hubs, rate int) (*bridgeResult, error) {
-	ctx, stop := context.WithTimeout(ctx, 4*patience)
+	ctx, stop := context.WithTimeout(ctx, 4*startPatience)
 	defer stop()
 	var clean cleanup
 	defer clean.run()
@@ -80,156 +86,94 @@ func bridgeWith(ctx context.Context, hubs, rate int) (*bridgeResult, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn, err := dial(servers[0].client)
+	during := func(sent *atomic.Int64, f func() error) (span, error) {
+		bytes := func() uint64 { up, down := l.bridge.Bytes(); return up + down }
+		messages, before := sent.Load(), bytes()
+		err := f()
+		return span{float64(bytes() - before), float64(sent.Load() - messages)}, err
+	}
+	rest := func() error {
+		select {
+		case <-time.After(bridgeRest):
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	b := &bridgeResult{Hubs: hubs}
+	plain := setup{plain: true, patience: startPatience, timeout: startPatience}
+	ear, err := plain.dial(ctx, l.running.client)
 	if err != nil {
 		return nil, err
 	}
-	clean.add(conn.Close)
-	var sent atomic.Int64
-	ctx2, cancel := context.WithCancel(ctx)
-	var wg sync.WaitGroup
-	clean.add(wg.Wait)
-	clean.add(cancel)
-	publishFrom := func() {
-		wg.Go(func() {
-			// The same length for numbers and the identical ones.
-			_, _ = paced(ctx2, 0, rate/2, func(n int) error { // what fails is seen as lost
-				sent.Store(2 * int64(n+1))
-				return errors.Join(conn.Publish(bridgeName, []byte(fmt.Sprintf("%0*d", bridgeSize, n))),
-					conn.Publish(bridgeName, []byte(strings.Repeat("=", bridgeSize))))
-			})
-		})
+	if err := ear.listen(bridgeName, func(string, []byte) {}); err != nil {
+		return nil, err
 	}
-	bytes := func() uint64 { up, down := l.bridge.Bytes(); return up + down }
-	each := func(f func() error) (float64, error) {
-		messages, before := sent.Load(), bytes()
-		if err := f(); err != nil {
-			return 0, err
-		}
-		return float64(bytes()-before) / float64(max(sent.Load()-messages, 1)), nil
+	sent, end, err := plain.publishAlways(ctx, servers[0].client, rate)
+	if err != nil {
+		return nil, err
 	}
-	pause := func() error { time.Sleep(2 * time.Second); return ctx.Err() }
-	b := &bridgeResult{Hubs: hubs}
+	with, err := during(sent, rest)
+	if err = errors.Join(err, end()); err != nil {
+		return nil, err
+	}
+	b.Plain = with.each()
+	ear.close()
 
 	c := &swarm{}
 	clean.add(c.close)
 	if err := c.open(ctx, hubs, "nats://"+servers[0].client, s.URL+manifestPath); err != nil {
 		return nil, err
 	}
-	publishFrom()
-	one, err := nats.Connect("nats://" + l.running.client)
+	sent, end, err = setup{patience: startPatience, timeout: startPatience}.publishAlways(ctx, servers[0].client, rate)
 	if err != nil {
 		return nil, err
 	}
-	clean.add(one.Close)
-	sub, err := one.Subscribe(bridgeName, func(*nats.Msg) {})
-	if err = errors.Join(err, one.FlushTimeout(patience)); err != nil {
+	defer func() { _ = end() }() // after a failure, which is told already
+	var there, still, back span
+	for _, step := range []struct {
+		counted *span
+		do      func() error
+	}{
+		{&there, func() error { s.lead(l); return c.await(ctx, l.door.Address(), hubs) }},
+		{new(span), rest}, // until the last have left their old links
+		{&still, rest},
+		{&back, func() error { s.lead(nil); l.leave(); return c.await(ctx, servers[0].client, hubs) }},
+		{new(span), rest},
+	} {
+		if *step.counted, err = during(sent, step.do); err != nil {
+			return nil, err
+		}
+	}
+	if err := end(); err != nil {
 		return nil, err
 	}
-	if b.Plain, err = each(pause); err != nil {
-		return nil, err
-	}
-	if err := sub.Unsubscribe(); err != nil {
-		return nil, err
-	}
-	if b.ToLeaf, err = each(func() error { s.lead(l); return c.await(ctx, l.door.Address(), hubs) }); err != nil {
-		return nil, err
-	}
-	if err := pause(); err != nil { // until subscriptions have settled
-		return nil, err
-	}
-	if b.Steady, err = each(pause); err != nil {
-		return nil, err
-	}
-	if b.FromLeaf, err = each(func() error { s.lead(nil); l.leave(); return c.await(ctx, servers[0].client, hubs) }); err != nil {
-		return nil, err
-	}
-	if err := pause(); err != nil {
-		return nil, err
-	}
-	cancel()
-	wg.Wait()
-	if err := conn.FlushTimeout(patience); err != nil {
-		return nil, err
-	}
-	b.Counts, b.Undone = c.end(ctx, int(sent.Load()/2)), int(c.undone.Load())
+	b.Steady, b.ToLeaf, b.FromLeaf = still.each(), there.each(), back.each()
+	b.Move = (there.bytes + back.bytes - still.each()*(there.messages+back.messages)) / float64(2*hubs)
+	b.Counts, b.Missing, b.Undone = c.end(ctx, int(sent.Load()/2))
 	return b, nil
 }
 
-// A swarm is many hubs that hear one subject.
-type swarm struct {
-	hubs   []*hub.Hub
-	books  []*ledger.Book
-	undone atomic.Int64
-}
-
-func (c *swarm) open(ctx context.Context, n int, server, manifest string) error {
-	for range n {
-		h, err := hub.Open(context.WithoutCancel(ctx), hub.Config{
-			Servers:   []string{server},
-			Discovery: hub.Discovery{Enabled: true, ManifestURL: manifest, CacheTTL: 5 * probeEvery, SwitchTimeout: 5 * time.Second},
+// publishAlways publishes pairs of one length at an address until end is called, which may be more than once.
+func (s setup) publishAlways(ctx context.Context, address string, rate int) (sent *atomic.Int64, end func() error, err error) {
+	p, err := s.dial(ctx, address)
+	if err != nil {
+		return nil, nil, err
+	}
+	working, cancel := context.WithCancel(ctx)
+	sent = &atomic.Int64{}
+	done := make(chan error, 1)
+	go func() {
+		_, err := paced(working, 0, rate/2, func(n int) error {
+			err := errors.Join(p.publish(bridgeName, fmt.Appendf(nil, "%0*d", bridgeSize, n)), p.publish(bridgeName, []byte(strings.Repeat("=", bridgeSize))))
+			sent.Store(2 * int64(n+1))
+			return err
 		})
-		if err != nil {
-			return err
-		}
-		book := &ledger.Book{}
-		c.hubs, c.books = append(c.hubs, h), append(c.books, book)
-		h.OnMove(func(m hub.Move) {
-			if m.Err != nil {
-				c.undone.Add(1)
-			}
-		})
-		if _, err := h.Subscribe(bridgeName, hub.SubOptions{}, func(m *hub.Message) {
-			payload := strings.TrimLeft(string(m.Data), "0")
-			switch {
-			case payload == "":
-				payload = "0"
-			case payload[0] == '=':
-				payload = ledger.Same
-			}
-			book.Take(m.Subject, []byte(payload))
-		}); err != nil {
-			return err
-		}
-		if err := h.Flush(ctx); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// await waits until so many hubs are on a server.
-func (c *swarm) await(ctx context.Context, address string, n int) error {
-	for {
-		there := 0
-		for _, h := range c.hubs {
-			if hostOf(h.Status().Server) == address {
-				there++
-			}
-		}
-		if there >= n {
-			return nil
-		}
-		select {
-		case <-time.After(20 * time.Millisecond):
-		case <-ctx.Done():
-			return fmt.Errorf("%d of %d hubs are on %s: %w", there, n, address, ctx.Err())
-		}
-	}
-}
-
-func (c *swarm) end(ctx context.Context, pairs int) (total ledger.Counts) {
-	for _, book := range c.books {
-		book.End(ctx, map[string]int{bridgeName: pairs}, lostAfter)
-		total = total.Plus(book.Total())
-	}
-	return total
-}
-
-func (c *swarm) close() {
-	var wg sync.WaitGroup
-	for _, h := range c.hubs {
-		wg.Go(func() { _ = h.Close() }) // it has no error to tell
-	}
-	wg.Wait()
+		done <- err
+	}()
+	return sent, sync.OnceValue(func() error {
+		cancel()
+		defer p.close()
+		return errors.Join(<-done, p.flush(ctx))
+	}), nil
 }

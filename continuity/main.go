@@ -29,6 +29,7 @@ type options struct {
 	parallel int
 	dist     string
 	out      string
+	doc      string
 	bridge   bool
 }
 
@@ -48,6 +49,9 @@ func command(ctx context.Context, args []string) error {
 	}
 	begin := time.Now()
 	plans := o.plans()
+	if o.soak > 0 && len(plans) > 0 {
+		share(plans, o.soak)
+	}
 	if len(plans) == 0 && !o.bridge {
 		return errors.New("-rows: no row has such a name: want a part of one such as native/remote->leaf/subscriber/10ms/8")
 	}
@@ -61,11 +65,13 @@ func command(ctx context.Context, args []string) error {
 		}
 		bridgeTable(os.Stdout, bridge)
 	}
+	slow := 0
 	for _, r := range results {
-		for _, wrong := range []string{r.wrong(), r.slow()} {
-			if wrong != "" {
-				failed = append(failed, fmt.Errorf("%s/%s/%s/%vms/%d: %s %q %q", r.Platform, r.Kind, r.Role, r.DelayMs, r.Subjects, wrong, r.Why, r.Defects))
-			}
+		if wrong := r.wrong(); wrong != "" {
+			failed = append(failed, fmt.Errorf("%s: %s %q %q", r, wrong, r.Why, r.Defects))
+		}
+		if r.slow() != "" {
+			slow++
 		}
 	}
 	for _, b := range bridge {
@@ -73,7 +79,12 @@ func command(ctx context.Context, args []string) error {
 			failed = append(failed, fmt.Errorf("bridge with %d hubs: %s", b.Hubs, wrong))
 		}
 	}
-	fmt.Printf("%d rows in %v\n", len(results), time.Since(begin).Round(time.Second))
+	fmt.Printf("%d rows, %d of them slower than the aim, in %v\n", len(results), slow, time.Since(begin).Round(time.Second))
+	if o.doc != "" {
+		var text strings.Builder
+		markdown(&text, results)
+		failed = append(failed, os.WriteFile(o.doc, []byte(text.String()), 0o600))
+	}
 	if o.out != "" {
 		failed = append(failed, save(o.out, map[string]any{"rows": results, "bridge": bridge}))
 	}
@@ -83,15 +94,16 @@ func command(ctx context.Context, args []string) error {
 func parse(args []string) (options, error) {
 	o := options{choice: choice{platforms: []string{nativePlatform}}}
 	flags := flag.NewFlagSet("continuity", flag.ContinueOnError)
-	flags.IntVar(&o.moves, "moves", 50, "moves in each planned row")
-	flags.IntVar(&o.abrupt, "abrupt", 20, "moves in each abrupt row")
-	flags.IntVar(&o.rate, "rate", 10_000, "messages a second in each row")
-	flags.IntVar(&o.soak, "soak", 0, "so many moves instead, in the rows that -rows picks")
+	flags.IntVar(&o.moves, "moves", 10, "moves in each planned row")
+	flags.IntVar(&o.abrupt, "abrupt", 5, "moves in each abrupt row")
+	flags.IntVar(&o.rate, "rate", 2000, "messages a second in each row")
+	flags.IntVar(&o.soak, "soak", 0, "so many moves instead, of all the rows together that -rows picks")
 	flags.IntVar(&o.parallel, "parallel", 2, "rows that run at a time")
 	flags.StringVar(&o.dist, "dist", "npm/dist", "what make build made for pages")
 	flags.StringVar(&o.out, "out", "", "file for all figures, as JSON")
+	flags.StringVar(&o.doc, "markdown", "", "file for the table, as Markdown")
 	flags.BoolVar(&o.bridge, "bridge", false, "also count the bytes between leaf and backbone")
-	far := flags.String("delays", "0s,10ms,30ms", "how far what is far is, one way")
+	far := flags.String("delays", "0s,10ms,30ms,100ms,300ms", "how long each link takes, one way")
 	rows := flags.String("rows", "", "regular expression for rows, such as native/latency/subscriber/10ms")
 	browser := flags.Bool("browser", false, "in Chromium instead of natively")
 	if err := flags.Parse(args); err != nil {
@@ -107,9 +119,6 @@ func parse(args []string) (options, error) {
 	}
 	if o.soak < 0 || o.soak > 0 && *rows == "" {
 		return o, fmt.Errorf("-soak = %d: want a whole number from 1, and -rows", o.soak)
-	}
-	if o.soak > 0 {
-		o.moves, o.abrupt = o.soak, o.soak
 	}
 	if *rows != "" {
 		re, err := regexp.Compile(*rows)

@@ -36,9 +36,9 @@ func newNative(s setup) subject { return &native{setup: s, more: make(chan struc
 
 func (s *native) begin(ctx context.Context) error {
 	cfg := hub.Config{Servers: s.setup.servers, Selection: hub.Ordered, ReconnectWait: 10 * time.Millisecond, RetryDelay: 10 * time.Millisecond,
-		Standby: s.setup.standby}
+		Standby: s.setup.standby, Timeout: s.setup.timeout}
 	if s.setup.manifest != "" {
-		cfg.Discovery = hub.Discovery{Enabled: true, ManifestURL: s.setup.manifest, CacheTTL: probeEvery, SwitchTimeout: 5 * time.Second}
+		cfg.Discovery = hub.Discovery{Enabled: true, ManifestURL: s.setup.manifest, CacheTTL: probeEvery, SwitchTimeout: s.setup.timeout}
 	}
 	if s.setup.latency {
 		cfg.Selection, cfg.Reprobe, cfg.ReprobeGain = hub.Latency, 2*probeEvery, nearer
@@ -50,7 +50,7 @@ func (s *native) begin(ctx context.Context) error {
 	s.hub = h
 	h.OnMove(s.moved)
 	h.OnError(s.trouble)
-	ctx, cancel := soon(ctx)
+	ctx, cancel := context.WithTimeout(ctx, s.setup.patience)
 	defer cancel()
 	if err := h.Connected(ctx); err != nil {
 		return err
@@ -151,21 +151,21 @@ func (s *native) stop(ctx context.Context) error {
 	}
 	s.cancel()
 	s.wg.Wait()
-	if err := until("the last answers", func() bool { return s.open.Load() == 0 }); err != nil {
+	if err := until("the last answers", 2*s.setup.timeout, func() bool { return s.open.Load() == 0 }); err != nil {
 		return err
 	}
-	ctx, cancel := soon(ctx)
+	ctx, cancel := context.WithTimeout(ctx, s.setup.patience)
 	defer cancel()
 	return s.hub.Flush(ctx)
 }
 
 func (s *native) end(ctx context.Context, pairs map[string]int) error {
-	s.book.End(ctx, pairs, lostAfter)
+	s.book.End(ctx, pairs, s.setup.quiet)
 	return ctx.Err()
 }
 
 func (s *native) moved(m hub.Move) {
-	e := event{From: m.From, To: m.To, Reason: m.Reason, Planned: m.Planned, TookMs: ms(m.Took), HeldMs: ms(m.Held)}
+	e := event{From: m.From, To: m.To, Reason: m.Reason, Planned: m.Planned, TookMs: ms(m.Took), HeldMs: ms(m.Held), TripMs: ms(m.Trip)}
 	if m.Err != nil {
 		e.Error = m.Err.Error()
 	}
@@ -204,6 +204,7 @@ func (s *native) report(context.Context) (report, error) {
 	s.mu.Lock()
 	r := report{Failed: s.failed, Why: s.why}
 	s.mu.Unlock()
+	r.Missing = int(s.hub.Status().Missing)
 	switch s.setup.role {
 	case subscriber:
 		r.Counts, r.GapMs = s.book.Total(), ms(s.book.Gap())
@@ -212,6 +213,7 @@ func (s *native) report(context.Context) (report, error) {
 		r.Sent = pairsOf(moving, s.setup.subjects, int(s.sent.Load()))
 	case service:
 		r.Counts = s.calls.Total()
+		r.Defects = []string{fmt.Sprintf("%d requests handled", r.Counts.Messages)}
 	case requester:
 		r.Counts, r.Asked, r.GapMs = s.calls.Total(), int(s.sent.Load()), ms(s.calls.Gap())
 	}

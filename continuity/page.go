@@ -68,7 +68,7 @@ func openPage(url string, s setup) (subject, error) {
 // call awaits a function of page.js.
 func call[T any](ctx context.Context, p *page, function string, args ...any) (T, error) {
 	// The tab's context carries the connection to the browser, ctx only the end of waiting.
-	limited, cancel := context.WithTimeout(p.ctx, 2*patience)
+	limited, cancel := context.WithTimeout(p.ctx, 2*p.setup.patience+startPatience)
 	defer cancel()
 	defer context.AfterFunc(ctx, cancel)()
 	list, err := json.Marshal(append([]any{}, args...))
@@ -95,7 +95,7 @@ func call[T any](ctx context.Context, p *page, function string, args ...any) (T,
 func (p *page) begin(ctx context.Context) error {
 	_, err := call[bool](ctx, p, "begin", map[string]any{
 		"role": p.setup.role, "servers": p.setup.servers, "manifest": p.setup.manifest, "subjects": p.setup.subjects,
-		"rate": p.setup.rate, "latency": p.setup.latency, "standby": p.setup.standby, "probeEvery": ms(probeEvery), "served": served,
+		"rate": p.setup.rate, "latency": p.setup.latency, "standby": p.setup.standby, "probeEvery": ms(probeEvery), "timeout": ms(p.setup.timeout),
 	})
 	return err
 }
@@ -106,11 +106,11 @@ func (p *page) work(ctx context.Context) error {
 }
 
 func (p *page) event(ctx context.Context, n int) (event, error) {
-	return call[event](ctx, p, "nextEvent", n, ms(patience))
+	return call[event](ctx, p, "nextEvent", n, ms(p.setup.patience))
 }
 
 func (p *page) reconnect(ctx context.Context) error {
-	_, err := call[bool](ctx, p, "reconnect")
+	_, err := call[bool](ctx, p, "reconnect", ms(p.setup.patience))
 	return err
 }
 
@@ -125,12 +125,12 @@ func (p *page) end(ctx context.Context, pairs map[string]int) error {
 	if len(pairs) == 0 {
 		return nil
 	}
-	_, err := call[bool](ctx, p, "end", pairs, ms(lostAfter))
+	_, err := call[bool](ctx, p, "end", pairs, ms(p.setup.quiet))
 	return err
 }
 
 func (p *page) stop(ctx context.Context) error {
-	_, err := call[bool](ctx, p, "stop", ms(patience))
+	_, err := call[bool](ctx, p, "stop", ms(p.setup.patience))
 	return err
 }
 

@@ -97,11 +97,12 @@ async function begin(s) {
   setup = s;
   const options = {
     servers: s.servers, serverSelectionMode: s.latency ? "latency" : "ordered", reconnectTimeWait: 10, retryDelay: 10, standby: s.standby,
+    timeout: s.timeout,
   };
-  if (s.manifest) options.discovery = { enabled: true, manifestUrl: s.manifest, cacheTtlMs: s.probeEvery, localSwitchTimeoutMs: 5000 };
+  if (s.manifest) options.discovery = { enabled: true, manifestUrl: s.manifest, cacheTtlMs: s.probeEvery, localSwitchTimeoutMs: s.timeout };
   hub = new KinopioHub(options);
   hub.onMove((m) => {
-    events.push({ from: m.from, to: m.to, reason: m.reason, planned: m.planned, tookMs: m.tookMs, heldMs: m.heldMs, error: m.error ? m.error.message : "" });
+    events.push({ from: m.from, to: m.to, reason: m.reason, planned: m.planned, tookMs: m.tookMs, heldMs: m.heldMs, tripMs: m.tripMs, error: m.error ? m.error.message : "" });
     for (const wake of waiters) wake();
   });
   hub.onError((e) => (why ||= `${e.code}: ${e.message}`));
@@ -180,7 +181,7 @@ async function nextEvent(n, ms) {
   return events[n];
 }
 
-const reconnect = () => hub.reconnect(30000);
+const reconnect = (ms) => hub.reconnect(ms);
 
 const mark = () => void (gap = 0);
 
@@ -193,7 +194,7 @@ function report() {
   if (setup.role === "publisher") {
     for (let i = 0; i < setup.subjects; i++) pairs[`c.${i}.moving`] = Math.floor((sent + setup.subjects - 1 - i) / setup.subjects);
   }
-  return { counts, sent: pairs, asked: setup.role === "requester" ? sent : 0, failed, why, gapMs: gap };
+  return { counts, sent: pairs, asked: setup.role === "requester" ? sent : 0, failed, why, missing: hub.status.missing, gapMs: gap };
 }
 
 async function end(pairs, patience) {

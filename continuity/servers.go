@@ -1,14 +1,9 @@
 package main
 
 import (
-	"context"
-	"encoding/json"
 	"fmt"
 	"net"
-	"net/http"
-	"net/http/httptest"
 	"net/url"
-	"path/filepath"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -18,8 +13,8 @@ import (
 	"github.com/kinopio-hub/kinopio-hub/continuity/wire"
 )
 
-// patience bounds each wait for something that must happen.
-const patience = time.Minute
+// startPatience bounds each wait for a server: that is long, as it says nothing about hubs.
+const startPatience = 2 * time.Minute
 
 var serial atomic.Int64
 
@@ -34,7 +29,7 @@ func startStation(change func(*natsserver.Options)) (*station, error) {
 		ServerName: fmt.Sprintf("continuity-%d-%d", time.Now().UnixNano(), serial.Add(1)),
 		Host:       "127.0.0.1", Port: natsserver.RANDOM_PORT,
 		Websocket:           natsserver.WebsocketOpts{Host: "127.0.0.1", Port: natsserver.RANDOM_PORT, NoTLS: true},
-		LameDuckGracePeriod: patience, LameDuckDuration: 2 * patience,
+		LameDuckGracePeriod: 5 * startPatience, LameDuckDuration: 10 * startPatience,
 		NoLog: true, NoSigs: true, MaxClosedClients: 10,
 	}
 	change(o)
@@ -43,11 +38,11 @@ func startStation(change func(*natsserver.Options)) (*station, error) {
 		return nil, fmt.Errorf("start a nats-server: %w", err)
 	}
 	s.Start()
-	if !s.ReadyForConnections(patience) {
+	if !s.ReadyForConnections(startPatience) {
 		s.Shutdown()
-		return nil, fmt.Errorf("start a nats-server: not ready within %v", patience)
+		return nil, fmt.Errorf("start a nats-server: not ready within %v", startPatience)
 	}
-	ports, varz := s.PortsInfo(patience), (*natsserver.Varz)(nil)
+	ports, varz := s.PortsInfo(startPatience), (*natsserver.Varz)(nil)
 	if ports != nil {
 		varz, err = s.Varz(nil)
 	}
@@ -109,7 +104,7 @@ func startBackbone(n int, delay time.Duration, clean *cleanup) ([]*station, erro
 		all = append(all, s)
 	}
 	for _, s := range all {
-		if err := until("the routes of a cluster", func() bool { return n == 1 || s.NumRoutes() > 0 }); err != nil {
+		if err := until("the routes of a cluster", startPatience, func() bool { return n == 1 || s.NumRoutes() > 0 }); err != nil {
 			return nil, err
 		}
 	}
@@ -117,26 +112,29 @@ func startBackbone(n int, delay time.Duration, clean *cleanup) ([]*station, erro
 }
 
 // A leaf is bridged to a backbone and may be started and ended many times; those who are on
-// the LAN reach it by its door, always at the same address.
+// the LAN reach it by its doors, always at the same addresses.
 type leaf struct {
 	name    string
-	bridge  *wire.Proxy // leaf <-> backbone: far
-	door    *wire.Proxy // hub <-> leaf: near
+	bridge  *wire.Proxy // leaf <-> backbone
+	door    *wire.Proxy // subject <-> leaf
+	side    *wire.Proxy // crew <-> leaf
 	running *station
 }
 
+// newLeaf is not started yet; each of its links takes delay.
 func newLeaf(name string, backbone *station, delay time.Duration, clean *cleanup) (*leaf, error) {
 	bridge, err := wire.New(backbone.leafnode, delay)
 	if err != nil {
 		return nil, err
 	}
 	clean.add(bridge.Close)
-	door, err := wire.New("127.0.0.1:1", 0)
-	if err != nil {
-		return nil, err
+	l := &leaf{name: name, bridge: bridge}
+	for _, door := range []**wire.Proxy{&l.door, &l.side} {
+		if *door, err = wire.New("127.0.0.1:1", delay); err != nil {
+			return nil, err
+		}
+		clean.add((*door).Close)
 	}
-	clean.add(door.Close)
-	l := &leaf{name: name, bridge: bridge, door: door}
 	clean.add(l.kill)
 	return l, nil
 }
@@ -151,8 +149,10 @@ func (l *leaf) start() error {
 	}
 	l.running = s
 	l.door.Point(s.websocket)
+	l.side.Point(s.client)
 	l.door.Refuse(false)
-	return until("the leaf's bridge", func() bool { return s.NumLeafNodes() == 1 })
+	l.side.Refuse(false)
+	return until("the leaf's bridge", startPatience, func() bool { return s.NumLeafNodes() == 1 })
 }
 
 // leave tells the leaf's clients to go elsewhere.
@@ -164,81 +164,22 @@ func (l *leaf) kill() {
 		return
 	}
 	l.door.Refuse(true)
+	l.side.Refuse(true)
 	l.door.Cut()
+	l.side.Cut()
 	l.bridge.Cut()
 	l.running.stop()
 	l.running = nil
 }
 
-// A site serves the manifest, and the page with what was built for it.
-type site struct {
-	*httptest.Server
-	leader atomic.Pointer[string] // the leaf's WebSocket URL; nil: no leader
-	epoch  atomic.Int64
-}
-
-const manifestPath = "/.well-known/kinopio-leader.json"
-
-func newSite(dist string) *site {
-	s := &site{}
-	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch r.URL.Path {
-		case manifestPath:
-			s.manifest(w)
-		case "/":
-			w.Header().Set("Content-Type", "text/html; charset=utf-8")
-			fmt.Fprint(w, pageHTML)
-		case "/page.js":
-			w.Header().Set("Content-Type", "text/javascript")
-			fmt.Fprint(w, pageJS)
-		case "/kinopio-hub.wasm", "/kinopio-hub.global.js":
-			http.ServeFile(w, r, filepath.Join(dist, r.URL.Path))
-		default:
-			http.NotFound(w, r)
-		}
-	}))
-	return s
-}
-
-func (s *site) manifest(w http.ResponseWriter) {
-	leader := s.leader.Load()
-	w.Header().Set("Cache-Control", "no-store")
-	if leader == nil {
-		w.WriteHeader(http.StatusNoContent)
-		return
-	}
-	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(map[string]any{ // whoever asked is gone, then
-		"version": "1", "expiresAt": time.Now().Add(time.Hour).UTC().Format("2006-01-02T15:04:05.000Z07:00"),
-		"leaderEpoch": s.epoch.Load(), "websocketUrl": *leader, "wssUrl": *leader, "nodeId": *leader,
-		"fallbackServers": []string{"nats://backbone.example"}, "bridgeState": "connected", "isLeader": true,
-	})
-}
-
-// lead makes a leaf the leader; nil: there is none.
-func (s *site) lead(l *leaf) {
-	if l == nil {
-		s.leader.Store(nil)
-		return
-	}
-	address := "ws://" + l.door.Address()
-	s.epoch.Add(1)
-	s.leader.Store(&address)
-}
-
 // until polls what no event tells.
-func until(what string, ok func() bool) error {
+func until(what string, patience time.Duration, ok func() bool) error {
 	for deadline := time.Now().Add(patience); !ok(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			return fmt.Errorf("waited %v for %s", patience, what)
 		}
 	}
 	return nil
-}
-
-// soon bounds one wait.
-func soon(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, patience)
 }
 
 // A cleanup has what is to be ended, the last first.

@@ -29,6 +29,13 @@ type setup struct {
 	rate     int // messages, or requests, a second
 	latency  bool
 	standby  bool
+	plain    bool // the crew are plain NATS clients, and no hubs
+	// patience bounds each wait for something that must happen.
+	patience time.Duration
+	// quiet is after which time without any message what has not come is lost.
+	quiet time.Duration
+	// timeout is after which time a request has failed.
+	timeout time.Duration
 }
 
 // A subject is the hub that moves, on one platform. It does what its role says from begin to
@@ -46,7 +53,8 @@ type subject interface {
 	report(ctx context.Context) (report, error)
 	// mark begins to look for the longest pause between two messages or answers.
 	mark(ctx context.Context) error
-	// end says how many pairs of each stream were published, waits for them, and counts the rest as lost.
+	// end says how many pairs of each stream were published, waits for them, and counts the rest as
+	// lost when nothing has come for the quiet time.
 	end(ctx context.Context, pairs map[string]int) error
 	// stop publishes and requests no more, and waits until everything is answered.
 	stop(ctx context.Context) error
@@ -59,11 +67,15 @@ type report struct {
 	Sent   map[string]int `json:"sent"`   // pairs published, by stream
 	Asked  int            `json:"asked"`  // requests
 	Failed int            `json:"failed"` // publishes and requests that failed
-	Why    string         `json:"why"`    // the first of these failures, and errors that were nobody's
+	// Missing is how many messages have not come by what the hub knows.
+	Missing int    `json:"missing"`
+	Why     string `json:"why"` // the first of these failures, and errors that were nobody's
 	// Defects are some of the streams in which Counts found any.
 	Defects []string `json:"defects"`
 	GapMs   float64  `json:"gapMs"` // the longest pause since mark
 }
+
+func (r report) tally() tally { return tally{r.Counts, r.Failed, r.Missing, r.GapMs} }
 
 // event is a change of server as the hub tells of it.
 type event struct {
@@ -73,6 +85,7 @@ type event struct {
 	Planned bool    `json:"planned"`
 	TookMs  float64 `json:"tookMs"`
 	HeldMs  float64 `json:"heldMs"`
+	TripMs  float64 `json:"tripMs"`
 	Error   string  `json:"error"`
 }
 

@@ -2,126 +2,106 @@ package e2e
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/chromedp/cdproto/emulation"
-	cdplog "github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/page"
-	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+
+	"github.com/kinopio-hub/kinopio-hub/e2e/engine"
 )
 
-// browser is a Chromium with one tab, a profile and a home of its own.
+// browser is a browser with one tab, a profile and a home of its own.
 type browser struct {
-	t   *testing.T
-	ctx context.Context
-
-	mu      sync.Mutex
-	console []string // what a developer would read there
+	t     *testing.T
+	page  engine.Page
+	heard *console
 }
 
-// openBrowser starts a Chromium that trusts the root certificate in caFile as a user's own
-// would: through the NSS database of its home. "" adds no trust. more are flags of it.
+// console is what a developer would read there.
+type console struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func (c *console) add(line string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.lines = append(c.lines, line)
+}
+
+// engineOf is the engine that a test is played in: that of the table below which it is, see engines_test.go.
+func engineOf(t *testing.T) engine.Name {
+	root, _, _ := strings.Cut(t.Name(), "/")
+	for name, test := range tables {
+		if root == test {
+			return name
+		}
+	}
+	return engine.Chromium
+}
+
+// openBrowser starts the test's browser, which trusts the root certificate in caFile as a user's own would:
+// through its store of certificates. "" adds no trust. more are flags of Chromium.
 func openBrowser(t *testing.T, caFile string, more ...chromedp.ExecAllocatorOption) *browser {
 	t.Helper()
-	home := t.TempDir()
-	if caFile != "" {
-		trust(t, home, caFile)
+	name := engineOf(t)
+	if name != engine.Chromium && len(more) > 0 {
+		t.Fatalf("flags of Chromium are nothing to %s", name)
 	}
-	allocator, stopAllocator := chromedp.NewExecAllocator(context.Background(), append(chromiumOptions(home), more...)...)
-	ctx, stop := chromedp.NewContext(allocator)
-	b := &browser{t: t, ctx: ctx}
+	return openWith(t, func(ctx context.Context, o engine.Options) (engine.Page, error) {
+		o.RootFile = caFile
+		if name == engine.Chromium {
+			return engine.OpenChromium(ctx, o, more...)
+		}
+		return engine.Open(ctx, name, o)
+	})
+}
+
+// openWith starts a browser that is closed with the test; open gets its home and what takes its console.
+func openWith(t *testing.T, open func(context.Context, engine.Options) (engine.Page, error)) *browser {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute) // for a browser on a busy machine
+	defer cancel()
+	heard := &console{}
+	page, err := open(ctx, engine.Options{Home: t.TempDir(), Console: heard.add})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &browser{t: t, page: page, heard: heard}
 	t.Cleanup(func() {
 		if t.Failed() {
-			b.mu.Lock()
-			t.Logf("the browser's console:\n%s", strings.Join(b.console, "\n"))
-			b.mu.Unlock()
+			t.Logf("the console of %s:\n%s", page.Version(), strings.Join(b.said(""), "\n"))
 		}
-		closing, cancel := context.WithTimeout(ctx, 10*time.Second)
+		closing, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 		defer cancel()
-		if err := chromedp.Cancel(closing); err != nil {
+		if err := page.Close(closing); err != nil {
 			t.Errorf("close the browser: %v", err)
 		}
-		stop()
-		stopAllocator()
 	})
-	if err := chromedp.Listen(ctx, b.listen); err != nil {
-		t.Fatalf("start Chromium (Debian: apt-get install chromium): %v", err)
-	}
 	return b
 }
 
-// chromiumOptions are those of a Chromium with a profile and a home of its own.
-func chromiumOptions(home string) []chromedp.ExecAllocatorOption {
-	return append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.NoSandbox,
-		chromedp.DisableGPU,
-		chromedp.Flag("disable-quic", true),
-		chromedp.Flag("disable-component-update", true),
-		chromedp.UserDataDir(filepath.Join(home, "profile")),
-		chromedp.Env("HOME="+home, "XDG_CONFIG_HOME="+home+"/.config", "XDG_CACHE_HOME="+home+"/.cache", "XDG_DATA_HOME="+home+"/.local/share"),
-		chromedp.WindowSize(1280, 800),
-	)
-}
-
-// trust makes the NSS database that Chromium reads on Linux, with one trusted root.
-func trust(t *testing.T, home, caFile string) {
-	t.Helper()
-	certutil := tool(t, "certutil", "libnss3-tools")
-	db := filepath.Join(home, ".pki", "nssdb")
-	if err := os.MkdirAll(db, 0o700); err != nil {
-		t.Fatal(err)
+// tab is the context that leads to what only Chromium can do.
+func (b *browser) tab() context.Context {
+	b.t.Helper()
+	c, ok := b.page.(*engine.ChromiumPage)
+	if !ok {
+		b.t.Fatalf("%s cannot do this: it is for Chromium", b.page.Version())
 	}
-	for _, args := range [][]string{
-		{"-N", "--empty-password"},
-		{"-A", "-t", "C,,", "-n", "kinopio-hub e2e", "-i", caFile},
-	} {
-		if out, err := exec.Command(certutil, append([]string{"-d", "sql:" + db}, args...)...).CombinedOutput(); err != nil {
-			t.Fatalf("certutil %s: %v: %s", strings.Join(args, " "), err, out)
-		}
-	}
-}
-
-// listen notes what the page writes to the console.
-func (b *browser) listen(ev any) {
-	var line string
-	switch ev := ev.(type) {
-	case *runtime.EventConsoleAPICalled:
-		line = string(ev.Type) + ":"
-		for _, a := range ev.Args {
-			if a.Description != "" {
-				line += " " + a.Description
-			} else {
-				line += " " + strings.Trim(string(a.Value), `"`)
-			}
-		}
-	case *runtime.EventExceptionThrown:
-		line = "uncaught: " + ev.ExceptionDetails.Text
-		if e := ev.ExceptionDetails.Exception; e != nil {
-			line += " " + e.Description
-		}
-	case *cdplog.EventEntryAdded:
-		line = string(ev.Entry.Level) + ": " + ev.Entry.Text + " " + ev.Entry.URL
-	default:
-		return
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.console = append(b.console, line)
+	return c.Tab
 }
 
 // said returns the lines of the console that contain text.
 func (b *browser) said(text string) (lines []string) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, line := range b.console {
+	b.heard.mu.Lock()
+	defer b.heard.mu.Unlock()
+	for _, line := range b.heard.lines {
 		if strings.Contains(line, text) {
 			lines = append(lines, line)
 		}
@@ -132,9 +112,9 @@ func (b *browser) said(text string) (lines []string) {
 // goTo opens url.
 func (b *browser) goTo(url string) {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	if err := chromedp.Do(ctx, chromedp.Navigate(url)); err != nil {
+	if err := b.page.Navigate(ctx, url); err != nil {
 		b.t.Fatalf("open %s: %v", url, err)
 	}
 }
@@ -142,9 +122,9 @@ func (b *browser) goTo(url string) {
 // click presses the element that selector finds, as a user does.
 func (b *browser) click(selector string) {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	if err := chromedp.Do(ctx, chromedp.Click(selector)); err != nil {
+	if err := b.page.Click(ctx, selector); err != nil {
 		b.t.Fatalf("click %s: %v", selector, err)
 	}
 }
@@ -159,10 +139,14 @@ func eval[T any](b *browser, expression string) T {
 	return v
 }
 
-func tryEval[T any](b *browser, limit time.Duration, expression string) (T, error) {
-	ctx, cancel := context.WithTimeout(b.ctx, limit)
+func tryEval[T any](b *browser, limit time.Duration, expression string) (value T, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
-	return chromedp.Run(ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
+	data, err := b.page.Evaluate(ctx, expression)
+	if err == nil {
+		err = json.Unmarshal(data, &value)
+	}
+	return value, err
 }
 
 // waitFor waits until a JavaScript expression is true, and fails the test with what is shown
@@ -188,10 +172,10 @@ func (b *browser) waitFor(what, condition, instead string) time.Duration {
 // appearance sets the size of the page and its colour scheme, "light" or "dark".
 func (b *browser) appearance(width, height int64, scheme string) {
 	b.t.Helper()
-	if err := chromedp.Do(b.ctx, chromedp.EmulateViewport(width, height)); err != nil {
+	if err := chromedp.Do(b.tab(), chromedp.EmulateViewport(width, height)); err != nil {
 		b.t.Fatal(err)
 	}
-	if _, err := chromedp.Call(b.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+	if _, err := chromedp.Call(b.tab(), emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
 		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
 	}); err != nil {
 		b.t.Fatal(err)
@@ -204,7 +188,7 @@ func (b *browser) picture() []byte {
 	// Changes of colour are over, and two frames have drawn the last of them.
 	eval[bool](b, `Promise.all(document.getAnimations().filter((a) => a.effect.getTiming().iterations !== Infinity).map((a) => a.finished.catch(() => {})))
 		.then(() => new Promise((yes) => requestAnimationFrame(() => requestAnimationFrame(() => yes(true)))))`)
-	shot, err := chromedp.Call(b.ctx, page.CaptureScreenshot, page.CaptureScreenshotParams{Format: page.CaptureScreenshotFormatPng})
+	shot, err := chromedp.Call(b.tab(), page.CaptureScreenshot, page.CaptureScreenshotParams{Format: page.CaptureScreenshotFormatPng})
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -212,4 +196,4 @@ func (b *browser) picture() []byte {
 }
 
 // in is the same browser for a subtest, which is the one that then fails.
-func (b *browser) in(t *testing.T) *browser { return &browser{t: t, ctx: b.ctx} }
+func (b *browser) in(t *testing.T) *browser { return &browser{t: t, page: b.page, heard: b.heard} }

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/chromedp/chromedp"
+	"github.com/kinopio-hub/kinopio-hub/e2e/engine"
 )
 
 // editedApp is a page with React that takes edits without being loaded again.
@@ -50,12 +50,11 @@ func TestEditsLeaveOneHubATab(t *testing.T) {
 			first := openBrowser(t, "")
 			tabs := []*browser{first}
 			for len(tabs) < 3 {
-				ctx, stop := chromedp.NewContext(first.ctx)
-				t.Cleanup(stop)
-				tab := &browser{t: t, ctx: ctx}
-				if err := chromedp.Listen(ctx, tab.listen); err != nil {
+				page, err := first.page.(*engine.ChromiumPage).NewTab()
+				if err != nil {
 					t.Fatal(err)
 				}
+				tab := &browser{t: t, page: page, heard: first.heard}
 				tabs = append(tabs, tab)
 			}
 			for _, tab := range tabs {

@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -18,6 +19,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 
+	"github.com/kinopio-hub/kinopio-hub/e2e/engine"
 	hosts "github.com/kinopio-hub/kinopio-hub/election/lab"
 )
 
@@ -132,7 +134,7 @@ const state = () => JSON.stringify({ heard, broken, sent, moves });
 
 // playPage is a page in a Chromium on this host. Arguments: its server, the manifest, and the
 // folder of what was built. Lines are JavaScript; what comes of each is printed.
-func playPage(_ context.Context, args []string, in <-chan string, out io.Writer) error {
+func playPage(ctx context.Context, args []string, in <-chan string, out io.Writer) (err error) {
 	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/" {
 			w.Header().Set("Content-Type", "text/html; charset=utf-8")
@@ -147,17 +149,22 @@ func playPage(_ context.Context, args []string, in <-chan string, out io.Writer)
 		return err
 	}
 	defer os.RemoveAll(home)
-	allocator, stopAllocator := chromedp.NewExecAllocator(context.Background(), append(chromiumOptions(home), chromedp.Flag("disable-background-networking", true))...)
-	defer stopAllocator()
-	tab, stop := chromedp.NewContext(allocator)
-	defer stop()
-	if err := chromedp.Do(tab, chromedp.Navigate(site.URL)); err != nil {
+	page, err := engine.OpenChromium(ctx, engine.Options{Home: home}, chromedp.Flag("disable-background-networking", true))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, page.Close(context.WithoutCancel(ctx))) }()
+	if err := page.Navigate(ctx, site.URL); err != nil {
 		return err
 	}
 	fmt.Fprintln(out, "ready")
 	for line := range in {
-		said, err := chromedp.Run(tab, chromedp.Evaluate[string](line))
+		data, err := page.Evaluate(ctx, line)
 		if err != nil {
+			return err
+		}
+		var said string
+		if err := json.Unmarshal(data, &said); err != nil {
 			return err
 		}
 		fmt.Fprintln(out, "said", said)

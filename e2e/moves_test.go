@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/kinopio-hub/kinopio-hub/e2e/engine"
 )
 
 const (
@@ -60,8 +62,8 @@ func openDemoPage(t *testing.T, d *demoRun) demoPage {
 func (p demoPage) waitOn(via, server string) time.Duration {
 	p.t.Helper()
 	return p.waitFor("the page is on "+server,
-		fmt.Sprintf(`demo.state.hub === "connected" && demo.state.server.startsWith(%q) && document.body.dataset.via === %q`, server, via),
-		`({ state: demo.state, errors: demo.errors, text: document.querySelector(".say").innerText })`)
+		fmt.Sprintf(`window.demo?.state?.hub === "connected" && demo.state.server.startsWith(%q) && document.body.dataset.via === %q`, server, via),
+		`({ state: window.demo?.state, errors: window.demo?.errors, text: document.querySelector(".say")?.innerText })`)
 }
 
 func (p demoPage) counters() counters { return eval[counters](p.browser, `demo.counters`) }
@@ -145,7 +147,9 @@ func TestDemoMovesToLeafAndBackLosingNothing(t *testing.T) {
 		t.Logf("a move took %.0f ms in the middle, %.0f ms at most", taken[len(taken)/2], taken[len(taken)-1])
 	}
 	p.toLeaf()
-	p.saveScreenshots()
+	if engineOf(t) == engine.Chromium { // which can take the other appearances
+		p.saveScreenshots()
+	}
 	if took := d.end(); took > 3*time.Second {
 		t.Errorf("the demo took %v to end, want 3 s at most", took)
 	}

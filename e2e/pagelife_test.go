@@ -8,10 +8,11 @@ import (
 
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/page"
-	"github.com/chromedp/cdproto/target"
 	"github.com/chromedp/chromedp"
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
+
+	"github.com/kinopio-hub/kinopio-hub/e2e/engine"
 )
 
 // throttled makes the browser slow down the timers of hidden pages as it does for users, only
@@ -37,6 +38,9 @@ func newLifeOn(t *testing.T, remote remote, w *wire, flags []chromedp.ExecAlloca
 	t.Helper()
 	l := lab{remote: remote, routes: &routes{}}
 	l.page = serveLab(t, l.routes, nil)
+	if engineOf(t) != engine.Chromium {
+		flags = nil // the others slow hidden pages down as they do for users
+	}
 	l.browser = openBrowser(t, "", flags...)
 	l.goTo(l.page.URL + "/")
 	eval[bool](l.browser, fmt.Sprintf(`(async () => {
@@ -52,23 +56,20 @@ func newLifeOn(t *testing.T, remote remote, w *wire, flags []chromedp.ExecAlloca
 	return l
 }
 
-// hide puts another tab in front of the page.
-func (b *browser) hide() {
-	b.t.Helper()
-	if _, err := chromedp.CallBrowser(b.ctx, target.CreateTarget, target.CreateTargetParams{URL: "about:blank"}); err != nil {
-		b.t.Fatal(err)
-	}
-	b.waitForEvent("the page is hidden", `document.visibilityState === "hidden"`)
-}
+// hide hides the page.
+func (b *browser) hide() { b.turn("hidden", b.page.Hide) }
 
-// show puts the page in front again.
-func (b *browser) show() {
+// show shows it again.
+func (b *browser) show() { b.turn("visible", b.page.Show) }
+
+func (b *browser) turn(state string, do func(context.Context) error) {
 	b.t.Helper()
-	id := chromedp.FromContext(b.ctx).Target.TargetID
-	if _, err := chromedp.CallBrowser(b.ctx, target.ActivateTarget, target.ActivateTargetParams{TargetID: id}); err != nil {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := do(ctx); err != nil {
 		b.t.Fatal(err)
 	}
-	b.waitForEvent("the page is visible", `document.visibilityState === "visible"`)
+	b.waitForEvent("the page is "+state, fmt.Sprintf(`document.visibilityState === %q`, state))
 }
 
 // waitForEvent is waitFor without a timer in the page, which may be hidden or frozen.
@@ -192,11 +193,7 @@ func TestPageFromTheBackForwardCacheRecovers(t *testing.T) {
 	t.Parallel()
 	l, _ := newLife(t, `pingInterval: 60000, retryDelay: 60000, maxRetryDelay: 60000`)
 	l.goTo(l.page.URL + "/kinopio-hub.global.js")
-	back, cancel := context.WithTimeout(l.ctx, patience)
-	defer cancel()
-	if _, err := chromedp.Run(back, chromedp.Evaluate[any](`setTimeout(() => history.back())`)); err != nil {
-		t.Fatal(err)
-	}
+	eval[any](l.browser, `(setTimeout(() => history.back()), null)`)
 	l.waitForEvent("the page is back from the cache", `window.happened?.includes("restored") === true`)
 	t.Logf("connected again %v after the page was back", l.comesBack(1))
 }
@@ -221,7 +218,7 @@ func TestOfflineIsNoticedAndItsEndToo(t *testing.T) {
 // believe sets navigator.onLine, and nothing else.
 func (b *browser) believe(offline bool) {
 	b.t.Helper()
-	if _, err := chromedp.Call(b.ctx, network.OverrideNetworkState, network.OverrideNetworkStateParams{Offline: offline, DownloadThroughput: -1, UploadThroughput: -1}); err != nil {
+	if _, err := chromedp.Call(b.tab(), network.OverrideNetworkState, network.OverrideNetworkStateParams{Offline: offline, DownloadThroughput: -1, UploadThroughput: -1}); err != nil {
 		b.t.Fatal(err)
 	}
 }
@@ -229,7 +226,7 @@ func (b *browser) believe(offline bool) {
 // offline cuts the page's network off, and nothing else.
 func (b *browser) offline(off bool) {
 	b.t.Helper()
-	if _, err := chromedp.Call(b.ctx, network.EmulateNetworkConditionsByRule, network.EmulateNetworkConditionsByRuleParams{
+	if _, err := chromedp.Call(b.tab(), network.EmulateNetworkConditionsByRule, network.EmulateNetworkConditionsByRuleParams{
 		MatchedNetworkConditions: []*network.Conditions{{Offline: off, DownloadThroughput: -1, UploadThroughput: -1}},
 	}); err != nil {
 		b.t.Fatal(err)
@@ -239,7 +236,7 @@ func (b *browser) offline(off bool) {
 // life freezes the page, or lets it go on.
 func (b *browser) life(state page.SetWebLifecycleStateState) {
 	b.t.Helper()
-	if _, err := chromedp.Call(b.ctx, page.SetWebLifecycleState, page.SetWebLifecycleStateParams{State: state}); err != nil {
+	if _, err := chromedp.Call(b.tab(), page.SetWebLifecycleState, page.SetWebLifecycleStateParams{State: state}); err != nil {
 		b.t.Fatal(err)
 	}
 }

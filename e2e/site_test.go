@@ -102,7 +102,7 @@ func (s *site) lead(leaf string) {
 // permit sets a permission of the page, "granted", "denied" or "prompt".
 func (s *site) permit(name, state string) {
 	s.t.Helper()
-	if _, err := chromedp.CallBrowser(s.ctx, cdpbrowser.SetPermission, cdpbrowser.SetPermissionParams{
+	if _, err := chromedp.CallBrowser(s.tab(), cdpbrowser.SetPermission, cdpbrowser.SetPermissionParams{
 		Permission: &cdpbrowser.PermissionDescriptor{Name: name}, Setting: cdpbrowser.PermissionSetting(state), Origin: s.origin,
 	}); err != nil {
 		s.t.Fatalf("set the permission %s to %s: %v", name, state, err)

@@ -17,6 +17,7 @@ type wire struct {
 	mu     sync.Mutex
 	taken  int // connections so far
 	open   []net.Conn
+	closed bool          // ends connections, and takes no others
 	silent chan struct{} // closed when the connections of now carry nothing any more
 }
 
@@ -42,8 +43,11 @@ func newIdleWire(t *testing.T, url string, idle time.Duration) *wire {
 			out, err := net.Dial("tcp", to)
 			w.mu.Lock()
 			w.taken++
-			if err != nil {
+			if err != nil || w.closed {
 				in.Close()
+				if out != nil {
+					out.Close()
+				}
 				w.mu.Unlock()
 				continue
 			}
@@ -102,6 +106,16 @@ func (w *wire) stall() {
 	defer w.mu.Unlock()
 	close(w.silent)
 	w.silent = make(chan struct{})
+}
+
+// refuse ends the connections of now, and all others until it is called with false.
+func (w *wire) refuse(all bool) {
+	w.mu.Lock()
+	w.closed = all
+	w.mu.Unlock()
+	if all {
+		w.cut()
+	}
 }
 
 // cut ends the connections of now.

@@ -1,8 +1,6 @@
 package hub
 
 import (
-	"cmp"
-	"maps"
 	"slices"
 )
 
@@ -167,9 +165,14 @@ func (by *sequence) markShifts(was *sequence) []int {
 			}
 		}
 	}
-	shifts := slices.SortedFunc(maps.Keys(votes), func(a, b int) int {
-		return cmp.Or(votes[b]-votes[a], b-a) // rather twice than not at all
-	})
+	var shifts []int
+	for shift := range votes {
+		i := len(shifts)
+		for i > 0 && (votes[shift] > votes[shifts[i-1]] || votes[shift] == votes[shifts[i-1]] && shift > shifts[i-1]) {
+			i-- // of two as likely ones the greater: rather twice than not at all
+		}
+		shifts = slices.Insert(shifts, i, shift)
+	}
 	if !exact {
 		shifts = append(shifts, by.since(was))
 	}

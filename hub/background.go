@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -49,38 +50,46 @@ func (h *Hub) refreshDistance(l *link) {
 // findNearer measures the other servers, side by side, and proposes the nearest if it is
 // nearer than the current one by ReprobeGain.
 func (h *Hub) findNearer(current *link, others []target) {
+	measure := func(t target) (time.Duration, error) {
+		l, err := h.connect(h.ctx, t, h.cfg.ReconnectTimeout, true)
+		if err != nil {
+			return 0, err
+		}
+		l.shut()
+		return l.distance(), nil
+	}
 	// A fresh connection, like those that it is compared with.
-	here := h.attempt(h.ctx, current.target, h.cfg.ReconnectTimeout)
-	if here.err != nil {
+	here, err := measure(current.target)
+	if err != nil {
 		return
 	}
-	here.link.shut()
-	found := make(chan finisher, len(others))
-	for _, t := range others {
-		h.wg.Go(func() {
-			f := h.attempt(h.ctx, t, h.cfg.ReconnectTimeout)
-			if f.link != nil {
-				f.link.shut()
-			}
-			found <- f
-		})
+	found := make([]time.Duration, len(others)) // 0: no answer
+	var wg sync.WaitGroup
+	for i, t := range others {
+		wg.Go(func() { found[i], _ = measure(t) }) // the next probe tries again
 	}
-	var nearest *link
-	best := here.link.wire.distance() - h.cfg.ReprobeGain
-	for range others {
-		select {
-		case f := <-found:
-			if f.err == nil && f.link.wire.distance() <= best {
-				nearest, best = f.link, f.link.wire.distance()
-			}
-		case <-h.ctx.Done():
-			return
+	wg.Wait() // each ends with the hub
+	nearest := -1
+	best := here - h.cfg.ReprobeGain
+	for i, trip := range found {
+		if trip > 0 && trip <= best {
+			nearest, best = i, trip
 		}
 	}
-	if nearest != nil {
+	if nearest >= 0 {
 		// A failure has been told by OnMove, and the next probe tries again.
-		_ = h.propose(nearest.target, "faster")
+		_ = h.propose(others[nearest], "faster")
 	}
+}
+
+// findPreferred proposes the first of the servers that answers, in their order.
+func (h *Hub) findPreferred(servers []target) {
+	l, err := h.race(h.ctx, servers, h.cfg.ReconnectTimeout)
+	if err != nil {
+		h.cfg.Logger.Debug("still on a later server of the list", "err", err)
+		return
+	}
+	_ = h.proposeLink(l, "earlier in the list") // as in findNearer
 }
 
 // OnHealth calls fn every Config.HealthReport, until stop. It measures the round trip first.
@@ -106,7 +115,7 @@ func (h *Hub) reportHealth() {
 			h.roundTrip(l)
 		}
 		health := h.Health()
-		h.events.put(func() { h.onHealth.tell(health, h.observerFailed) }, true)
+		h.events.put(func() { h.onHealth.tell(health, h.observerFailed) }, eventsKept)
 	}
 }
 

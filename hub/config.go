@@ -13,17 +13,23 @@ import (
 type Selection string
 
 const (
-	// Latency, the default, connects to the servers side by side and keeps the fastest.
+	// Latency, the default, connects to the servers side by side and keeps the one with the shortest
+	// round trip. One that was late to answer is looked at again, and then every Reprobe.
 	Latency Selection = "latency"
-	// Ordered tries the servers as they are listed.
+	// Ordered is by preference: the first server of the list that answers within ReconnectTimeout, however near a
+	// later one is. One that shows no sign of life for 750 ms (in a page for half of ReconnectTimeout) is passed over, and the
+	// next time at once. A hub on a later server returns to an earlier one when that is there again, by a move.
 	Ordered Selection = "ordered"
-	// Random shuffles the servers before each fresh connection.
+	// Random shuffles the servers once for a hub's life, and then is as Ordered, but stays where it is.
 	Random Selection = "random"
 )
 
 // DemoServers are used, with a warning, when no server is configured. They belong to the
 // NATS project and are for trying things out only.
 var demoServers = []string{"wss://demo.nats.io:8443", "wss://demo.nats.io:4443"}
+
+// NoReconnects, as MaxReconnects, makes the loss of a connection final: the hub's state is then StateError.
+const NoReconnects = -2
 
 // Config says how a hub connects. Its zero value works; each field's zero value stands for
 // the default that its comment names.
@@ -48,7 +54,8 @@ type Config struct {
 	FailFast bool
 	// NoRetry makes a failed connection final, also later ones.
 	NoRetry bool
-	// MaxReconnects bounds the rounds of attempts after a lost connection. 0 and below: no bound.
+	// MaxReconnects bounds the rounds of attempts after a lost connection. 0 and -1: no bound;
+	// NoReconnects: none is made, the loss is final.
 	MaxReconnects int
 	// ReconnectTimeout bounds one attempt to connect. Default 5 s.
 	ReconnectTimeout time.Duration
@@ -93,6 +100,9 @@ type Config struct {
 
 	// TLS is used natively for tls and wss servers and https manifests; a browser has its own.
 	TLS *TLSConfig
+	// TLSFirst begins TLS before the server says anything, for servers with handshake_first in their tls block. It is
+	// used natively for nats and tls servers.
+	TLSFirst bool
 
 	// Discovery finds the leaf on the LAN.
 	Discovery Discovery
@@ -131,7 +141,7 @@ type Discovery struct {
 	CacheTTL time.Duration
 	// LocalNetwork is what a page does about the browser's permission. Default LocalNetworkAsk.
 	LocalNetwork LocalNetwork
-	// RequireBackbone says which leaves are good enough. Default BackboneConfigured.
+	// RequireBackbone says which leaves are good enough to move to, and to stay on. Default BackboneAlways.
 	RequireBackbone Backbone
 	// Credentials is what a leaf that was found is shown. Default CredentialsNone, or
 	// CredentialsOwn with an Auth here.
@@ -165,15 +175,18 @@ const (
 	CredentialsOwn Credentials = "own"
 )
 
-// Backbone says whether a leaf must be connected to its backbone before a hub moves there.
+// Backbone says whether a leaf must be connected to its backbone, before a hub moves there and as long as
+// it is there: a hub on a leaf that loses its backbone returns to the configured servers. A leaf
+// that does not say, of kinopio-hub 2.1.0, is connected if messages come through.
 type Backbone string
 
 const (
-	// BackboneConfigured, the default: a leaf that has a backbone must be connected to it; one
-	// that has none is a LAN of its own.
-	BackboneConfigured Backbone = "configured"
-	// BackboneAlways: only a leaf that is connected to its backbone.
+	// BackboneAlways, the default: only a leaf that is connected to its backbone, so that nobody who was
+	// heard on the configured servers is lost.
 	BackboneAlways Backbone = "always"
+	// BackboneConfigured: a leaf that has a backbone must be connected to it; one that has none is
+	// a LAN of its own.
+	BackboneConfigured Backbone = "configured"
 	// BackboneNever: any leaf.
 	BackboneNever Backbone = "never"
 )
@@ -218,7 +231,7 @@ func (cfg Config) normalize() (Config, error) {
 	}
 	switch cfg.Discovery.RequireBackbone {
 	case "":
-		cfg.Discovery.RequireBackbone = BackboneConfigured
+		cfg.Discovery.RequireBackbone = BackboneAlways
 	case BackboneConfigured, BackboneAlways, BackboneNever:
 	default:
 		return cfg, configError("Discovery.RequireBackbone", cfg.Discovery.RequireBackbone, `"configured", "always" or "never"`)
@@ -282,6 +295,9 @@ func (cfg Config) normalize() (Config, error) {
 			*n.value = n.def
 		}
 	}
+	if cfg.MaxReconnects < NoReconnects {
+		return cfg, configError("MaxReconnects", cfg.MaxReconnects, "a positive number, 0 or -1 for no bound, or NoReconnects (-2) for none")
+	}
 	if cfg.Discovery.Enabled {
 		if cfg.Discovery.ManifestURL == "" {
 			cfg.Discovery.ManifestURL = defaultManifestURL()
@@ -318,6 +334,9 @@ func canonicalURL(raw string) (string, error) {
 		return "", fmt.Errorf("%s", want)
 	}
 	u.Scheme = strings.ToLower(u.Scheme)
+	if err := toASCII(u); err != nil {
+		return "", fmt.Errorf("%s: %w", want, err)
+	}
 	u.Host = strings.ToLower(u.Host)
 	port := map[string]string{"nats": "4222", "tls": "4222", "ws": "80", "wss": "443"}[u.Scheme]
 	if port == "" {

@@ -1,9 +1,9 @@
 package hub
 
 import (
-	"cmp"
 	"encoding/binary"
 	"slices"
+	"sort"
 	"time"
 )
 
@@ -21,7 +21,7 @@ type counter struct {
 	last      uint64 // all up to this one came, or will not
 	at        int64  // when last moved
 	unsettled int64  // until then copies of what came may come
-	prints    [printsKept]uint32
+	prints    prints
 	recent    uint64 // of a queue group: which of the 64 up to last came
 
 	waiting []inbound // came too early, in order
@@ -45,7 +45,6 @@ type gap struct {
 }
 
 const (
-	printsKept = 16 // of the last messages
 	// copyWindow is how long after a message another one with its number and content is a copy of it, which
 	// servers make when a member leaves a queue group, and not one that is sent again on purpose.
 	copyWindow = time.Second
@@ -95,9 +94,7 @@ func (c *counter) takeRun(first uint64, run [][]byte, now int64) bool {
 	}
 	c.last += uint64(len(run))
 	c.at = now
-	for i := max(0, len(run)-printsKept); i < len(run); i++ {
-		c.prints[(first+uint64(i))%printsKept] = printOf(run[i])
-	}
+	c.prints.run(first, run, now)
 	return true
 }
 
@@ -105,7 +102,7 @@ func (c *counter) takeRun(first uint64, run [][]byte, now int64) bool {
 // After takeIt and dropIt next may have more.
 func (c *counter) take(m *inbound, now int64, unsettled bool) decision {
 	n := m.number.count
-	unsettled = unsettled || now < c.unsettled
+	unsettled = unsettled || now < c.unsettled || c.gap.since != 0 // what was asked for may come both ways
 	switch {
 	case c.entry.shared():
 		return c.takeShared(m, now, unsettled)
@@ -152,8 +149,8 @@ func (c *counter) takeShared(m *inbound, now int64, unsettled bool) decision {
 		return takeIt
 	case c.last-n < 64 && c.recent&(1<<(c.last-n)) == 0:
 		c.recent |= 1 << (c.last - n)
-		if c.last-n < printsKept {
-			c.prints[n%printsKept] = printOf(m.data)
+		if c.last-n < c.prints.len() {
+			c.prints.set(n, printOf(m.data))
 		}
 		return takeIt
 	case c.last-n < 64 && c.copied(n, m.data, now, unsettled):
@@ -168,29 +165,29 @@ func (c *counter) takeShared(m *inbound, now int64, unsettled bool) decision {
 // came notes that n, the next, came.
 func (c *counter) came(n uint64, data []byte, now int64) {
 	c.last, c.at = n, now
-	c.prints[n%printsKept] = printOf(data)
+	c.prints.next(n, data, now)
 }
 
 // begin says that the next number is the one after last.
 func (c *counter) begin(last uint64) {
 	c.begun, c.last = true, last
-	c.prints = [printsKept]uint32{}
+	c.prints.forget()
 	c.gone, c.skipped, c.told = nil, nil, 0
 }
 
 // skipTo moves last on without anything having come.
 func (c *counter) skipTo(last uint64) {
-	for n := last; n > c.last && last-n < printsKept; n-- {
-		c.prints[n%printsKept] = 0
+	if last > c.last {
+		c.prints.skip(c.last+1, last)
+		c.last = last
 	}
-	c.last = max(c.last, last)
 }
 
 // copied says that n, which came before, comes once more.
 func (c *counter) copied(n uint64, data []byte, now int64, unsettled bool) bool {
 	back := c.last - n
-	if back < printsKept {
-		if known := c.prints[n%printsKept]; known != 0 {
+	if back < c.prints.len() {
+		if known := c.prints.at(n); known != 0 {
 			return known == printOf(data) && (unsettled || now-c.at < int64(copyWindow))
 		}
 	}
@@ -220,8 +217,8 @@ func (c *counter) wait(m *inbound, now int64) decision {
 // waits says that a copy of m waits for its turn already.
 func (c *counter) waits(m *inbound) bool {
 	n := m.number.count
-	i, found := slices.BinarySearchFunc(c.waiting, n, func(w inbound, n uint64) int { return cmp.Compare(w.number.count, n) })
-	for ; found && i < len(c.waiting) && c.waiting[i].number.count == n; i++ {
+	i := sort.Search(len(c.waiting), func(i int) bool { return c.waiting[i].number.count >= n })
+	for ; i < len(c.waiting) && c.waiting[i].number.count == n; i++ {
 		if printOf(c.waiting[i].data) == printOf(m.data) {
 			return true
 		}

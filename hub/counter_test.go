@@ -50,6 +50,15 @@ func talk(c *counter, text string) string {
 	return strings.Join(said, " ")
 }
 
+// numbersOf are the numbers from one to another.
+func numbersOf(from, to int) string {
+	var words []string
+	for n := from; n <= to; n++ {
+		words = append(words, fmt.Sprint(n))
+	}
+	return strings.Join(words, " ")
+}
+
 func TestCountersSayWhatComes(t *testing.T) {
 	for _, c := range []struct{ name, told, want string }{
 		{"in order", "1 2 3", "1 2 3"},
@@ -58,6 +67,10 @@ func TestCountersSayWhatComes(t *testing.T) {
 		{"another content is no copy", "1 2 2! 3", "1 2 2! 3"},
 		{"repeated on purpose", "1 2 3 +2 1 2 3", "1 2 3 1 2 3"},
 		{"too early", "1 3 4 2 5", "1 2 3 4 5"},
+		{"copies that come late, where many come",
+			numbersOf(1, 300) + " 201 250 201!", numbersOf(1, 300) + " 201!"},
+		{"the late original of what was sent again, while something is still missing",
+			"1 22 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 2 21", "1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22"},
 		{"a copy of what waits", "1 3 3 2 4", "1 2 3 4"},
 		{"another content with a number that waits", "1 3 3! 2", "1 2 3 3!"},
 		{"gone", "1 4 2-3 5", "1 (2-3) 4 5"},

@@ -1,7 +1,9 @@
 package hub
 
 import (
+	"net/url"
 	"syscall/js"
+	"time"
 
 	"github.com/kinopio-hub/kinopio-hub/transport"
 	"github.com/kinopio-hub/kinopio-hub/transport/wsjs"
@@ -24,3 +26,11 @@ func defaultManifestURL() string {
 }
 
 func newEngine(cfg *Config) engine { return newProtoEngine(cfg) }
+
+// toASCII leaves internationalized hosts to the browser, or to Node.
+func toASCII(*url.URL) error { return nil }
+
+// stepPatience is for how long a server may show no sign of life while it is connected to, before one
+// that comes after it in the list is taken. A WebSocket shows none before all of TCP, TLS and HTTP is
+// done.
+func stepPatience(timeout time.Duration) time.Duration { return timeout / 2 }

@@ -4,6 +4,8 @@ package hub
 
 import (
 	"crypto/tls"
+	"net/url"
+	"time"
 
 	"github.com/kinopio-hub/kinopio-hub/transport"
 	"github.com/kinopio-hub/kinopio-hub/transport/native"
@@ -18,6 +20,13 @@ func defaultDialers(config *TLSConfig) []transport.Dialer {
 
 // defaultManifestURL is empty: a native program has no origin.
 func defaultManifestURL() string { return "" }
+
+// toASCII puts an internationalized host as name servers know it.
+func toASCII(u *url.URL) error { return native.ToASCII(u) }
+
+// stepPatience is for how long a server may show no sign of life while it is connected to, before one
+// that comes after it in the list is taken: TCP, TLS and what follows each take a round trip or two.
+func stepPatience(timeout time.Duration) time.Duration { return min(750*time.Millisecond, timeout/2) }
 
 // newEngine is a variable for tests.
 var newEngine = func(cfg *Config) engine { return newProtoEngine(cfg) }

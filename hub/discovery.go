@@ -2,18 +2,18 @@ package hub
 
 import (
 	"errors"
-	"fmt"
 	"strings"
 	"time"
 
 	"github.com/kinopio-hub/kinopio-hub/transport"
 )
 
-// A proposal is a server that discovery found.
+// A proposal is to move to one of several servers.
 type proposal struct {
-	target target
-	reason string
-	done   chan error // takes one result: why the hub did not move there, or nil
+	targets []target
+	ready   *link // a connection to the only target, which becomes the session's; nil: there is none
+	reason  string
+	done    chan error // takes one result: why the hub did not move there, or nil
 }
 
 // A searcher looks for the leaf's manifest, again and again, and proposes the leaf to the
@@ -23,6 +23,7 @@ type searcher struct {
 	access  access
 	fetch   func() (target, error) // the leaf that the manifest names
 	refused refusal
+	stay    stay
 }
 
 // discover is the searcher's goroutine.
@@ -51,14 +52,15 @@ func (h *Hub) discover() {
 // for it; false means that the hub ends. again says that looks go on by themselves.
 func (s *searcher) wait(again bool) (asked chan struct{}, ok bool) {
 	h := s.h
-	again = again && !h.cfg.Discovery.NoBackgroundProbe
 	begin := time.Now()
 	for {
 		h.mu.Lock()
 		l, changed := h.live, h.changed
 		h.mu.Unlock()
-		if s.onLeaf() && l != nil && l.target.via != viaLeaf {
-			if again {
+		isOn := l != nil && l.target.via == viaLeaf
+		looks := again && (isOn || !h.cfg.Discovery.NoBackgroundProbe)
+		if s.onLeaf() && l != nil && !isOn {
+			if looks {
 				h.tell(DiscoveryProbing, "the hub has left the leaf")
 				return nil, true
 			}
@@ -66,8 +68,8 @@ func (s *searcher) wait(again bool) (asked chan struct{}, ok bool) {
 		}
 		var due <-chan time.Time
 		stop := func() bool { return true }
-		if again && l != nil && !h.hidden() { // nobody looks at a hidden page: it need not wake up
-			timer := time.NewTimer(h.cfg.Discovery.CacheTTL - time.Since(begin))
+		if looks && l != nil && (isOn || !h.hidden()) { // nobody looks at a hidden page: it need not wake up
+			timer := time.NewTimer(s.pause(isOn) - time.Since(begin))
 			due, stop = timer.C, timer.Stop
 		}
 		select {
@@ -115,6 +117,12 @@ func (s *searcher) look(asked bool) (again bool) {
 	switch {
 	case h.ctx.Err() != nil:
 		return false
+	case (err == nil || errors.Is(err, errNoBackbone)) && s.sitsOn(leaf):
+		if leaf.unproven {
+			leaf, err = s.prove(leaf)
+		}
+		s.review(leaf, err)
+		return true
 	case err != nil && s.place():
 		h.cfg.Logger.Debug("no manifest", "err", err) // as long as the leaf serves, it is the one
 		return true
@@ -137,9 +145,8 @@ func (s *searcher) look(asked bool) (again bool) {
 	if here.url == "" {
 		return true // the configured servers come first
 	}
-	if here.url == leaf.url && here.via == viaLeaf {
-		s.place()
-		return true
+	if h.cfg.Discovery.NoBackgroundProbe && here.via == viaLeaf {
+		return true // it looks on only to know whether it may stay
 	}
 	if s.refused.holds(leaf.url, time.Now()) {
 		return true
@@ -150,7 +157,7 @@ func (s *searcher) look(asked bool) (again bool) {
 	}
 	h.tell(DiscoverySwitching, leaf.String())
 	if err = s.change(here, leaf); err == nil {
-		s.refused = refusal{}
+		s.refused, s.stay = refusal{}, stay{}
 		s.place()
 		// A leaf that was about to stop has withdrawn its manifest first; that it told its clients may have been before
 		// the hub was one.
@@ -195,18 +202,17 @@ func (s *searcher) change(here, leaf target) error {
 			return err
 		}
 	}
-	return s.h.propose(leaf, "leaf found")
+	err := s.h.propose(leaf, "leaf found")
+	if errors.Is(err, errApart) && leaf.unproven && s.h.cfg.Discovery.RequireBackbone == BackboneNever {
+		leaf.alone = true // now it is known
+		err = s.h.propose(leaf, "leaf found")
+	}
+	return err
 }
 
 // back moves the hub from a leaf to a configured server.
 func (s *searcher) back(reason string) error {
-	err := fmt.Errorf("%w: no configured server", ErrMove)
-	for _, t := range rank(s.h.cfg.Servers, s.h.cfg.Selection, "") {
-		if err = s.h.propose(t, reason); err == nil {
-			break
-		}
-	}
-	return err
+	return s.h.proposeOne(s.h.rank(""), reason)
 }
 
 // place tells that the hub is on a leaf, if it is.
@@ -218,7 +224,7 @@ func (s *searcher) place() bool {
 	switch {
 	case l == nil || l.target.via != viaLeaf:
 		return false
-	case l.isolated:
+	case l.isolated.Load():
 		h.tell(DiscoveryIsolated, l.target.String()+" is not one system with the configured servers: who is there is not heard here")
 	default:
 		h.tell(DiscoveryLocal, l.target.String())
@@ -236,9 +242,24 @@ func (h *Hub) where() target {
 	return h.live.target
 }
 
-// propose asks the session to move, and waits for what comes of it.
-func (h *Hub) propose(t target, reason string) error {
-	p := proposal{t, reason, make(chan error, 1)}
+// propose asks the session to move to t, and waits for what comes of it.
+func (h *Hub) propose(t target, reason string) error { return h.proposeOne([]target{t}, reason) }
+
+// proposeOne is propose for whichever of the targets a race chooses.
+func (h *Hub) proposeOne(targets []target, reason string) error {
+	return h.submit(proposal{targets: targets, reason: reason, done: make(chan error, 1)})
+}
+
+// proposeLink is propose with a connection to the server. It is closed if the hub does not move.
+func (h *Hub) proposeLink(l *link, reason string) error {
+	err := h.submit(proposal{targets: []target{l.target}, ready: l, reason: reason, done: make(chan error, 1)})
+	if err != nil {
+		l.shut()
+	}
+	return err
+}
+
+func (h *Hub) submit(p proposal) error {
 	select {
 	case h.proposals <- p:
 	case <-h.ctx.Done():

@@ -1,6 +1,10 @@
 package hub
 
-import "context"
+import (
+	"context"
+	"errors"
+	"time"
+)
 
 // DiscoveryState is one word for how the search for the leaf on the LAN goes.
 type DiscoveryState string
@@ -53,8 +57,10 @@ func (h *Hub) tell(state DiscoveryState, detail string) {
 	}
 	h.discovery = s
 	h.cfg.Logger.Debug("discovery", "state", state, "detail", detail)
-	h.events.put(func() { h.onDiscovery.tell(s, h.observerFailed) }, false)
+	h.events.put(func() { h.onDiscovery.tell(s, h.observerFailed) }, changesKept)
 }
+
+var errLooking = errors.New("the search for the leaf goes on")
 
 // RequestLocalNetwork looks for the leaf now, and where the browser demands a permission lets
 // it ask its user, for up to a minute. Call it when the user has clicked something that says
@@ -64,13 +70,13 @@ func (h *Hub) RequestLocalNetwork(ctx context.Context) (DiscoveryStatus, error) 
 	if !h.cfg.Discovery.Enabled {
 		return h.DiscoveryStatus(), configError("Discovery.Enabled", false, "true, to look for a leaf")
 	}
-	looked := make(chan struct{})
+	looked, start := make(chan struct{}), time.Now()
 	select {
 	case h.asks <- looked:
 	case <-h.ctx.Done():
 		return h.DiscoveryStatus(), ErrDisposed
 	case <-ctx.Done():
-		return h.DiscoveryStatus(), ctxError(ctx, ErrDisconnected)
+		return h.DiscoveryStatus(), ctxError(ctx, errLooking, start)
 	}
 	select {
 	case <-looked:
@@ -78,6 +84,6 @@ func (h *Hub) RequestLocalNetwork(ctx context.Context) (DiscoveryStatus, error) 
 	case <-h.ctx.Done():
 		return h.DiscoveryStatus(), ErrDisposed
 	case <-ctx.Done():
-		return h.DiscoveryStatus(), ctxError(ctx, ErrTimeout)
+		return h.DiscoveryStatus(), ctxError(ctx, errLooking, start)
 	}
 }

@@ -19,4 +19,26 @@
 // One goroutine a hub decides which server it is on. One goroutine a link takes messages off the socket and hands them, in their order, to the
 // subscriptions; every subscription with an ordinary callback has one goroutine of its own,
 // so that a slow callback holds up nobody else. Close waits for all of them.
+//
+// Observers (OnStateChange and its siblings) are called by one goroutine, and the Logger by another,
+// both without any lock: they may ask the hub for anything but Close. Who reads the socket holds the
+// intake's lock while it calls inline callbacks and what [Hub.Request] was given: those may neither wait
+// nor call the hub.
+//
+// # Order of locks
+//
+// Whoever holds one of these takes only what is to the right of it, or below:
+//
+//	outbox | intake             never one with the other
+//	  variable                  its value and who follows it
+//	    registry                which names are on which links
+//	      wire, then bursts     what is to be written; nobody writes to a socket with a lock
+//	  requests, then request
+//	  repairs
+//	  mailbox, watcher, link, standby
+//	    hub                     status, links, goroutines
+//	      events and lines      what waits for observers and for the Logger
+//
+// So whoever holds variable or registry must not take the intake's lock: what ends a
+// subscription leaves that to another goroutine.
 package hub

@@ -40,8 +40,8 @@ type inbound struct {
 // A wire is one connection to one server. Its methods may be called from any goroutine,
 // and fail with an error that wraps ErrDisconnected once the connection has ended.
 type wire interface {
-	// publish hands one message to the connection; it keeps nothing of it. It waits while
-	// the connection is congested.
+	// publish hands one message to the connection, without waiting; it keeps nothing of it. Who publishes
+	// much asks first whether there is room: see congestible.
 	publish(m OutMsg) error
 	// subscribe begins to receive subject, as a member of queue unless that is "".
 	subscribe(subject, queue string, route *leg) (wireSub, error)
@@ -62,6 +62,13 @@ type wire interface {
 	// done is closed when the connection has ended, and cause then says why.
 	done() <-chan struct{}
 	cause() error
+}
+
+// A congestible wire takes no more than its connection carries, if whoever publishes waits for room.
+type congestible interface {
+	congested() bool
+	// awaitRoom returns when it is not congested any more, has ended, or ctx has.
+	awaitRoom(ctx context.Context)
 }
 
 // wireSub is the engine's own mark of one subscription.

@@ -1,8 +1,10 @@
 package hub
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"time"
 )
 
 // What callers may branch on, with errors.Is. [Code] gives each its stable name.
@@ -13,6 +15,7 @@ var (
 	ErrMessageTooLarge = errors.New("message too large")
 	ErrDisconnected    = errors.New("disconnected")
 	ErrTimeout         = errors.New("timed out")
+	ErrCanceled        = errors.New("canceled")
 	ErrNoResponders    = errors.New("no responders")
 	ErrService         = errors.New("service error")
 	ErrDisposed        = errors.New("hub is closed")
@@ -32,6 +35,7 @@ func Code(err error) string {
 		err  error
 		code string
 	}{
+		{ErrCanceled, "CANCELED"},
 		{ErrInvalidConfig, "INVALID_CONFIG"},
 		{ErrInvalidName, "INVALID_NAME"},
 		{ErrInvalidValue, "INVALID_VALUE"},
@@ -46,6 +50,8 @@ func Code(err error) string {
 		{ErrCallback, "CALLBACK_FAILED"},
 		{ErrMalformed, "MALFORMED_MESSAGE"},
 		{ErrTimeout, "TIMEOUT"},
+		{context.DeadlineExceeded, "TIMEOUT"},
+		{context.Canceled, "CANCELED"},
 		{ErrDisconnected, "DISCONNECTED"},
 		{ErrConnect, "CONNECT_FAILED"},
 	} {
@@ -77,6 +83,20 @@ func configError(field string, value any, want string) error {
 
 func slowConsumer(subject string, messages, bytes int) error {
 	return fmt.Errorf("%w: subscription %s: %d messages (%d bytes) wait for its callback; further ones are dropped", ErrSlowConsumer, subject, messages, bytes)
+}
+
+// ctxError is ErrTimeout for a deadline and ErrCanceled for a cancellation, in either case with the
+// time since start, what was being waited for, and the error of ctx.
+func ctxError(ctx context.Context, waiting error, start time.Time) error {
+	after := time.Since(start).Round(time.Millisecond)
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return fmt.Errorf("%w after %v (%w): %w", ErrTimeout, after, waiting, ctx.Err())
+	}
+	why := ctx.Err()
+	if cause := context.Cause(ctx); cause != why {
+		why = fmt.Errorf("%w: %w", why, cause)
+	}
+	return fmt.Errorf("%w after %v (%w): %w", ErrCanceled, after, waiting, why)
 }
 
 func isDisconnected(err error) bool { return errors.Is(err, ErrDisconnected) }

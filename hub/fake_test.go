@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/kinopio-hub/kinopio-hub/transport"
 )
 
 // A fakeNet is an in-memory engine: servers that all belong to one system, each so far away,
@@ -21,7 +24,8 @@ type fakeNet struct {
 
 type fakeServer struct {
 	rtt    time.Duration
-	silent bool // takes the connection and never answers
+	late   time.Duration // before it takes a connection
+	silent bool          // takes the connection and never answers
 	down   bool
 }
 
@@ -30,14 +34,20 @@ func (n *fakeNet) dial(ctx context.Context, url string, r receiver) (wire, error
 	n.dials = append(n.dials, url)
 	s := n.servers[url]
 	n.mu.Unlock()
-	wait := time.Hour
-	if s != nil && !s.silent {
-		wait = 3 * s.rtt // TCP, INFO, PONG
-	}
-	select {
-	case <-time.After(wait):
-	case <-ctx.Done():
-		return nil, fmt.Errorf("%w: %w", ErrConnect, ctx.Err())
+	for trip := range 3 { // TCP, INFO, PONG
+		wait := time.Hour
+		switch {
+		case s != nil && !s.silent && trip == 0:
+			wait = s.rtt + s.late
+		case s != nil && !s.silent:
+			wait = s.rtt
+		}
+		select {
+		case <-time.After(wait):
+			transport.Progress(ctx)
+		case <-ctx.Done():
+			return nil, fmt.Errorf("%w: %w", ErrConnect, ctx.Err())
+		}
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -215,17 +225,6 @@ func TestLatencyModeFindsTheNearestWithoutWaitingForTheRest(t *testing.T) {
 	})
 }
 
-func TestSilentServerCostsOnlyItsHeadStart(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		n := threeServers()
-		n.servers[mid].silent = true
-		took, server := connectionTime(t, n, Config{Servers: []string{mid, near}, Selection: Ordered})
-		if server != near || took > stagger+100*time.Millisecond {
-			t.Errorf("took %v to %s", took, server)
-		}
-	})
-}
-
 func TestRetriesKeepTheirDistance(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := threeServers()
@@ -316,4 +315,69 @@ func TestGivingUpIsFinalUntilConnect(t *testing.T) {
 			t.Errorf("after Connect: %v", err)
 		}
 	})
+}
+
+// Without reconnecting the first connection is tried for as long as it takes, and its loss is final.
+func TestNoReconnects(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := threeServers()
+		n.servers[near].down = true
+		h := openFake(t, n, Config{Servers: []string{near}, MaxReconnects: NoReconnects})
+		time.Sleep(time.Minute)
+		if dials := n.dialed(); h.State() != StateConnecting || dials < 2 {
+			t.Fatalf("%s after %d attempts, want the first connection to be tried again", h.State(), dials)
+		}
+		n.cut(near, false)
+		if err := h.Connected(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		dials := n.dialed()
+		time.Sleep(time.Minute)
+		n.cut(near, false)
+		time.Sleep(time.Minute)
+		if err := h.Connected(context.Background()); h.State() != StateError || n.dialed() != dials || !errors.Is(err, ErrDisconnected) {
+			t.Errorf("%s after %d more attempts, and %v", h.State(), n.dialed()-dials, err)
+		}
+		if err := h.Reconnect(context.Background()); err != nil {
+			t.Errorf("Reconnect: %v", err)
+		}
+	})
+}
+
+// Who asks for another connection after the hub has given up is told what comes of that, and never
+// what came before.
+func TestReconnectAfterErrorNeverReturnsTheOldOne(t *testing.T) {
+	for name, call := range map[string]func(*Hub, context.Context) error{
+		"Reconnect": (*Hub).Reconnect,
+		"Connect": func(h *Hub, ctx context.Context) error {
+			h.Connect()
+			return h.Connected(ctx)
+		},
+	} {
+		for range 20 {
+			synctest.Test(t, func(t *testing.T) {
+				n := threeServers()
+				n.servers[near].down = true
+				h := openFake(t, n, Config{Servers: []string{near}, NoRetry: true})
+				if err := h.Connected(context.Background()); !errors.Is(err, ErrConnect) {
+					t.Fatal(err)
+				}
+				n.mu.Lock()
+				n.servers[near].silent, n.servers[near].down = true, false
+				n.mu.Unlock()
+				ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+				defer cancel()
+				if err := call(h, ctx); !errors.Is(err, context.DeadlineExceeded) || strings.Contains(err.Error(), "refused") {
+					t.Errorf("%s that takes too long gave %v", name, err)
+				}
+				time.Sleep(time.Minute)
+				n.mu.Lock()
+				n.servers[near].silent = false
+				n.mu.Unlock()
+				if err := call(h, context.Background()); err != nil {
+					t.Errorf("%s gave %v", name, err)
+				}
+			})
+		}
+	}
 }

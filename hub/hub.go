@@ -3,6 +3,7 @@ package hub
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"hash/maphash"
 	"maps"
@@ -16,18 +17,20 @@ import (
 // A Hub is a set of scopes and variables, connected to one server at a time. It is safe for
 // concurrent use.
 type Hub struct {
-	cfg      Config
-	id       string // unique; part of inboxes and queue names
-	engine   engine
-	registry registry
-	intake   intake
-	outbox   outbox
-	repairs  repairs
-	missing  atomic.Uint64 // messages, by their numbers
-	requests requests
-	standby  *standby // nil unless configured
-	links    atomic.Uint64
-	losses   atomic.Uint64 // of links that broke
+	cfg          Config
+	id           string // unique; part of inboxes and queue names
+	engine       engine
+	registry     registry
+	intake       intake
+	outbox       outbox
+	repairs      repairs
+	missing      atomic.Uint64 // messages, by their numbers
+	longestNames atomic.Int64  // bytes; see checkLength
+	requests     requests
+	standby      *standby // nil unless configured
+	silent       silentServers
+	links        atomic.Uint64
+	losses       atomic.Uint64 // of links that broke
 
 	ctx    context.Context // ends with the hub
 	cancel context.CancelFunc
@@ -68,6 +71,7 @@ type Hub struct {
 	live      *link         // the current link
 	changed   chan struct{} // closed, and replaced, when status or live change
 	final     error         // why the hub gave up
+	failed    error         // why the last attempt to connect failed, since the hub has had no link
 	variables map[string]*Variable
 	// variableDenied tells the variable of a subject that the server does not permit what was published on it. A function,
 	// so that pages, whose variables are JavaScript's, do not download it.
@@ -105,18 +109,24 @@ func open(ctx context.Context, cfg Config, e engine) *Hub {
 		changed:   make(chan struct{}),
 		variables: map[string]*Variable{},
 	}
+	h.cfg.Servers = order(cfg.Servers, cfg.Selection)
+	if cfg.Logger != (silent{}) {
+		h.cfg.Logger = newLines(cfg.Logger)
+	}
 	h.ctx, h.cancel = context.WithCancel(ctx)
+	h.longestNames.Store(mostNames)
 	h.registry = registry{hub: h, entries: map[entryKey]*entry{}, wild: map[*entry]bool{}}
 	h.intake = intake{
 		hub: h, start: time.Now(), seed: maphash.MakeSeed(), remembers: cfg.Standby,
 		gaps: map[*counter]bool{}, deaf: map[uint64]int64{},
 	}
-	h.outbox.hub, h.outbox.publisher = h, newPublisher()
+	h.outbox.hub, h.outbox.publisher, h.outbox.turn = h, newPublisher(), make(chan struct{}, 1)
 	h.outbox.store.limit, h.outbox.store.age = cfg.Repair.Bytes, cfg.Repair.Age
 	h.repairs.h, h.repairs.wake = h, make(chan struct{}, 1)
 	if cfg.Standby {
 		h.standby = &standby{h: h, turn: make(chan struct{}, 1)}
 	}
+	h.requests.isFull = h.outbox.isFull
 	h.requests.pending, h.requests.start = map[uint64]*request{}, time.Now()
 	h.status.State = StateDisconnected
 	if !cfg.ManualConnect {
@@ -126,18 +136,27 @@ func open(ctx context.Context, cfg Config, e engine) *Hub {
 	h.wg.Go(h.run)
 	h.wg.Go(h.pulse)
 	h.watchPage()
+	logging := make(chan struct{})
+	if l, ok := h.cfg.Logger.(*lines); ok {
+		go func() {
+			defer close(logging)
+			l.queue.run()
+		}()
+	} else {
+		close(logging)
+	}
 	h.events.some.L = &h.events.mu
 	observing := make(chan struct{})
 	go func() {
 		defer close(observing)
 		h.events.run()
 	}()
-	go h.end(observing)
+	go h.end(observing, logging)
 	return h
 }
 
 // end waits for the hub's context and then for everything that the hub started.
-func (h *Hub) end(observing <-chan struct{}) {
+func (h *Hub) end(observing, logging <-chan struct{}) {
 	<-h.ctx.Done()
 	h.mu.Lock()
 	h.closed = true
@@ -158,6 +177,10 @@ func (h *Hub) end(observing <-chan struct{}) {
 	h.tell(DiscoveryIdle, "")
 	h.events.close()
 	<-observing
+	if l, ok := h.cfg.Logger.(*lines); ok {
+		l.queue.close()
+	}
+	<-logging
 	close(h.done)
 }
 
@@ -191,11 +214,7 @@ func (h *Hub) Connect() error {
 	if h.ctx.Err() != nil {
 		return ErrDisposed
 	}
-	h.mu.Lock()
-	if h.status.State == StateError { // who calls Connected next must not be told of the old failure
-		h.change(StateConnecting, nil)
-	}
-	h.mu.Unlock()
+	h.anew() // who calls Connected next must not be told of the old failure
 	select {
 	case h.wanted <- struct{}{}:
 	default:
@@ -213,9 +232,10 @@ func (h *Hub) Connected(ctx context.Context) error {
 
 // current waits for a link.
 func (h *Hub) current(ctx context.Context) (*link, error) {
+	start := time.Now()
 	for {
 		h.mu.Lock()
-		l, changed, final, state, last := h.live, h.changed, h.final, h.status.State, h.status.LastError
+		l, changed, final, state, last := h.live, h.changed, h.final, h.status.State, h.failed
 		h.mu.Unlock()
 		switch {
 		case h.ctx.Err() != nil:
@@ -237,7 +257,7 @@ func (h *Hub) current(ctx context.Context) (*link, error) {
 			if state == StateConnecting {
 				why = fmt.Errorf("%w; the hub goes on trying", why)
 			}
-			return nil, ctxError(ctx, why)
+			return nil, ctxError(ctx, why, start)
 		}
 	}
 }
@@ -255,6 +275,7 @@ func (h *Hub) Flush(ctx context.Context) error {
 
 // flush is Flush that waits for a connection as long as it takes.
 func (h *Hub) flush(ctx context.Context) error {
+	start := time.Now()
 	for {
 		if _, err := h.current(ctx); err != nil {
 			return err
@@ -272,7 +293,7 @@ func (h *Hub) flush(ctx context.Context) error {
 			return nil
 		}
 		if ctx.Err() != nil {
-			return ctxError(ctx, ErrDisconnected)
+			return ctxError(ctx, errUnconfirmed, start)
 		}
 		select { // the link has died: the next one has everything again
 		case <-l.wire.done():
@@ -281,6 +302,8 @@ func (h *Hub) flush(ctx context.Context) error {
 		h.awaitChange(ctx, l)
 	}
 }
+
+var errUnconfirmed = errors.New("the server has not answered")
 
 // awaitChange returns when l is no longer the current link.
 func (h *Hub) awaitChange(ctx context.Context, l *link) {
@@ -314,7 +337,7 @@ func (h *Hub) Status() Status {
 	s, l := h.status, h.live
 	h.mu.Unlock()
 	if l != nil {
-		s.Server, s.Via, s.MaxPayload, s.Isolated = l.target.String(), l.target.via, l.limit, l.isolated
+		s.Server, s.Via, s.MaxPayload, s.Isolated = l.target.String(), l.target.via, l.limit, l.isolated.Load()
 		h.refreshDistance(l)
 	}
 	s.Missing, s.Repairing = h.missing.Load(), h.intake.waitingFor()
@@ -340,7 +363,7 @@ func (h *Hub) report(err error) {
 }
 
 func (h *Hub) tellError(err error) {
-	h.events.put(func() { h.onError.tell(err, h.errorObserverFailed) }, true)
+	h.events.put(func() { h.onError.tell(err, h.errorObserverFailed) }, eventsKept)
 }
 
 func (h *Hub) errorObserverFailed(p any) {
@@ -374,11 +397,14 @@ func (h *Hub) setState(s State, l *link) {
 func (h *Hub) change(s State, l *link) {
 	different := h.status.State != s
 	h.status.State, h.live = s, l
+	if l != nil {
+		h.failed = nil
+	}
 	close(h.changed)
 	h.changed = make(chan struct{})
 	if different {
 		h.cfg.Logger.Debug("state", "state", s)
-		h.events.put(func() { h.onState.tell(s, h.observerFailed) }, false)
+		h.events.put(func() { h.onState.tell(s, h.observerFailed) }, changesKept)
 	}
 }
 

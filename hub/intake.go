@@ -98,7 +98,7 @@ func (in *intake) several(l *link, m *inbound) (calm bool) {
 		whole = (c.begun || in.begins(l, c, m)) && c.takeRun(m.number.count, m.run, in.now())
 	}
 	if whole {
-		in.plain = in.plain || m.number.stream == 0
+		in.plain = in.plain || m.number.stream == 0 && !e.control && !e.shared()
 		return in.deliverRun(m)
 	}
 	calm = true
@@ -222,7 +222,7 @@ func (in *intake) lost(c *counter, s span) {
 	h.events.put(func() {
 		h.cfg.Logger.Warn("messages are missing", "subject", m.Subject, "publisher", m.Publisher, "from", m.From, "to", m.To)
 		h.onMissing.tell(m, h.observerFailed)
-	}, true)
+	}, eventsKept)
 }
 
 // counter is the one for m's stream.

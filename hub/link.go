@@ -15,12 +15,16 @@ import (
 type link struct {
 	hub    *Hub
 	wire   wire
+	flow   congestible // wire, if it is one
 	target target
-	// isolated: the server is not of one system with the configured ones. The session's.
-	isolated bool
-	limit    int    // the largest payload, in bytes
-	inbox    string // "_INBOX.<hub>.<link>.", each answer adds a token; subscribed to by the first request
-	asks     bool   // a request has been sent: the inbox is subscribed to. The outbox is locked
+	// isolated: the server is not of one system with the configured ones,
+	isolated atomic.Bool
+	deaf     atomic.Int64  // since then, in ns since the intake's start
+	limit    int           // the largest payload, in bytes
+	trip     time.Duration // the round trip, if it was measured before anything else
+	hasty    bool          // it was chosen while others had not answered yet
+	inbox    string        // "_INBOX.<hub>.<link>.", each answer adds a token; subscribed to by the first request
+	asks     bool          // a request has been sent: the inbox is subscribed to. The outbox is locked
 
 	leave chan struct{} // closed when the server says that it is about to stop
 	left  sync.Once
@@ -44,8 +48,8 @@ type link struct {
 type target struct {
 	url string
 	via string // viaConfigured or viaLeaf
-	// alone: the server is known to be a system of its own
-	alone bool
+	// alone: the server is known to be a system of its own. unproven: that is not known.
+	alone, unproven bool
 }
 
 const (
@@ -75,6 +79,7 @@ func (h *Hub) openLink(ctx context.Context, t target) (*link, error) {
 		return nil, err
 	}
 	l.wire, l.limit = w, w.maxPayload()
+	l.flow, _ = w.(congestible)
 	l.measured.Store(time.Now().UnixNano())
 	l.hears()
 	return l, nil
@@ -126,6 +131,23 @@ func (l *link) hears() { l.heard.Store(int64(time.Since(l.hub.intake.start))) }
 func (l *link) silence() time.Duration {
 	return time.Since(l.hub.intake.start) - time.Duration(l.heard.Load())
 }
+
+// isolates notes whether the server is of one system with the configured ones, which it was at since
+// for the last time.
+func (l *link) isolates(isolated bool, since time.Time) {
+	if isolated && !l.isolated.Load() {
+		l.deaf.Store(int64(since.Sub(l.hub.intake.start)))
+	}
+	l.isolated.Store(isolated)
+}
+
+// apart is for how long the server has not been of one system with the configured ones.
+func (l *link) apart() time.Duration {
+	return time.Since(l.hub.intake.start) - time.Duration(l.deaf.Load())
+}
+
+// congested says that what has been published by l is still to be written.
+func (l *link) congested() bool { return l.flow != nil && l.flow.congested() }
 
 // isLeaving says whether the server has said that it is about to stop.
 func (l *link) isLeaving() bool {

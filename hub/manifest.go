@@ -49,10 +49,13 @@ func parseManifest(body []byte) (m manifest, err error) {
 // errNoLeader: the place where manifests are served says that there is no leaf. That is no failure.
 var errNoLeader = errors.New("no leader")
 
+// errNoBackbone: the leaf is cut off from everybody on the backbone.
+var errNoBackbone = errors.New("the leaf has no connection to its backbone")
+
 // errNoAnswer: nothing came from that place.
 var errNoAnswer = errors.New("no answer")
 
-// fetchManifest asks for the manifest and returns the leaf that it names.
+// fetchManifest asks for the manifest and returns the leaf that it names, also with errNoBackbone.
 func (h *Hub) fetchManifest(ctx context.Context, web fetcher) (target, error) {
 	address := h.cfg.Discovery.ManifestURL
 	ctx, cancel := context.WithTimeout(ctx, h.cfg.Discovery.SwitchTimeout)
@@ -76,13 +79,13 @@ func (h *Hub) fetchManifest(ctx context.Context, web fetcher) (target, error) {
 		now = served // the leaf's clock set the expiry, so it also judges it
 	}
 	leaf, err := readManifest(got.body, got.contentType, now, h.cfg.Discovery.RequireBackbone)
-	if err == nil {
-		if err = mayLeadTo(leaf.url, address, h.cfg.Servers); err != nil {
-			err = fmt.Errorf("wssUrl = %q: %w", transport.Redact(leaf.url), err)
+	if err == nil || errors.Is(err, errNoBackbone) {
+		if may := mayLeadTo(leaf.url, address, h.cfg.Servers); may != nil {
+			return fail(fmt.Errorf("wssUrl = %q: %w", transport.Redact(leaf.url), may))
 		}
 	}
 	if err != nil && !errors.Is(err, errNoLeader) {
-		return fail(err)
+		_, err = fail(err)
 	}
 	return leaf, err
 }
@@ -93,7 +96,8 @@ func mediaType(contentType string) string {
 	return strings.ToLower(strings.TrimSpace(media))
 }
 
-// readManifest finds the leaf to connect to in a manifest, at the time now of who served it.
+// readManifest finds the leaf to connect to in a manifest, at the time now of who served it. With
+// errNoBackbone it has found it, and it is not good enough.
 func readManifest(body []byte, contentType string, now time.Time, require Backbone) (target, error) {
 	fail := func(format string, args ...any) (target, error) { return target{}, fmt.Errorf(format, args...) }
 	if len(body) > manifestLimit {
@@ -120,12 +124,6 @@ func readManifest(body []byte, contentType string, now time.Time, require Backbo
 	if m.follows {
 		return target{}, errNoLeader
 	}
-	// A leaf that has a backbone but no way to it would cut the hub off from everybody there.
-	bridged := m.bridgeState == "connected"
-	hasBackbone := len(m.fallbackServers) > 0 || m.bridgeState == "connecting" || m.bridgeState == "error"
-	if !bridged && (require == BackboneAlways || require == BackboneConfigured && hasBackbone) {
-		return fail("bridgeState = %q: the leaf has no connection to its backbone", m.bridgeState)
-	}
 	address := m.wssURL
 	if address == "" {
 		address = m.websocketURL
@@ -142,7 +140,18 @@ func readManifest(body []byte, contentType string, now time.Time, require Backbo
 	if err != nil {
 		return fail("wssUrl = %q: %w", transport.Redact(address), err)
 	}
-	return target{url: leaf, via: viaLeaf, alone: !bridged}, nil
+	// A leaf without a way to its backbone would cut the hub off from everybody there. A leaf of
+	// kinopio-hub 2.1.0 does not say whether it has one: whether marks come through decides.
+	found := target{url: leaf, via: viaLeaf, alone: m.bridgeState != "" && m.bridgeState != "connected", unproven: m.bridgeState == ""}
+	hasBackbone := len(m.fallbackServers) > 0 || m.bridgeState == "connecting" || m.bridgeState == "error"
+	switch {
+	case !found.alone:
+	case require == BackboneAlways && !hasBackbone:
+		return found, fmt.Errorf("bridgeState = %q: %w, and has none: whoever is on the configured servers would not be heard there. discovery.requireBackbone is for a LAN of its own", m.bridgeState, errNoBackbone)
+	case require == BackboneAlways, require == BackboneConfigured && hasBackbone:
+		return found, fmt.Errorf("bridgeState = %q: %w", m.bridgeState, errNoBackbone)
+	}
+	return found, nil
 }
 
 // mayLeadTo says why the manifest at address may not send the hub to a leaf: one on the internet is
@@ -154,6 +163,9 @@ func mayLeadTo(leaf, address string, servers []string) error {
 	}
 	from, err := url.Parse(address)
 	if err != nil {
+		return err
+	}
+	if err := toASCII(from); err != nil {
 		return err
 	}
 	at := where(to.Hostname())

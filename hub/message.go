@@ -126,6 +126,9 @@ func (r Responder) Respond(out OutMsg) *Receipt {
 		return failedReceipt(err)
 	}
 	out.Subject, out.answer = r.reply, true
+	if err := r.hub.checkLength(r.reply, len(out.Reply)); err != nil {
+		return failedReceipt(err)
+	}
 	r.hub.answered.Store(true)
 	if err := tooLarge(r.link, []OutMsg{out}); err != nil {
 		return failedReceipt(err)

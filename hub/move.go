@@ -32,7 +32,7 @@ func (s *session) move(targets []target, reason string, timeout time.Duration) e
 		m.To, m.Via = targets[0].String(), targets[0].via
 	}
 	s.enter(&m, PhaseConnect)
-	next, err := h.race(h.ctx, targets, timeout)
+	next, err := s.reach(targets, timeout)
 	if err == nil {
 		m.To, m.Via = next.target.String(), next.target.via
 		err = s.carry(old, next, &m)
@@ -71,10 +71,11 @@ func (s *session) enter(m *Move, p Phase) {
 // the old link has died: then the hub is on the new one.
 func (s *session) carry(old, next *link, m *Move) error {
 	h := s.h
-	if old.isolated || next.target.alone {
+	if old.isolated.Load() || next.target.alone {
 		return s.part(old, next, m)
 	}
 	p := s.newPassage(old, next)
+	defer h.watch(next)()
 	s.enter(m, PhaseJoin)
 	err := p.join()
 	m.Trip = p.trip
@@ -162,14 +163,22 @@ func (s *session) rescue(p *passage, m *Move) {
 func (s *session) part(old, next *link, m *Move) error {
 	h := s.h
 	m.Isolated = true
-	next.isolated = !old.isolated
+	reunited := old.isolated.Load()
+	next.isolates(!reunited, time.Now())
 	h.cfg.Logger.Warn("the new server is not of one system with the old one", "from", old.target.String(), "to", next.target.String())
 	h.outbox.hold()
 	h.registry.unbind(old)
 	h.registry.attach(next)
 	s.promote(next)
-	h.intake.arrives()
+	if reunited { // what was said meanwhile may still be had
+		h.intake.returned(old.apart())
+	} else {
+		h.intake.arrives()
+	}
 	h.outbox.open(next)
+	if reunited {
+		h.repairs.returned()
+	}
 	return nil
 }
 

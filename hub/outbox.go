@@ -2,7 +2,6 @@ package hub
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -19,8 +18,10 @@ type outbox struct {
 	bytes   int
 	timer   *time.Timer
 	closed  bool
-	sent    uint64 // messages that were handed to a link; answers go past the outbox
-	size    uint64 // of their payloads, in bytes
+	crowd   int           // publishers that wait for room on the link
+	turn    chan struct{} // has room for the one of them that is next
+	sent    uint64        // messages that were handed to a link; answers go past the outbox
+	size    uint64        // of their payloads, in bytes
 
 	publisher uint64 // the hub's name in numbers
 	index     uint64 // of the newest stream
@@ -70,11 +71,12 @@ func (r *Receipt) Done() <-chan struct{} { return r.done }
 // Wait returns when Done is closed, with Err, or when ctx ends; the batch may then still be
 // sent.
 func (r *Receipt) Wait(ctx context.Context) error {
+	start := time.Now()
 	select {
 	case <-r.done:
 		return r.err
 	case <-ctx.Done():
-		return ctxError(ctx, ErrDisconnected)
+		return ctxError(ctx, ErrDisconnected, start)
 	}
 }
 
@@ -112,6 +114,9 @@ func (h *Hub) Publish(msgs ...OutMsg) *Receipt {
 		if err := msgs[i].check(); err != nil {
 			return failedReceipt(err)
 		}
+		if err := h.checkLength(msgs[i].Subject, len(msgs[i].Reply)); err != nil {
+			return failedReceipt(err)
+		}
 	}
 	return h.outbox.send(msgs)
 }
@@ -119,7 +124,11 @@ func (h *Hub) Publish(msgs ...OutMsg) *Receipt {
 // send is Publish for subjects that are known to be good. It keeps nothing of msgs, so that
 // a caller's slice needs no allocation.
 func (o *outbox) send(msgs []OutMsg) *Receipt {
-	o.mu.Lock()
+	if len(msgs) == 0 {
+		o.mu.Lock() // nothing needs no room
+	} else if err := o.enter(context.Background(), 0); err != nil {
+		return failedReceipt(err)
+	}
 	defer o.mu.Unlock()
 	return o.take(msgs)
 }
@@ -148,10 +157,13 @@ func (o *outbox) take(msgs []OutMsg) *Receipt {
 }
 
 // sendRequest sends msg for q, unless q has ended before. If it was not sent, q is told why.
-func (o *outbox) sendRequest(msg OutMsg, q *request) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
+func (o *outbox) sendRequest(ctx context.Context, limit time.Duration, msg OutMsg, q *request) {
 	requests := &o.hub.requests
+	if err := o.enter(ctx, limit); err != nil {
+		requests.finish(q, nil, err)
+		return
+	}
+	defer o.mu.Unlock()
 	if o.closed {
 		requests.finish(q, nil, ErrDisposed)
 		return
@@ -334,11 +346,12 @@ func (h *Hub) wait(ctx context.Context, r *Receipt) error {
 	if r == handedOver {
 		return nil
 	}
+	start := time.Now()
 	select {
 	case <-r.done:
 		return r.err
 	case <-ctx.Done():
-		h.outbox.withdraw(r, ctxError(ctx, ErrDisconnected))
+		h.outbox.withdraw(r, ctxError(ctx, ErrDisconnected, start))
 		<-r.done
 		return r.err
 	}
@@ -346,6 +359,9 @@ func (h *Hub) wait(ctx context.Context, r *Receipt) error {
 
 // publish hands one message to the link, with a number if the server takes that much. o.mu is held.
 func (o *outbox) publish(m *OutMsg) error {
+	if err := o.hub.checkLength(m.Subject, len(m.Reply)); err != nil {
+		return err
+	}
 	var s *outStream
 	if !o.hub.cfg.NoNumbers && m.number.stream == 0 && !m.answer && numbered(m.Subject) && m.size()+numberSize <= o.link.limit {
 		s = o.stream(m.Subject)
@@ -441,16 +457,6 @@ func (o *outbox) traffic() (messages, bytes uint64) {
 	return o.sent, o.size
 }
 
-// publish hands one message to l, past the outbox.
-func (h *Hub) publish(l *link, m OutMsg) error {
-	err := l.wire.publish(m)
-	if err == nil {
-		h.traffic.outMessages.Add(1)
-		h.traffic.outBytes.Add(uint64(len(m.Data)))
-	}
-	return err
-}
-
 // tooLarge checks a batch before any of it is sent.
 func tooLarge(l *link, msgs []OutMsg) error {
 	for i := range msgs {
@@ -459,13 +465,4 @@ func tooLarge(l *link, msgs []OutMsg) error {
 		}
 	}
 	return nil
-}
-
-// ctxError is ErrTimeout for a deadline, otherwise the cancellation, in either case with what
-// was being waited for.
-func ctxError(ctx context.Context, waiting error) error {
-	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return fmt.Errorf("%w (%w): %w", ErrTimeout, waiting, ctx.Err())
-	}
-	return fmt.Errorf("%w: %w", waiting, ctx.Err())
 }

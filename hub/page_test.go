@@ -297,7 +297,9 @@ func TestRequireBackbone(t *testing.T) {
 		bridge   string
 		want     hub.DiscoveryState
 	}{
-		{"", nil, "disconnected", hub.DiscoveryIsolated},
+		{"", nil, "disconnected", hub.DiscoveryNoLeader},
+		{hub.BackboneConfigured, nil, "disconnected", hub.DiscoveryIsolated},
+		{hub.BackboneConfigured, []string{"wss://b"}, "connecting", hub.DiscoveryNoLeader},
 		{"", []string{"wss://b"}, "connecting", hub.DiscoveryNoLeader},
 		{hub.BackboneAlways, nil, "disconnected", hub.DiscoveryNoLeader},
 		{hub.BackboneAlways, nil, "connected", hub.DiscoveryLocal},

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"time"
 
@@ -18,6 +19,7 @@ type protoEngine struct {
 	cfg     *Config
 	dialers map[string]transport.Dialer
 	bursts  bursts
+	asking  asking
 }
 
 func newProtoEngine(cfg *Config) *protoEngine {
@@ -48,20 +50,18 @@ func (e *protoEngine) open(ctx context.Context, server string, r receiver) (wire
 	}
 	auth := e.cfg.Auth
 	if e.cfg.Authenticator != nil {
-		if auth, err = e.cfg.Authenticator(ctx, transport.Redact(server)); err == nil {
-			err = auth.check()
-		}
-		if err != nil {
+		if auth, err = e.asking.ask(ctx, e.cfg, transport.Redact(server)); err != nil {
 			return nil, fmt.Errorf("credentials: %w", err)
 		}
+		transport.Progress(ctx)
 	}
 	conn, err := dialer.Dial(ctx, server)
 	if err != nil {
 		return nil, err
 	}
+	transport.Progress(ctx)
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
-	w := newProtoWire(conn, r, &e.bursts)
-	err = w.greet(ctx, e.cfg, auth, u)
+	w, err := e.greetBy(ctx, conn, r, auth, u)
 	if !stop() && err == nil {
 		err = ctx.Err()
 	}
@@ -76,10 +76,22 @@ func (e *protoEngine) open(ctx context.Context, server string, r receiver) (wire
 	return w, nil
 }
 
+func (e *protoEngine) greetBy(ctx context.Context, conn net.Conn, r receiver, auth Auth, u *url.URL) (*protoWire, error) {
+	conn, err := secureFirst(ctx, conn, u, e.cfg)
+	if err != nil {
+		return nil, err
+	}
+	w := newProtoWire(conn, r, &e.bursts)
+	return w, w.greet(ctx, e.cfg, auth, u)
+}
+
 // greet is the talk before anything else: INFO, then CONNECT and PING, then PONG.
 func (w *protoWire) greet(ctx context.Context, cfg *Config, auth Auth, u *url.URL) error {
 	var op protoOp
 	if err := w.next(&op); err != nil {
+		if ctx.Err() != nil && w.to == 0 {
+			err = errors.New(silence(u, cfg))
+		}
 		return err
 	}
 	if op.kind == protoErr {
@@ -95,10 +107,12 @@ func (w *protoWire) greet(ctx context.Context, cfg *Config, auth Auth, u *url.UR
 	if !info.headers {
 		return fmt.Errorf("%w: the server knows no headers: want nats-server 2.2 or later, with headers", errProto)
 	}
+	transport.Progress(ctx)
 	conn, err := secure(ctx, w.conn, u, cfg, info)
 	if err != nil {
 		return err
 	}
+	transport.Progress(ctx)
 	if conn != w.conn && w.from < w.to {
 		return fmt.Errorf("%w: the server says more before TLS", errProto)
 	}
@@ -138,20 +152,18 @@ func (w *protoWire) greet(ctx context.Context, cfg *Config, auth Auth, u *url.UR
 	}
 }
 
-// introduce fills in who the client is: the URL's user goes before all else, as in nats.go.
+// introduce fills in who the client is: the URL's user if nothing else is known.
 func (a Auth) introduce(me *plainjson.Writer, inURL *url.Userinfo, nonce string) error {
-	var id identity
-	if inURL != nil {
+	id, err := a.identity()
+	if err != nil {
+		return err
+	}
+	if inURL != nil && a == (Auth{}) {
 		var hasPassword bool
 		if id.password, hasPassword = inURL.Password(); hasPassword {
 			id.user = inURL.Username()
 		} else {
 			id.token = inURL.Username()
-		}
-	} else {
-		var err error
-		if id, err = a.identity(); err != nil {
-			return err
 		}
 	}
 	for _, f := range [][2]string{

@@ -147,7 +147,7 @@ func (w *protoWire) heed(op *protoOp) error {
 		w.mu.Lock()
 		var done func()
 		if len(w.pongs) > 0 {
-			done, w.pongs = w.pongs[0], w.pongs[1:]
+			done, w.pongs = w.pongs[0].answered, w.pongs[1:]
 		}
 		w.mu.Unlock()
 		if done != nil {
@@ -203,6 +203,10 @@ func (w *protoWire) complaint(text string) error {
 		w.receiver.trouble(fmt.Errorf("%w: %s", ErrPermission, text))
 	case strings.HasPrefix(lower, "maximum subscriptions exceeded"):
 		w.receiver.trouble(fmt.Errorf("nats: %s", lower))
+	case strings.HasPrefix(lower, "invalid subject"), strings.HasPrefix(lower, "invalid publish subject"):
+		w.receiver.trouble(fmt.Errorf("%w: nats: %s", ErrInvalidName, lower))
+	case strings.HasPrefix(lower, "maximum control line exceeded"):
+		return w.overlong()
 	default:
 		return fmt.Errorf("nats: %s", lower)
 	}

@@ -33,9 +33,10 @@ type protoWire struct {
 	once     sync.Once // closes ended
 
 	mu      sync.Mutex
-	some    sync.Cond // out has something, or it is over
-	room    sync.Cond // out has room, or it is over
-	out     []byte    // to be written
+	some    sync.Cond   // out has something, or it is over
+	room    sync.Cond   // out has room, or it is over
+	out     []byte      // to be written
+	full    atomic.Bool // out has no room
 	writing bool
 	waiting int  // publishers that wait for room
 	noted   bool // it is among those that have something to say in a burst
@@ -43,8 +44,9 @@ type protoWire struct {
 	err     error // why, if over
 	serial  uint64
 	subs    map[uint64]*protoSub
-	pongs   []func() // what the server's next answers to PING are for
-	retired int      // subscriptions that it has not answered for yet
+	pongs   []pong // what the server's next answers to PING are for
+	longest int    // the most bytes of names in a line since the last PING; see lineError
+	retired int    // subscriptions that it has not answered for yet
 
 	// Of the reader alone.
 	in       []byte // from in[from:to] on not yet parsed
@@ -56,6 +58,22 @@ type protoWire struct {
 	subject  string   // of the last message by a wildcard
 	last     *protoSub
 	lastID   uint64
+}
+
+// A pong is an answer to PING that is still to come.
+type pong struct {
+	answered func()
+	longest  int // protoWire.longest of the lines that it will confirm
+}
+
+// A lineError is the end of a connection over a line that is longer than its server takes. Which one
+// that was it does not say: no other than the longest of those that it has not confirmed.
+type lineError struct {
+	names int // bytes of that line's names: the subject, and the queue group or the reply
+}
+
+func (e *lineError) Error() string {
+	return fmt.Sprintf("nats: maximum control line exceeded, by a line with %d bytes of names at most", e.names)
 }
 
 type protoSub struct {
@@ -84,11 +102,12 @@ func (w *protoWire) write() {
 		}
 		out := w.out
 		w.out, w.writing = spare[:0], true
+		w.full.Store(false)
 		w.mu.Unlock()
 		_, err := w.conn.Write(out)
 		w.mu.Lock()
 		w.writing = false
-		w.room.Broadcast()
+		w.room.Broadcast() // close waits for it, too
 		if err != nil {
 			w.mu.Unlock()
 			w.fail(err)
@@ -110,6 +129,7 @@ func (w *protoWire) tryWrite() bool {
 	if w.out = w.out[:0]; cap(w.out) > 2*burstBytes {
 		w.out = nil
 	}
+	w.full.Store(false)
 	w.room.Broadcast()
 	return true
 }
@@ -122,6 +142,7 @@ func (w *protoWire) fail(err error) {
 		return
 	}
 	w.over, w.err, w.out = true, err, nil
+	w.full.Store(false)
 	w.some.Broadcast()
 	w.room.Broadcast()
 }
@@ -153,16 +174,15 @@ func (w *protoWire) publish(m OutMsg) error {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for len(w.out) >= writeBuffer && !w.over && !w.bursts.on.Load() {
-		w.waiting++
-		w.room.Wait()
-		w.waiting--
-	}
 	if w.over {
 		return w.disconnected()
 	}
+	w.longest = max(w.longest, len(m.Subject)+len(m.Reply))
 	if !w.bursts.note(w) {
 		w.out = appendPub(w.out, &m)
+		if len(w.out) >= writeBuffer {
+			w.full.Store(true)
+		}
 		w.some.Signal()
 		return nil
 	}
@@ -172,7 +192,30 @@ func (w *protoWire) publish(m OutMsg) error {
 		m.Data = nil
 	}
 	w.out = append(append(w.out, m.Data...), "\r\n"...)
+	if len(w.out) >= writeBuffer {
+		w.full.Store(true)
+	}
 	return nil
+}
+
+// congested says that what has been published is still to be written. Nobody waits in a burst.
+func (w *protoWire) congested() bool { return w.full.Load() && !w.bursts.on.Load() }
+
+// awaitRoom returns when w is not congested any more, has ended, or ctx has.
+func (w *protoWire) awaitRoom(ctx context.Context) {
+	stop := context.AfterFunc(ctx, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.room.Broadcast()
+	})
+	defer stop()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.waiting++
+	defer func() { w.waiting-- }()
+	for w.full.Load() && !w.over && ctx.Err() == nil {
+		w.room.Wait()
+	}
 }
 
 func (w *protoWire) subscribe(subject, queue string, route *leg) (wireSub, error) {
@@ -182,6 +225,7 @@ func (w *protoWire) subscribe(subject, queue string, route *leg) (wireSub, error
 		return nil, w.disconnected()
 	}
 	w.serial++
+	w.longest = max(w.longest, len(subject)+len(queue))
 	sub := &protoSub{w.serial, subject, route}
 	w.subs[sub.id] = sub
 	line := "SUB " + subject + " "
@@ -201,7 +245,7 @@ func (w *protoWire) retire(s wireSub) error {
 		return w.disconnected()
 	}
 	w.retired++
-	w.pongs = append(w.pongs, func() {
+	w.asked(func() {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		delete(w.subs, sub.id)
@@ -216,8 +260,25 @@ func (w *protoWire) ping(answered func()) error {
 	if !w.put("PING\r\n") {
 		return w.disconnected()
 	}
-	w.pongs = append(w.pongs, answered)
+	w.asked(answered)
 	return nil
+}
+
+// asked notes that a PING has been said. w.mu is held.
+func (w *protoWire) asked(answered func()) {
+	w.pongs = append(w.pongs, pong{answered, w.longest})
+	w.longest = 0
+}
+
+// overlong is the end over a line that is too long.
+func (w *protoWire) overlong() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	e := &lineError{w.longest}
+	for _, p := range w.pongs {
+		e.names = max(e.names, p.longest)
+	}
+	return e
 }
 
 func (w *protoWire) flush(ctx context.Context) error {

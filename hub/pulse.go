@@ -58,6 +58,29 @@ func (h *Hub) pulse() {
 	}
 }
 
+// watch looks after a link that is not the current one, as pulse does after that, until stop is called.
+func (h *Hub) watch(l *link) (stop func()) {
+	ctx, cancel := context.WithCancel(h.ctx)
+	h.wg.Go(func() {
+		tick := time.NewTicker(h.cfg.PingInterval)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+			case <-l.wire.done():
+				return
+			case <-ctx.Done():
+				return
+			}
+			if limit := h.cfg.PingInterval * time.Duration(h.cfg.MaxPingOut); !h.answers(l, limit) && ctx.Err() == nil {
+				h.cfg.Logger.Debug("new link does not answer", "server", l.target.String(), "within", limit)
+				l.wire.close()
+			}
+		}
+	})
+	return cancel
+}
+
 // answers says whether the server of l answers a ping within limit, or the link has ended by
 // itself. A timer that fires late says nothing, because the answer may then lie beside it in
 // the queue of a page that was frozen: in that case it asks once more.

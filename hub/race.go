@@ -4,100 +4,243 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
+	"sync/atomic"
 	"time"
+
+	"github.com/kinopio-hub/kinopio-hub/transport"
 )
 
-// finisher is how one attempt in a race ended.
+// A race connects to one of several servers.
+type race struct {
+	h        *Hub
+	targets  []target
+	timeout  time.Duration // of each attempt
+	nearest  bool          // the nearest wins; otherwise the first in the list
+	attempts []*attempt    // in the order of targets, those that have begun
+	finish   chan finisher
+}
+
+// An attempt is one connection that a race makes.
+type attempt struct {
+	target   target
+	begun    time.Time
+	patience time.Duration // for how long it may give no sign of life, before another server is taken
+	sign     atomic.Int64  // when the server last gave one, in ns since begun; 0: not yet
+	over     bool
+	link     *link // nil if it is not over, or has failed
+	err      error
+}
+
+// finisher is how an attempt has ended.
 type finisher struct {
+	of   *attempt
 	link *link
 	err  error
 }
 
 // race connects to one of the targets, each attempt within timeout, and returns the link to
-// keep; the others are closed. In latency mode all start together and the nearest of those
-// that answer in time wins; otherwise each starts when the one before it has failed or has
-// not answered for a while, and the first to answer wins. It returns when every attempt that
-// it leaves behind has been called off.
+// keep; the others are closed. In latency mode all start together, and of those that answer in
+// time the one with the shortest round trip wins. Otherwise the first of the list that answers wins: each starts
+// when the one before it has failed or has not answered for a while, but is taken only when all
+// before it have failed, or show no sign of life for stepPatience. It returns when every attempt
+// that it leaves behind has been called off.
 func (h *Hub) race(ctx context.Context, targets []target, timeout time.Duration) (*link, error) {
 	if len(targets) == 0 {
 		return nil, fmt.Errorf("%w: no server to connect to", ErrConnect)
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	nearest := h.cfg.Selection == Latency && len(targets) > 1
-	finish := make(chan finisher)
-	start := time.Now()
-	running, started := 0, 0
-	run := func() {
-		t := targets[started]
-		started++
-		running++
-		h.wg.Go(func() { finish <- h.attempt(ctx, t, timeout) })
+	r := &race{
+		h: h, targets: targets, timeout: timeout, finish: make(chan finisher),
+		nearest: h.cfg.Selection == Latency && len(targets) > 1,
 	}
-	var best finisher
-	var failures []error
+	var winner *attempt
 	defer func() {
 		cancel()
-		left := running
-		h.wg.Go(func() { // the losers end soon: their context has
-			for range left {
-				if f := <-finish; f.link != nil {
-					f.link.shut()
-				}
-			}
-		})
+		r.callOff(winner)
 	}()
 	next := time.NewTimer(stagger)
 	defer next.Stop()
-	var enough <-chan time.Time
-	run()
-	for nearest && started < len(targets) {
-		run()
+	r.begin(ctx)
+	for r.nearest && r.begin(ctx) {
 	}
+	decide := time.NewTimer(timeout)
+	defer decide.Stop()
+	var end time.Time // in latency mode: of the waiting for nearer ones
 	for {
 		select {
-		case f := <-finish:
-			running--
+		case f := <-r.finish:
+			a := f.of
+			a.over, a.link, a.err = true, f.link, f.err
 			switch {
-			case f.err != nil:
-				failures = append(failures, f.err)
-			case !nearest:
-				return f.link, nil
-			case best.link == nil:
-				best = f
-				timer := time.NewTimer(patience(time.Since(start)))
-				defer timer.Stop()
-				enough = timer.C
-			case f.link.wire.distance() < best.link.wire.distance():
-				best.link.shut()
-				best = f
-			default:
-				f.link.shut()
-			}
-			if f.err != nil && started < len(targets) {
-				run()
+			case a.err != nil && r.begin(ctx):
 				next.Reset(stagger)
-			}
-			if running == 0 && best.link != nil {
-				return best.link, nil
-			}
-			if running == 0 {
-				return nil, errors.Join(failures...)
+			case a.err == nil && end.IsZero():
+				end = time.Now().Add(patience(time.Since(a.begun), a.link.distance(), h.cfg.ReprobeGain))
 			}
 		case <-next.C:
-			if started < len(targets) {
-				run()
+			if r.begin(ctx) {
 				next.Reset(stagger)
 			}
-		case <-enough:
-			return best.link, nil
+		case <-decide.C:
+		}
+		wait := time.Until(end)
+		if r.nearest {
+			winner = r.closest(wait <= 0)
+		} else {
+			winner, wait = r.first()
+		}
+		switch {
+		case winner != nil:
+			winner.link.hasty = r.running() > 0
+			return winner.link, nil
+		case r.running() == 0 && len(r.attempts) == len(targets):
+			return nil, r.failure()
+		case wait > 0:
+			decide.Reset(wait)
 		}
 	}
 }
 
-// attempt connects to t within timeout.
-func (h *Hub) attempt(ctx context.Context, t target, timeout time.Duration) finisher {
+// begin begins the next attempt; false if there is none.
+func (r *race) begin(ctx context.Context) bool {
+	if len(r.attempts) == len(r.targets) {
+		return false
+	}
+	h := r.h
+	a := &attempt{target: r.targets[len(r.attempts)], begun: time.Now(), patience: stepPatience(r.timeout)}
+	if h.silent.has(a.target.url) {
+		a.patience = stagger
+	}
+	r.attempts = append(r.attempts, a)
+	h.wg.Go(func() {
+		ctx := transport.WithProgress(ctx, func() { a.sign.Store(max(1, int64(time.Since(a.begun)))) })
+		l, err := h.connect(ctx, a.target, r.timeout, r.nearest)
+		switch {
+		case a.target.via != viaConfigured:
+		case err == nil || a.sign.Load() > 0:
+			h.silent.note(a.target.url, false)
+		case time.Since(a.begun) >= a.patience:
+			h.silent.note(a.target.url, true)
+		}
+		r.finish <- finisher{a, l, err}
+	})
+	return true
+}
+
+func (r *race) running() (n int) {
+	for _, a := range r.attempts {
+		if !a.over {
+			n++
+		}
+	}
+	return n
+}
+
+// closest is the attempt with the shortest round trip, when it need not wait for others; nil before.
+func (r *race) closest(enough bool) (best *attempt) {
+	for _, a := range r.attempts {
+		if a.link != nil && (best == nil || a.link.distance() < best.link.distance()) {
+			best = a
+		}
+	}
+	if r.running() > 0 && !enough {
+		return nil
+	}
+	return best
+}
+
+// first is the first attempt that has connected, if none before it has to be waited for. Otherwise
+// wait is until when to look again, if that is known.
+func (r *race) first() (a *attempt, wait time.Duration) {
+	for _, a := range r.attempts {
+		switch {
+		case a.link != nil && wait <= 0:
+			return a, 0
+		case a.link != nil:
+			return nil, wait
+		case !a.over:
+			wait = max(wait, time.Duration(a.sign.Load())+a.patience-time.Since(a.begun))
+		}
+	}
+	return nil, 0
+}
+
+// failure is why all have failed.
+func (r *race) failure() error {
+	var all []error
+	for _, a := range r.attempts {
+		all = append(all, a.err)
+	}
+	return errors.Join(all...)
+}
+
+// callOff closes everything but the winner. Those that are under way end soon: their context has.
+func (r *race) callOff(winner *attempt) {
+	left := 0
+	for _, a := range r.attempts {
+		switch {
+		case !a.over:
+			left++
+		case a != winner && a.link != nil:
+			r.h.wg.Go(a.link.shut)
+		}
+	}
+	r.h.wg.Go(func() {
+		for range left {
+			if f := <-r.finish; f.link != nil {
+				f.link.shut()
+			}
+		}
+	})
+}
+
+// connect connects to t within timeout, and if asked to measures how far it is.
+func (h *Hub) connect(ctx context.Context, t target, timeout time.Duration, measure bool) (*link, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	l, err := h.openLink(ctx, t)
-	return finisher{l, err}
+	if err != nil || !measure {
+		return l, err
+	}
+	// What connecting took has other things in it: a password is checked, a name looked up.
+	if l.trip, err = roundTrip(ctx, l.wire); err != nil {
+		l.shut()
+		return nil, fmt.Errorf("%w to %s: %w", ErrConnect, t, err)
+	}
+	return l, nil
+}
+
+// distance is the round trip to the server, as it was measured first.
+func (l *link) distance() time.Duration {
+	if l.trip > 0 {
+		return min(l.trip, l.wire.distance())
+	}
+	return l.wire.distance()
+}
+
+// silent are the servers that gave no sign of life when they were tried last: the next in the list
+// need not wait for them.
+type silentServers struct {
+	mu  sync.Mutex
+	all map[string]bool // by URL
+}
+
+func (s *silentServers) has(url string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.all[url]
+}
+
+func (s *silentServers) note(url string, silent bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !silent {
+		delete(s.all, url)
+		return
+	}
+	if s.all == nil {
+		s.all = map[string]bool{}
+	}
+	s.all[url] = true
 }

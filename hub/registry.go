@@ -60,7 +60,7 @@ func (e *entry) deliver(m *Message, r receivers) (calm bool) {
 	handles := *e.handles.Load()
 	if e.shared() && len(handles) > 1 {
 		e.turn++
-		i := int(e.turn) % len(handles)
+		i := int(e.turn % uint32(len(handles)))
 		handles = handles[i : i+1]
 	}
 	calm = true
@@ -118,10 +118,11 @@ func (r *registry) add(s *Subscription) error {
 	return nil
 }
 
-// remove takes s off its entry, and the entry off the links when it was the last.
+// remove takes s off its entry, and the entry off the links when it was the last. Who calls it may be
+// waited for by who delivers messages, which has the intake's lock: see doc.go.
 func (r *registry) remove(s *Subscription) {
 	if r.release(s) {
-		r.hub.intake.forget(s.entry)
+		r.hub.spawn(func() { r.hub.intake.forget(s.entry) })
 	}
 }
 

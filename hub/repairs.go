@@ -367,7 +367,7 @@ func (r *repairs) say(m OutMsg) {
 	o := &r.h.outbox
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.link == nil {
+	if o.link == nil || o.link.congested() {
 		return // it is said again, or of no use then
 	}
 	if err := tooLarge(o.link, []OutMsg{m}); err == nil {
@@ -540,7 +540,7 @@ func (r *repairs) answer(asked []wanted, now time.Time) (bytes int) {
 	o := &r.h.outbox
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.link == nil {
+	if o.link == nil || o.link.congested() {
 		return 0 // they ask again
 	}
 	byStream := map[uint64][]*wanted{}

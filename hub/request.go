@@ -29,6 +29,7 @@ type requests struct {
 	armed   time.Duration // when the timer fires; 0: it does not
 	arms    int           // times that it was set
 	closed  bool
+	isFull  func() bool // the connection is congested
 }
 
 type request struct {
@@ -36,6 +37,7 @@ type request struct {
 	subject  string
 	link     *link // that sent it; nil before
 	deadline time.Duration
+	timeout  time.Duration
 	place    int // in the heap
 	done     func(*Message, error)
 
@@ -50,15 +52,19 @@ type request struct {
 // Request returns, must not wait or call the hub, and the Message is valid during the call only.
 // out.Reply is ignored.
 func (h *Hub) Request(out OutMsg, timeout time.Duration, done func(*Message, error)) (cancel func()) {
-	return h.request(out, timeout, &request{done: done})
+	return h.request(context.Background(), out, timeout, &request{done: done})
 }
 
 // RequestMany sends out and calls each with every answer that comes within window (0 means
 // Config.Timeout), at most max (0: no limit), and then done once: with nil, or as for Request.
 // The same rules hold for both callbacks.
 func (h *Hub) RequestMany(out OutMsg, window time.Duration, max int, each func(*Message), done func(error)) (cancel func()) {
+	return h.requestMany(context.Background(), out, window, max, each, done)
+}
+
+func (h *Hub) requestMany(ctx context.Context, out OutMsg, window time.Duration, max int, each func(*Message), done func(error)) (cancel func()) {
 	left := max
-	return h.request(out, window, &request{
+	return h.request(ctx, out, window, &request{
 		done: func(_ *Message, err error) { done(err) },
 		each: func(m *Message) bool {
 			each(m)
@@ -68,11 +74,15 @@ func (h *Hub) RequestMany(out OutMsg, window time.Duration, max int, each func(*
 	})
 }
 
-func (h *Hub) request(out OutMsg, timeout time.Duration, q *request) (cancel func()) {
+// request is Request. While the connection is congested it waits, until ctx ends or for timeout.
+func (h *Hub) request(ctx context.Context, out OutMsg, timeout time.Duration, q *request) (cancel func()) {
 	out.Reply, q.subject = "", out.Subject
 	err := checkName(out.Subject, false)
 	if err == nil {
 		err = out.check()
+	}
+	if err == nil {
+		err = h.checkLength(out.Subject, inboxNames)
 	}
 	if err != nil {
 		q.done(nil, err)
@@ -85,8 +95,8 @@ func (h *Hub) request(out OutMsg, timeout time.Duration, q *request) (cancel fun
 		q.done(nil, ErrDisposed)
 		return func() {}
 	}
-	h.outbox.sendRequest(out, q)
-	return func() { h.requests.finish(q, nil, context.Canceled) }
+	h.outbox.sendRequest(ctx, timeout, out, q)
+	return func() { h.requests.finish(q, nil, fmt.Errorf("%w: %w", ErrCanceled, context.Canceled)) }
 }
 
 func (r *requests) add(timeout time.Duration, q *request) bool {
@@ -98,6 +108,7 @@ func (r *requests) add(timeout time.Duration, q *request) bool {
 	for q.token == 0 || r.pending[q.token] != nil {
 		q.token = r.token()
 	}
+	q.timeout = timeout
 	q.deadline = time.Since(r.start) + timeout
 	r.pending[q.token] = q
 	heap.Push(&r.due, q)
@@ -178,6 +189,10 @@ func (r *requests) finish(q *request, m *Message, err error) {
 
 // fail ends every request that which picks, and says how many these were.
 func (r *requests) fail(err error, which func(*request) bool) int {
+	return r.failEach(func(*request) error { return err }, which)
+}
+
+func (r *requests) failEach(why func(*request) error, which func(*request) bool) int {
 	r.mu.Lock()
 	var picked []*request
 	for _, q := range r.pending {
@@ -187,7 +202,7 @@ func (r *requests) fail(err error, which func(*request) bool) int {
 	}
 	r.mu.Unlock()
 	for _, q := range picked {
-		r.finish(q, nil, err)
+		r.finish(q, nil, why(q))
 	}
 	return len(picked)
 }
@@ -249,8 +264,14 @@ func (r *requests) expire() {
 	due := func(several bool) func(*request) bool {
 		return func(q *request) bool { return q.deadline <= now && several == (q.each != nil) }
 	}
-	r.fail(fmt.Errorf("%w: no server in time", ErrDisconnected), func(q *request) bool { return q.link == nil && q.deadline <= now })
-	r.fail(ErrTimeout, due(false))
+	full := r.isFull()
+	r.failEach(func(q *request) error {
+		if full {
+			return fmt.Errorf("%w after %v (%w)", ErrTimeout, q.timeout, errCongested)
+		}
+		return fmt.Errorf("%w: no server for %v", ErrDisconnected, q.timeout)
+	}, func(q *request) bool { return q.link == nil && q.deadline <= now })
+	r.failEach(func(q *request) error { return fmt.Errorf("%w: no answer for %v", ErrTimeout, q.timeout) }, due(false))
 	r.fail(nil, due(true))
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -84,7 +84,10 @@ func (v *Variable) PubBytes(ctx context.Context, data []byte, options ...PubOpti
 	if err := m[0].check(); err != nil {
 		return fmt.Errorf("publish %s: %w", v.subject, err)
 	}
-	r, id := v.publish(&m, opt.Distinct)
+	if err := v.hub.checkLength(v.subject, len(opt.Reply)); err != nil {
+		return fmt.Errorf("publish: %w", err)
+	}
+	r, id := v.publish(ctx, &m, opt.Distinct)
 	if r == handedOver {
 		return nil
 	}
@@ -145,6 +148,9 @@ func (v *Variable) Req(ctx context.Context, value any, options ...PubOptions) (*
 	if err != nil {
 		return fail(err)
 	}
+	if err := v.hub.checkLength(v.subject, inboxNames); err != nil {
+		return nil, fmt.Errorf("request: %w", err)
+	}
 	v.written()
 	timeout := v.hub.cfg.Timeout
 	if deadline, ok := ctx.Deadline(); ok {
@@ -155,27 +161,33 @@ func (v *Variable) Req(ctx context.Context, value any, options ...PubOptions) (*
 		err error
 	}
 	answer := make(chan result, 1)
-	cancel := v.hub.Request(OutMsg{Subject: v.subject, Header: one(options).Header, Data: data}, timeout, func(m *Message, err error) {
+	start := time.Now()
+	cancel := v.hub.request(ctx, OutMsg{Subject: v.subject, Header: one(options).Header, Data: data}, timeout, &request{done: func(m *Message, err error) {
 		if m != nil {
 			m = new(*m)
 		}
 		answer <- result{m, err}
-	})
+	}})
 	var r result
 	select {
 	case r = <-answer:
 	case <-ctx.Done():
 		if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			cancel()
-			return fail(ctxError(ctx, context.Cause(ctx)))
+			return fail(ctxError(ctx, errUnanswered, start))
 		}
 		r = <-answer // it has the same deadline, and knows whether the request was sent
+	}
+	if _, bounded := ctx.Deadline(); bounded && timeout <= time.Since(start) && !errors.Is(r.err, context.DeadlineExceeded) && (errors.Is(r.err, ErrTimeout) || isDisconnected(r.err)) {
+		r.err = fmt.Errorf("%w: %w", r.err, context.DeadlineExceeded)
 	}
 	if r.err != nil {
 		return fail(r.err)
 	}
 	return r.m, nil
 }
+
+var errUnanswered = errors.New("no answer")
 
 // ReqManyOptions says when enough answers have come.
 type ReqManyOptions struct {
@@ -203,7 +215,8 @@ func (v *Variable) ReqMany(ctx context.Context, value any, options ...ReqManyOpt
 	v.written()
 	var answers []*Message // written on the link's goroutine, read after done
 	done := make(chan error, 1)
-	cancel := v.hub.RequestMany(OutMsg{Subject: v.subject, Header: opt.Header, Data: data}, opt.Window, opt.Max,
+	start := time.Now()
+	cancel := v.hub.requestMany(ctx, OutMsg{Subject: v.subject, Header: opt.Header, Data: data}, opt.Window, opt.Max,
 		func(m *Message) { answers = append(answers, new(*m)) },
 		func(err error) { done <- err })
 	select {
@@ -211,7 +224,7 @@ func (v *Variable) ReqMany(ctx context.Context, value any, options ...ReqManyOpt
 	case <-ctx.Done():
 		cancel()
 		<-done // so that answers is no longer written
-		err = ctxError(ctx, context.Cause(ctx))
+		err = ctxError(ctx, errUnanswered, start)
 	}
 	if err != nil {
 		return answers, fmt.Errorf("request %s: %w", v.subject, err)
@@ -237,6 +250,9 @@ func (v *Variable) Serve(ctx context.Context, fn func(context.Context, *Message)
 	}
 	if opt.Concurrency == 0 {
 		opt.Concurrency = 64
+	}
+	if err := v.hub.checkLength(v.subject, len(opt.Queue)); err != nil {
+		return nil, fmt.Errorf("serve: %w", err)
 	}
 	v.written()
 	service := newService(v.hub, opt.Concurrency, fn)

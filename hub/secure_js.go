@@ -10,3 +10,10 @@ import (
 func secure(_ context.Context, conn net.Conn, _ *url.URL, _ *Config, _ protoServer) (net.Conn, error) {
 	return conn, nil
 }
+
+// secureFirst neither.
+func secureFirst(_ context.Context, conn net.Conn, _ *url.URL, _ *Config) (net.Conn, error) {
+	return conn, nil
+}
+
+func silence(*url.URL, *Config) string { return "the server says nothing" }

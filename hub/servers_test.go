@@ -227,12 +227,21 @@ func blackHole(t testing.TB) string {
 // startCluster runs three servers of one cluster, each route delayed.
 func startCluster(t testing.TB, delay time.Duration) system {
 	t.Helper()
+	return startRouted(t, delay, delay, delay)
+}
+
+// startRouted is startCluster with the delays of the routes from the second server to the first one,
+// and from the third one to the first and to the second.
+func startRouted(t testing.TB, second, third, between time.Duration) system {
+	t.Helper()
+	delays := [][]time.Duration{nil, {second}, {third, between}}
 	var all []*server.Server
-	for range 3 {
+	for i := range 3 {
 		all = append(all, startServer(t, func(o *server.Options) {
 			o.Cluster.Name, o.Cluster.Host, o.Cluster.Port, o.Cluster.NoAdvertise = "c", "127.0.0.1", -1, true
-			for _, other := range all {
-				o.Routes = append(o.Routes, &url.URL{Scheme: "nats-route", Host: delayed(t, other.ClusterAddr().String(), delay)})
+			o.Cluster.Advertise = "127.0.0.1:1" // servers tell each other of servers: such routes would know no delay
+			for k, other := range all {
+				o.Routes = append(o.Routes, &url.URL{Scheme: "nats-route", Host: delayed(t, other.ClusterAddr().String(), delays[i][k])})
 			}
 		}))
 	}

@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -14,6 +15,8 @@ type session struct {
 	last   target    // where the hub was last connected
 	since  time.Time // when that connection began
 	lost   *link     // what broke last
+	tries  int       // to return to an earlier server of the list
+	ready  *link     // a connection to the server that the hub is to move to; nil: none yet
 	absent time.Time // when it broke
 }
 
@@ -26,16 +29,18 @@ type reconnect struct {
 	done chan error // takes one result without anyone waiting for it
 }
 
+var errReconnecting = errors.New("the hub goes on connecting")
+
 // Reconnect makes a fresh connection, to a server chosen as for the first one, and returns
 // when the hub is on it. Names, and while the old connection works messages, are kept.
 func (h *Hub) Reconnect(ctx context.Context) error {
-	r := reconnect{ctx, make(chan error, 1)}
+	r, start := reconnect{ctx, make(chan error, 1)}, time.Now()
 	select {
 	case h.again <- r:
 	case <-h.ctx.Done():
 		return ErrDisposed
 	case <-ctx.Done():
-		return ctxError(ctx, ErrDisconnected)
+		return ctxError(ctx, errReconnecting, start)
 	}
 	select {
 	case err := <-r.done:
@@ -43,7 +48,7 @@ func (h *Hub) Reconnect(ctx context.Context) error {
 	case <-h.ctx.Done():
 		return ErrDisposed
 	case <-ctx.Done():
-		return ctxError(ctx, ErrDisconnected)
+		return ctxError(ctx, errReconnecting, start)
 	}
 }
 
@@ -66,6 +71,7 @@ func (h *Hub) run() {
 		case h.ctx.Err() != nil:
 			return
 		case err != nil:
+			s.lost = nil
 			h.giveUp(err)
 			if !s.awaitConnect() {
 				return
@@ -93,6 +99,7 @@ func (s *session) awaitConnect() bool {
 		case <-s.h.wanted:
 			return true
 		case r := <-s.h.again:
+			s.h.anew() // who waits must not be told of the old failure
 			s.h.answerLater(r)
 			return true
 		case p := <-s.h.proposals:
@@ -108,12 +115,22 @@ func (h *Hub) answerLater(r reconnect) {
 	h.spawn(func() { r.done <- h.Connected(r.ctx) })
 }
 
+// anew begins a search after one that was given up.
+func (h *Hub) anew() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.status.State == StateError {
+		h.failed = nil
+		h.change(StateConnecting, nil)
+	}
+}
+
 // giveUp ends the search for a server, until Connect or Reconnect.
 func (h *Hub) giveUp(err error) {
 	h.mu.Lock()
 	h.final = err
+	h.change(StateError, nil)
 	h.mu.Unlock()
-	h.setState(StateError, nil)
 	h.report(err)
 }
 
@@ -133,6 +150,9 @@ func (s *session) establish(reason string) error {
 			return nil
 		}
 	}
+	if s.lost != nil && h.cfg.MaxReconnects == NoReconnects {
+		return fmt.Errorf("%w: %s was lost, and MaxReconnects wants no other connection: %w", ErrDisconnected, s.last, s.lost.wire.cause())
+	}
 	if s.last.via == viaConfigured && time.Since(s.since) < h.cfg.ReconnectWait {
 		// The server took the hub and dropped it at once: do not ask it again at once.
 		s.sleep(h.cfg.ReconnectWait)
@@ -142,7 +162,7 @@ func (s *session) establish(reason string) error {
 		if round == 0 && s.last.via == viaConfigured {
 			known = s.last.url
 		}
-		l, err := h.race(h.ctx, rank(h.cfg.Servers, h.cfg.Selection, known), h.cfg.ReconnectTimeout)
+		l, err := h.race(h.ctx, h.rank(known), h.cfg.ReconnectTimeout)
 		if err == nil {
 			s.arrive(l, reason, start)
 			return nil
@@ -150,7 +170,9 @@ func (s *session) establish(reason string) error {
 		if h.ctx.Err() != nil {
 			return ErrDisposed
 		}
-		h.count(func(st *Status) { st.LastError = err })
+		h.mu.Lock()
+		h.status.LastError, h.failed = err, err
+		h.mu.Unlock()
 		h.cfg.Logger.Debug("no server", "round", round+1, "err", err)
 		switch first := s.last.url == ""; {
 		case h.cfg.NoRetry, first && h.cfg.FailFast:
@@ -222,6 +244,9 @@ func (s *session) sleep(d time.Duration) bool {
 
 // promote makes l the current link.
 func (s *session) promote(l *link) {
+	if len(s.h.preferred(s.last)) == 0 && time.Since(s.since) >= s.h.cfg.MaxRetryDelay {
+		s.tries = 0 // a server that takes the hub and drops it is not returned to so soon
+	}
 	s.link, s.last, s.since = l, l.target, time.Now()
 	s.h.standby.promoted(l.target)
 	s.h.count(func(st *Status) { st.RTT = l.wire.distance() })
@@ -236,9 +261,20 @@ func (s *session) stay() (reason string) {
 	defer again.Stop()
 	reprobe := time.NewTicker(h.cfg.Reprobe)
 	defer reprobe.Stop()
+	back := time.NewTimer(time.Hour) // to an earlier server of the list
+	defer back.Stop()
+	var looking chan struct{} // for one
+	var here *link            // that back is for
+	if s.link.hasty {
+		s.findNearer()
+	}
 	resting, rest := false, h.cfg.ReconnectWait
 	var asked *link // it has told us to leave, and its turn has come or will
 	for {
+		if here != s.link {
+			here = s.link
+			back.Reset(s.nextLook())
+		}
 		leave := s.link.leave
 		if resting {
 			leave = nil
@@ -266,24 +302,73 @@ func (s *session) stay() (reason string) {
 			resting = false
 		case p := <-h.proposals:
 			var err error
-			if p.target.url != s.link.target.url {
-				err = s.move([]target{p.target}, p.reason, h.cfg.Discovery.SwitchTimeout)
+			if p.targets[0].url != s.link.target.url {
+				timeout := h.cfg.ReconnectTimeout
+				if p.targets[0].via == viaLeaf {
+					timeout = h.cfg.Discovery.SwitchTimeout
+				}
+				s.ready = p.ready
+				err = s.move(p.targets, p.reason, timeout)
+			} else if p.ready != nil {
+				err = fmt.Errorf("%w: the hub is on %s already", ErrMove, s.link.target)
 			}
 			p.done <- err
-		case <-reprobe.C:
-			if h.cfg.Selection == Latency && s.link.target.via == viaConfigured && len(h.cfg.Servers) > 1 {
-				current, others := s.link, s.elsewhere()
-				h.spawn(func() { h.findNearer(current, others) })
+		case <-back.C:
+			if better := h.preferred(s.link.target); len(better) > 0 && looking == nil {
+				looked := make(chan struct{})
+				looking = looked
+				h.spawn(func() {
+					defer close(looked)
+					h.findPreferred(better)
+				})
 			}
+		case <-looking:
+			looking = nil
+			back.Reset(s.nextLook())
+		case <-reprobe.C:
+			s.findNearer()
 		case r := <-h.again:
-			r.done <- s.move(rank(h.cfg.Servers, h.cfg.Selection, ""), "requested", h.cfg.ReconnectTimeout)
+			r.done <- s.move(h.rank(""), "requested", h.cfg.ReconnectTimeout)
 		}
 	}
 }
 
+// nextLook is when to look next whether a server before the hub's in the list is there: after the same pauses
+// as between other attempts.
+func (s *session) nextLook() time.Duration {
+	if len(s.h.preferred(s.link.target)) == 0 {
+		return time.Hour
+	}
+	if s.tries++; s.tries == 1 {
+		return time.Millisecond // it may only have been late
+	}
+	return retryDelay(&s.h.cfg, s.tries-2, randomFraction())
+}
+
+// findNearer looks for a nearer server, in latency mode.
+func (s *session) findNearer() {
+	h := s.h
+	if h.cfg.Selection == Latency && s.link.target.via == viaConfigured && len(h.cfg.Servers) > 1 {
+		current, others := s.link, s.elsewhere()
+		h.spawn(func() { h.findNearer(current, others) })
+	}
+}
+
+// reach connects to one of the targets, unless that has been done.
+func (s *session) reach(targets []target, timeout time.Duration) (*link, error) {
+	if l := s.ready; l != nil {
+		s.ready = nil
+		if !ended(l.wire) && !l.isLeaving() {
+			return l, nil
+		}
+		return nil, fmt.Errorf("%w to %s: %w", ErrConnect, l.target, ErrDisconnected)
+	}
+	return s.h.race(s.h.ctx, targets, timeout)
+}
+
 // elsewhere are the configured servers that the hub is not on.
 func (s *session) elsewhere() (targets []target) {
-	for _, t := range rank(s.h.cfg.Servers, s.h.cfg.Selection, "") {
+	for _, t := range s.h.rank("") {
 		if t.url != s.link.target.url {
 			targets = append(targets, t)
 		}
@@ -312,6 +397,7 @@ func (s *session) lose() (reason string) {
 	h.requests.lost(l)
 	h.count(func(st *Status) { st.LastError = l.wire.cause() })
 	h.cfg.Logger.Debug("link lost", "server", l.target.String(), "err", l.wire.cause())
+	h.learnLength(l.wire.cause())
 	s.link, s.lost, s.absent = nil, l, time.Now().Add(-l.silence())
 	return reason
 }
@@ -323,5 +409,5 @@ func (h *Hub) moved(m Move) {
 	} else {
 		h.cfg.Logger.Debug("moved", "from", m.From, "to", m.To, "reason", m.Reason, "planned", m.Planned, "took", m.Took, "held", m.Held)
 	}
-	h.events.put(func() { h.onMove.tell(m, h.observerFailed) }, false)
+	h.events.put(func() { h.onMove.tell(m, h.observerFailed) }, changesKept)
 }

@@ -138,16 +138,21 @@ func (b *standby) run() {
 // look returns the connection, or the servers that one may be made to. One that is of no use
 // any more is closed.
 func (b *standby) look() (l *link, targets []target) {
+	var useless *link
+	defer func() {
+		if useless != nil {
+			useless.shut() // which takes a moment, so not with the lock
+		}
+	}()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.link != nil && (ended(b.link.wire) || b.link.isLeaving() || b.link.target.url == b.current) {
-		b.link.shut()
-		b.link = nil
+		useless, b.link = b.link, nil
 	}
 	if b.link != nil || b.current == "" {
 		return b.link, nil
 	}
-	targets = slices.DeleteFunc(rank(b.h.cfg.Servers, b.h.cfg.Selection, ""), func(t target) bool { return t.url == b.current })
+	targets = slices.DeleteFunc(b.h.rank(""), func(t target) bool { return t.url == b.current })
 	return nil, targets
 }
 
@@ -159,9 +164,10 @@ func (b *standby) keep(l *link) {
 
 func (b *standby) drop() {
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.link != nil {
-		b.link.shut()
-		b.link = nil
+	l := b.link
+	b.link = nil
+	b.mu.Unlock()
+	if l != nil {
+		l.shut()
 	}
 }

@@ -60,7 +60,7 @@ type Move struct {
 	From, To string // without credentials; From is "" for the first connection
 	Via      string // how To became known: "configured" or "leaf"
 	// Reason is "connect", "requested", "leaf found", "leaf leaving", "server leaving",
-	// "leaf lost", "server lost" or "faster".
+	// "leaf changed", "leaf cut off", "leaf lost", "server lost", "faster" or "earlier in the list".
 	Reason string
 	// Planned: the old connection was alive all the time.
 	Planned bool
@@ -125,17 +125,23 @@ type eventQueue struct {
 	closed  bool
 }
 
-// eventsKept bounds the events that may be dropped when the observers lag behind.
-const eventsKept = 256
+// Limits of what waits for observers that lag behind: eventsKept of what may be dropped, changesKept of
+// what tells where the hub is, of which there are a few a second at most.
+const (
+	eventsKept  = 256
+	changesKept = 64 << 10
+)
 
-func (q *eventQueue) put(event func(), droppable bool) {
+// put adds an event, unless limit (0: none) wait already.
+func (q *eventQueue) put(event func(), limit int) (kept bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.closed || droppable && len(q.waiting) >= eventsKept {
-		return
+	if q.closed || limit > 0 && len(q.waiting) >= limit {
+		return false
 	}
 	q.waiting = append(q.waiting, event)
 	q.some.Signal()
+	return true
 }
 
 // run tells the events until close, and those that wait then.

@@ -7,6 +7,7 @@ import (
 	"iter"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // SubOptions says how a subscription gets its messages. Its zero value gets every message.
@@ -79,6 +80,9 @@ func (h *Hub) subscribe(subject string, opts SubOptions, fn func(*Message), ende
 			return nil, err
 		}
 	}
+	if err := h.checkLength(subject, len(opts.Queue)); err != nil {
+		return nil, err
+	}
 	if fn == nil || opts.Max < 0 {
 		return nil, fmt.Errorf("%w: subscribe %s: want a callback and Max from 0, got Max %d", ErrInvalidConfig, subject, opts.Max)
 	}
@@ -124,6 +128,9 @@ func (h *Hub) subscribe(subject string, opts SubOptions, fn func(*Message), ende
 
 // listenTo is subscribe for the hub itself: fn is called with the intake's lock held.
 func (h *Hub) listenTo(subject string, fn func(*Message)) *Subscription {
+	if h.checkLength(subject, 0) != nil {
+		return nil
+	}
 	s := &Subscription{hub: h, key: entryKey{subject: subject}, inline: true, control: true, fn: fn, ended: func() {}, done: make(chan struct{})}
 	if h.registry.add(s) != nil {
 		return nil
@@ -166,6 +173,7 @@ func (s *Subscription) Unsubscribe() error {
 // service returns when all requests have been answered and the server has the answers; when ctx ends before, it
 // says so, and handlers that run go on.
 func (s *Subscription) Drain(ctx context.Context) error {
+	start := time.Now()
 	s.hub.registry.drain(s)
 	err := s.hub.flush(ctx)
 	s.hub.registry.remove(s)
@@ -183,7 +191,7 @@ func (s *Subscription) Drain(ctx context.Context) error {
 		return nil
 	case <-ctx.Done():
 		s.finish()
-		return ctxError(ctx, errDraining)
+		return ctxError(ctx, errDraining, start)
 	}
 }
 

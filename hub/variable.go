@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -56,6 +57,9 @@ func (s *Scope) Variable(name string, options ...VariableOptions) *Variable {
 }
 
 func (h *Hub) variable(subject string, err error) *Variable {
+	if err == nil {
+		err = h.checkLength(subject, 0)
+	}
 	if err != nil {
 		return &Variable{hub: h, subject: subject, err: err, first: make(chan struct{})}
 	}
@@ -104,13 +108,14 @@ func (v *Variable) Ready(ctx context.Context) error {
 	v.mu.Lock()
 	first := v.first
 	v.mu.Unlock()
+	start := time.Now()
 	select {
 	case <-first:
 		return nil
 	case <-v.hub.ctx.Done():
 		return ErrDisposed
 	case <-ctx.Done():
-		return ctxError(ctx, errNoValue)
+		return fmt.Errorf("%s: %w", v.subject, ctxError(ctx, errNoValue, start))
 	}
 }
 
@@ -261,13 +266,15 @@ const spareBytes = 1 << 20
 
 // publish makes the data of m the value and sends it. The outbox is locked over both, so that values and
 // messages have one order for all who publish on v. Unless id is 0, settle has to be told what becomes of r.
-func (v *Variable) publish(m *[1]OutMsg, distinct bool) (r *Receipt, id uint64) {
+func (v *Variable) publish(ctx context.Context, m *[1]OutMsg, distinct bool) (r *Receipt, id uint64) {
 	data := m[0].Data
 	if !v.target.Load() {
 		v.written()
 	}
 	o := &v.hub.outbox
-	o.mu.Lock()
+	if err := o.enter(ctx, 0); err != nil {
+		return failedReceipt(err), 0
+	}
 	defer o.mu.Unlock()
 	v.mu.Lock()
 	v.notice()

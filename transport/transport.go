@@ -38,6 +38,21 @@ type Dialer interface {
 	Dial(ctx context.Context, url string) (net.Conn, error)
 }
 
+type progressKey struct{}
+
+// WithProgress lets a Dialer tell of each sign of life of the peer while it dials: it calls fn, which
+// must not wait, from any goroutine. Whoever dials knows then which of several peers to wait for.
+func WithProgress(ctx context.Context, fn func()) context.Context {
+	return context.WithValue(ctx, progressKey{}, fn)
+}
+
+// Progress tells of a sign of life to whoever has asked for it by [WithProgress].
+func Progress(ctx context.Context) {
+	if fn, ok := ctx.Value(progressKey{}).(func()); ok {
+		fn()
+	}
+}
+
 // The causes that callers may branch on, with errors.Is.
 var (
 	// ErrURL: the URL cannot be used at all (no host, unknown scheme, not a URL).

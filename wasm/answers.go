@@ -15,9 +15,15 @@ const answersKept = 4096
 type answers struct {
 	mu     sync.Mutex
 	serial uint32
-	kept   map[uint32]hub.Responder
+	kept   map[uint32]answer
 	recent []uint32 // ring of ids that are not of services
 	next   int
+}
+
+// answer is the way back of one message.
+type answer struct {
+	hub.Responder
+	slot int // of recent; -1: of a service
 }
 
 // keep returns the id for take, never 0.
@@ -25,23 +31,35 @@ func (a *answers) keep(r hub.Responder, service bool) uint32 {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.kept == nil {
-		a.kept = map[uint32]hub.Responder{}
+		a.kept = map[uint32]answer{}
 	}
-	a.serial++
-	if a.serial == 0 {
-		a.serial = 1
+	a.serial = freeID(a.serial, a.kept)
+	slot := -1
+	switch {
+	case service:
+	case len(a.recent) < answersKept:
+		slot = len(a.recent)
+		a.recent = append(a.recent, a.serial)
+	default:
+		slot = a.next
+		if old := a.recent[slot]; a.kept[old].slot == slot { // otherwise somebody else has that id by now
+			delete(a.kept, old)
+		}
+		a.recent[slot] = a.serial
+		a.next = (slot + 1) % answersKept
 	}
-	a.kept[a.serial] = r
-	if !service {
-		if len(a.recent) < answersKept {
-			a.recent = append(a.recent, a.serial)
-		} else {
-			delete(a.kept, a.recent[a.next])
-			a.recent[a.next] = a.serial
-			a.next = (a.next + 1) % answersKept
+	a.kept[a.serial] = answer{r, slot}
+	return a.serial
+}
+
+// freeID is the next id after last that is not in use, never 0: ids go round.
+func freeID[T any](last uint32, used map[uint32]T) uint32 {
+	for {
+		last++
+		if _, taken := used[last]; last != 0 && !taken {
+			return last
 		}
 	}
-	return a.serial
 }
 
 // take returns what keep was given, once.
@@ -50,7 +68,7 @@ func (a *answers) take(id uint32) (hub.Responder, bool) {
 	defer a.mu.Unlock()
 	r, ok := a.kept[id]
 	delete(a.kept, id)
-	return r, ok
+	return r.Responder, ok
 }
 
 func (a *answers) len() int {

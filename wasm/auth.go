@@ -28,7 +28,7 @@ func readAuth(r *plainjson.Reader) hub.Auth {
 func (s *session) ask(ctx context.Context, server string) (hub.Auth, error) {
 	answer := make(chan credentials, 1)
 	s.mu.Lock()
-	s.asks++
+	s.asks = freeID(s.asks, s.asked)
 	id := s.asks
 	s.asked[id] = answer
 	s.mu.Unlock()

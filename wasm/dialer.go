@@ -125,7 +125,7 @@ func (d dialer) Dial(ctx context.Context, rawURL string) (net.Conn, error) {
 		more:    make(chan struct{}, 1),
 	}
 	s.mu.Lock()
-	s.serial++
+	s.serial = freeID(s.serial, s.conns)
 	c.id = s.serial
 	s.conns[c.id] = c
 	s.mu.Unlock()

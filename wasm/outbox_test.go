@@ -122,3 +122,36 @@ func TestAnswersForgetOnlyWhatNobodyServes(t *testing.T) {
 		t.Errorf("%d are kept, want %d", a.len(), answersKept)
 	}
 }
+
+// Ids have 32 bits. When they have gone round, what is still to be answered keeps its own.
+func TestIDsGoRound(t *testing.T) {
+	var a answers
+	waiting := a.keep(hub.Responder{}, true)
+	old := a.keep(hub.Responder{}, false)
+	if _, ok := a.take(old); !ok {
+		t.Fatal("a fresh answer is gone")
+	}
+	a.serial = ^uint32(0) - 1
+	used := map[uint32]bool{waiting: true}
+	for range 3 {
+		id := a.keep(hub.Responder{}, true)
+		if id == 0 || used[id] {
+			t.Fatalf("id %d is given twice, or is 0", id)
+		}
+		used[id] = true
+	}
+	if !used[old] {
+		t.Fatalf("gave %v, want %d again", used, old)
+	}
+	for range answersKept { // which forgets the ordinary message that had this id before
+		a.keep(hub.Responder{}, false)
+	}
+	for id := range used {
+		if _, ok := a.take(id); !ok {
+			t.Errorf("the request with id %d can no longer be answered", id)
+		}
+	}
+	if a.len() != answersKept {
+		t.Errorf("%d answers are kept, want %d", a.len(), answersKept)
+	}
+}

@@ -30,10 +30,10 @@ type Command struct {
 
 // Settings are a server's, where a scenario needs other ones than nats-server's defaults.
 type Settings struct {
-	MaxPayload  int32  `json:"maxPayload"`
-	Token       string `json:"token"`
-	User        string `json:"user"`
-	Password    string `json:"password"`
+	MaxPayload int32  `json:"maxPayload"`
+	Token      string `json:"token"`
+	User       string `json:"user"`
+	Password   string `json:"password"`
 	// Publish and Subscribe are all that the user may, if either is there; the plain client may everything.
 	Publish   []string `json:"publish"`
 	Subscribe []string `json:"subscribe"`

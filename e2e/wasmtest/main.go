@@ -1,5 +1,5 @@
-// Command wasmtest runs a Go test that was compiled for js/wasm in a headless Chromium. It is
-// meant for
+// Command wasmtest runs a Go test that was compiled for js/wasm in a browser: Chromium, or the one that
+// the environment variable KINOPIO_BROWSER names (chromium, firefox or webkit). It is meant for
 //
 //	GOOS=js GOARCH=wasm go test -exec "$PWD/bin/wasmtest" ./transport/wsjs
 //
@@ -18,6 +18,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/kinopio-hub/kinopio-hub/e2e/engine"
 )
 
 func main() {
@@ -73,7 +75,11 @@ func run(timeout time.Duration, sets, args []string) (code int, err error) {
 		return 0, fmt.Errorf("serve the page: %w", err)
 	}
 	defer stopPage()
-	code, err = browse(ctx, pageURL, os.Stdout)
+	name := engine.Chromium
+	if other := os.Getenv("KINOPIO_BROWSER"); other != "" {
+		name = engine.Name(other)
+	}
+	code, err = browse(ctx, name, pageURL, os.Stdout)
 	if cause := context.Cause(ctx); err != nil && cause != nil && !errors.Is(err, cause) {
 		err = fmt.Errorf("%w (%w)", cause, err)
 	}

@@ -11,29 +11,47 @@ import (
 	"strings"
 )
 
-// script runs the test when the browser calls runTest, which returns the exit code.
+// script runs the test when the browser calls begin; printed awaits what it prints. Not every browser
+// tells what is in its console.
 const script = `
 const decoder = new TextDecoder();
-let line = "";
+let rest = "", lines = [], end = null, wake = () => {};
+function say(text) {
+	lines.push(text);
+	wake();
+}
 fs.writeSync = (fd, bytes) => {
-	line += decoder.decode(bytes, {stream: true});
-	const end = line.lastIndexOf("\n");
-	if (end >= 0) {
-		console.log(line.slice(0, end));
-		line = line.slice(end + 1);
+	rest += decoder.decode(bytes, {stream: true});
+	const at = rest.lastIndexOf("\n");
+	if (at >= 0) {
+		say(rest.slice(0, at));
+		rest = rest.slice(at + 1);
 	}
 	return bytes.length;
 };
-async function runTest() {
-	const go = new Go();
-	let code = 0;
-	go.exit = (c) => { code = c; };
-	go.argv = %s;
-	go.env = %s;
-	const test = await WebAssembly.instantiateStreaming(fetch("test.wasm"), go.importObject);
-	await go.run(test.instance);
-	if (line) console.log(line);
-	return code;
+addEventListener("error", (event) => say("uncaught in the page: " + (event.error?.stack ?? event.message)));
+addEventListener("unhandledrejection", (event) => say("uncaught in the page: " + (event.reason?.stack ?? event.reason)));
+for (const level of ["log", "info", "warn", "error", "debug"]) {
+	const real = console[level];
+	console[level] = (...words) => { say(words.map(String).join(" ")); real.apply(console, words); };
+}
+function begin() {
+	(async () => {
+		const go = new Go();
+		let code = 0;
+		go.exit = (c) => { code = c; };
+		go.argv = %s;
+		go.env = %s;
+		const test = await WebAssembly.instantiateStreaming(fetch("test.wasm"), go.importObject);
+		await go.run(test.instance);
+		if (rest) say(rest);
+		end = { ended: true, code };
+	})().catch((error) => { end = { error: String(error) }; }).then(() => wake());
+	return true;
+}
+async function printed() {
+	if (!lines.length && !end) await new Promise((yes) => { wake = yes; });
+	return { lines: lines.splice(0), ...end };
 }
 `
 

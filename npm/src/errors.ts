@@ -6,6 +6,7 @@ export type KinopioErrorCode =
   | "MESSAGE_TOO_LARGE" // larger than the server accepts; the message has both sizes
   | "DISCONNECTED" // no connection for as long as the operation may wait
   | "TIMEOUT" // no answer in time
+  | "CANCELED" // in Go: the caller's context was canceled
   | "NO_RESPONDERS" // nobody serves this
   | "SERVICE_ERROR" // the service's handler failed; see serviceCode and data
   | "DISPOSED" // the hub was disposed

@@ -120,6 +120,7 @@ export class HubBase {
     shownAs(this, "KinopioHub", () => this.toJSON());
     return withChildren(this, (name) => this.getScope(name), "hub", {
       isThis: "whole",
+      by: "getScope",
       views,
       wrap: (name, method) => (forgettable.has(name) ? (...given: unknown[]) => tend(method(...given), report) : method),
     });
@@ -281,7 +282,7 @@ export class HubBase {
  * `hub.getScope("robot").getVariable("battery")`. With a schema, `KinopioHub<{ robot: { battery: number; move: (to:
  * Point) => boolean } }>`, its scopes, variables and functions have types.
  */
-export type KinopioHub<S = unknown> = (unknown extends S ? HubBase : Omit<HubBase, "getScope">) & Scopes<S>;
+export type KinopioHub<S = unknown> = (unknown extends S ? HubBase : Omit<HubBase, "getScope">) & Scopes<S, keyof HubBase>;
 
 /** Makes hubs. */
 export const KinopioHub = HubBase as unknown as { new <S = unknown>(options?: KinopioOptions): KinopioHub<S>; readonly prototype: any };
@@ -293,8 +294,8 @@ function notYet(error: KinopioError, ms: number): never {
 
 /** How a module that cannot be loaded is tried again, as servers are: with full jitter. */
 function retryOf(options: KinopioOptions): ((round: number) => number) | undefined {
-  const { autoRetry, waitOnFirstConnect, maxReconnectAttempts, retryDelay = 1000, retryBackoffFactor = 1.5, maxRetryDelay = 30_000, reconnectTimeWait = 500 } = options;
-  if (autoRetry === false || waitOnFirstConnect === false || maxReconnectAttempts === 0) return undefined;
+  const { autoRetry, waitOnFirstConnect, retryDelay = 1000, retryBackoffFactor = 1.5, maxRetryDelay = 30_000, reconnectTimeWait = 500 } = options;
+  if (autoRetry === false || waitOnFirstConnect === false) return undefined;
   return (round) => Math.max(Math.random() * Math.min(retryDelay * retryBackoffFactor ** round, maxRetryDelay), Math.min(reconnectTimeWait, maxRetryDelay));
 }
 

@@ -24,8 +24,8 @@ export interface DiscoveryOptions {
    */
   localNetwork?: "ask" | "auto" | "never";
   /**
-   * Whether a leaf must be connected to its backbone: "configured": if it has one; true: always;
-   * false: never mind. Default "configured".
+   * Whether a leaf must be connected to its backbone, before the hub moves there and as long as it is there: true:
+   * always; "configured": if it has one; false: never mind. Default true.
    */
   requireBackbone?: "configured" | boolean;
   /**
@@ -81,7 +81,7 @@ export interface KinopioOptions extends Credentials {
   reprobeGain?: number;
   /** Legacy: true is "ordered", false is "random"; without effect beside serverSelectionMode. */
   noRandomize?: boolean;
-  /** Rounds of attempts after a lost connection. Default -1: without end. */
+  /** Rounds of attempts after a lost connection; 0: its loss is final. Default -1: without end. */
   maxReconnectAttempts?: number;
   /** Goes on trying when the first connection fails. Default true. */
   waitOnFirstConnect?: boolean;
@@ -255,8 +255,8 @@ export function toConfig(options: KinopioOptions): HubConfig {
     inboxPrefix: options.inboxPrefix,
     manualConnect: not(options.autoConnect),
     failFast: not(options.waitOnFirstConnect),
-    noRetry: not(options.autoRetry) || options.maxReconnectAttempts === 0 || undefined,
-    maxReconnects: options.maxReconnectAttempts,
+    noRetry: not(options.autoRetry),
+    maxReconnects: options.maxReconnectAttempts === 0 ? -2 : options.maxReconnectAttempts, // hub.NoReconnects
     reconnectTimeout: options.reconnectTimeout,
     reconnectWait: least(options.reconnectTimeWait),
     retryDelay: least(options.retryDelay),

@@ -1,3 +1,4 @@
+import { Ids } from "./ids.js";
 import { loadGo, type Go } from "virtual:wasm-exec";
 import { KinopioError } from "./errors.js";
 import { Arena } from "./arena.js";
@@ -82,7 +83,7 @@ export class Runtime {
   #draining = false;
   #inbox: { hub: number; rows: Rows }[] = [];
   #clients = new Map<number, Client>();
-  #serial = 0;
+  #ids = new Ids((id) => this.#clients.has(id));
   #clock: GoClock;
   #timers: GoTimers;
   #sockets: Sockets;
@@ -140,7 +141,7 @@ export class Runtime {
 
   /** Adds a hub and returns its number. */
   attach(client: Client): number {
-    const hub = ++this.#serial;
+    const hub = this.#ids.next();
     this.#clients.set(hub, client);
     this.#timers.ref(true);
     return hub;

@@ -13,12 +13,20 @@ export interface RemoteFunction<Q, R> extends Omit<Variable<Q>, "req" | "reqMany
 /** The variable of a schema's entry: functions are served and asked, all else are values. */
 export type TypedVariable<T> = T extends (question: infer Q) => infer R ? RemoteFunction<Q, Awaited<R>> : Variable<T>;
 
+/** Names that are never scopes or variables by property; getScope and getVariable take them. docs/frameworks.md has them, too. */
+export type ReservedName =
+  | keyof Object | "then" | "catch" | "finally" | "toJSON" | "inspect" | "prototype" | "asymmetricMatch"
+  | "nodeType" | "nodeName" | "tagName" | "hasAttribute" | "_bsontype" | `__${string}` | `$$${string}` | `@@${string}` | `_x_${string}` | `_$${string}` | `ɵ${string}`;
+
+/** What of a schema can be had by property, of an object that has properties of its own. */
+type Others<S, Own> = Exclude<keyof S, Own | ReservedName>;
+
 /** The scope of a schema's entry. */
-export type TypedScope<V> = Omit<ScopeBase, "getVariable"> & { readonly [K in keyof V]: TypedVariable<V[K]> } & {
+export type TypedScope<V> = Omit<ScopeBase, "getVariable"> & { readonly [K in Others<V, keyof ScopeBase>]: TypedVariable<V[K]> } & {
   getVariable<K extends keyof V & string>(name: K, options?: VariableOptions): TypedVariable<V[K]>;
 };
 
-/** The scopes of a hub: those of its schema, or any. */
-export type Scopes<S> = unknown extends S
+/** The scopes of a hub, which has properties of its own: those of its schema, or any. */
+export type Scopes<S, Own = never> = unknown extends S
   ? { readonly [scope: string]: Scope }
-  : { readonly [K in keyof S]: TypedScope<S[K]> } & { getScope<K extends keyof S & string>(name: K): TypedScope<S[K]> };
+  : { readonly [K in Others<S, Own>]: TypedScope<S[K]> } & { getScope<K extends keyof S & string>(name: K): TypedScope<S[K]> };

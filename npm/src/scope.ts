@@ -11,12 +11,12 @@ export class ScopeBase {
   readonly #variables = new Map<string, Variable>();
 
   /** The scope's name; those of nested scopes have dots. */
-  readonly name: string;
+  declare readonly name: string;
 
   /** @internal */
   constructor(core: HubCore, name: string) {
     this.#core = core;
-    this.name = name;
+    Object.defineProperty(this, "name", { value: name, enumerable: true }); // readonly at run time, too
   }
 
   /**
@@ -61,7 +61,7 @@ export function makeScope(core: HubCore, name: string): Scope {
   checkName(name, true);
   const scope = new ScopeBase(core, name);
   shownAs(scope, "Scope", () => ({ name }));
-  return withChildren(scope, (variable) => ScopeBase.property(scope, variable), name, { isThis: "object" }) as Scope;
+  return withChildren(scope, (variable) => ScopeBase.property(scope, variable), name, { isThis: "object", by: "getVariable" }) as Scope;
 }
 
 function join(scope: string, name: string): string {

@@ -1,3 +1,4 @@
+import { Ids } from "./ids.js";
 import { toAuthConfig, type Authenticator } from "./auth.js";
 import type { Coding, Payload } from "./codec.js";
 import { defer, type Deferred } from "./deferred.js";
@@ -76,7 +77,7 @@ export interface Move {
   to: string;
   /** How `to` became known: "configured" or "leaf". */
   via: string;
-  /** Such as "connect", "reconnect", "leaf found", "leaf lost", "server leaving", "requested". */
+  /** Such as "connect", "leaf found", "leaf lost", "leaf cut off", "server leaving", "requested", "faster", "earlier in the list". */
   reason: string;
   /** The old connection was alive: nothing was lost, repeated or reordered. */
   planned: boolean;
@@ -222,8 +223,8 @@ export class Session implements Client {
   #status: HubStatus;
   #discovery: DiscoveryStatus = { state: "idle", detail: "" };
   #subjects = new Map<string, number>();
-  #serial = 0;
-  #batchSerial = 0; // apart, so that acks come in runs
+  #ids = new Ids((id) => this.#sinks.has(id) || this.#readies.has(id) || this.#requests.has(id) || this.#commands.has(id));
+  #batchIds = new Ids((id) => this.#batches.has(id)); // apart, so that acks come in runs
   #batch: Batch | undefined;
   #batches = new Map<number, Batch>();
   #unsettled = 0; // bytes
@@ -343,7 +344,7 @@ export class Session implements Client {
    */
   subscribe(subject: string, sink: Sink, options: { queue?: string; max?: number; wildcard?: boolean; serve?: boolean; arrival?: boolean } = {}): { id: number; ready: Promise<void> } {
     if (this.#dead) return { id: 0, ready: silent(Promise.reject(this.#dead)) };
-    const id = ++this.#serial;
+    const id = this.#ids.next();
     const ready = defer<void>();
     silent(ready.promise);
     this.#sinks.set(id, sink);
@@ -377,7 +378,7 @@ export class Session implements Client {
   request(subject: string, data: Payload, timeout: number, headers?: Uint8Array, signal?: AbortSignal): Promise<Reply> {
     if (this.#dead) return Promise.reject(this.#dead);
     if (signal?.aborted) return Promise.reject(signal.reason);
-    const id = ++this.#serial;
+    const id = this.#ids.next();
     const waiting = defer<Reply>();
     const ref = this.#subject(subject);
     this.#closeBatch();
@@ -415,7 +416,7 @@ export class Session implements Client {
    */
   requestMany(subject: string, data: Payload, window: number, max: number, headers: Uint8Array | undefined, sink: Sink): Promise<void> {
     if (this.#dead) return Promise.reject(this.#dead);
-    const id = ++this.#serial;
+    const id = this.#ids.next();
     const ref = this.#subject(subject);
     this.#closeBatch();
     const before = this.#ops.length;
@@ -436,7 +437,7 @@ export class Session implements Client {
   /** Ends a subscription when its sink has got all that the server had sent to it. */
   drain(subscription: number): Promise<void> {
     if (this.#dead) return Promise.reject(this.#dead);
-    const id = ++this.#serial;
+    const id = this.#ids.next();
     this.#closeBatch();
     this.#ops.word(Op.drain);
     this.#ops.word(id);
@@ -455,7 +456,7 @@ export class Session implements Client {
   /** Runs a command of the hub; `timeout` in milliseconds, 0 for none. */
   command(command: keyof typeof Command, timeout = 0): Promise<void> {
     if (this.#dead) return Promise.reject(this.#dead);
-    const id = ++this.#serial;
+    const id = this.#ids.next();
     this.#closeBatch();
     const before = this.#ops.length;
     this.#ops.word(Op.command);
@@ -626,7 +627,7 @@ export class Session implements Client {
   }
 
   #newBatch(): Batch {
-    const batch: Batch = { ...deferTended(this.#listener.error), id: ++this.#batchSerial, at: 0, count: 0, bytes: 0, senders: [] };
+    const batch: Batch = { ...deferTended(this.#listener.error), id: this.#batchIds.next(), at: 0, count: 0, bytes: 0, senders: [] };
     this.#batches.set(batch.id, batch);
     return batch;
   }

@@ -85,11 +85,11 @@ export class Variable<T = any> {
   distinct = false;
 
   /** `<scope>.<variable>`. */
-  readonly subject: string;
+  declare readonly subject: string;
 
   /** @internal */
   constructor(core: HubCore, subject: string) {
-    this.subject = subject;
+    Object.defineProperty(this, "subject", { value: subject, enumerable: true }); // readonly at run time, too
     this.#core = core;
     this.#wildcard = isWildcard(subject);
     this.#feed = new Feed(core.session, subject, this.#wildcard, (message) => this.#arrived(message), (error) => this.#deafened(error));
@@ -352,11 +352,19 @@ export class Variable<T = any> {
 
   /**
    * Is {@link watch}, beginning with null if no value was seen yet: the contract of Svelte's stores, by which
-   * `$battery` is the value of a variable `battery`. Solid's `from` takes it, too.
+   * `$battery` is the value of a variable `battery`, and of observables, which Angular's pipe `async` and `toSignal`,
+   * Solid's `from` and RxJS take.
    */
-  subscribe(callback: (value: T | null) => void): () => void {
+  subscribe(observer: ((value: T | null) => void) | { next?(value: T | null): void }): (() => void) & { unsubscribe(): void } {
+    const callback = typeof observer === "function" ? observer : (value: T | null) => observer.next?.(value);
     if (this.#payload === undefined) this.#guarded(callback)(null!);
-    return this.watch(callback);
+    const end = this.watch(callback);
+    return Object.assign(end, { unsubscribe: end });
+  }
+
+  /** @internal what RxJS asks of everything that it makes an observable of */
+  "@@observable"(): this {
+    return this;
   }
 
   /** `JSON.stringify(variable)`: the value, if it is known. To look at it begins nothing. */

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
@@ -33,10 +33,12 @@ function run(program, args) {
   });
 }
 
-const own = (script) => run(process.execPath, [script]);
+// Whatever is rejected and nobody hears of ends it.
+const strict = "--unhandled-rejections=strict";
+const own = (script) => run(process.execPath, [strict, script]);
 /** On a network of its own, with an interface that looks like a LAN's. */
 const onOwnLan = (script) =>
-  run("unshare", ["-n", "sh", "-c", `ip link set lo up && ip link add lan0 type veth peer name lan1 && ip addr add 192.168.77.2/24 dev lan0 && ip link set lan1 up && ip link set lan0 up && exec "$@"`, "sh", process.execPath, script]);
+  run("unshare", ["-n", "sh", "-c", `ip link set lo up && ip link add lan0 type veth peer name lan1 && ip addr add 192.168.77.2/24 dev lan0 && ip link set lan1 up && ip link set lan0 up && exec "$@"`, "sh", process.execPath, strict, script]);
 
 const want = {
   "quick-start.mjs": { by: own, says: ["state connected", "heard { level: 87 }", "value { level: 87 }"] },
@@ -60,6 +62,11 @@ for (const [script, { by, says }] of Object.entries(want)) {
     assert.deepEqual(lines.filter((line) => says.includes(line)), says, lines.join("\n"));
   });
 }
+
+test("a rejection that nobody hears of would end an example", async () => {
+  writeFileSync(join(folder, "rejects.mjs"), "process.on('unhandledRejection', () => {}); Promise.reject(new Error('nobody hears')); setTimeout(() => console.log('goes on'), 50);");
+  await assert.rejects(own("rejects.mjs"), /nobody hears/);
+});
 
 test("the example in Go says what it shows, and ends", { timeout: 180_000 }, async () => {
   const program = join(folder, "go-example");

@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
 import { after, before, test } from "node:test";
@@ -192,4 +193,48 @@ test("Jest's matchers compare variables by what they are", () => {
   expect(hub.jest.a).not.toStrictEqual({ subject: "jest.a" });
   expect(hub).toEqual(hub);
   expect(hub.jest).toMatchObject({ name: "jest" });
+});
+
+test("names that cannot be scopes or variables by property are listed, and said where one is assigned to", async () => {
+  const docs = readFileSync(new URL("../../docs/frameworks.md", import.meta.url), "utf8");
+  const listed = docs.slice(docs.indexOf("Some names are never"), docs.indexOf("## One hub a page"));
+  const lists = (name) => assert.ok(listed.includes(`\`${name}\``), `docs/frameworks.md does not list ${name}`);
+  for (const [object, by, what] of [[hub, "getScope", "hub"], [hub.robot, "getVariable", "robot"]]) {
+    const own = new Set();
+    for (let o = object; o; o = Object.getPrototypeOf(o)) for (const name of Object.getOwnPropertyNames(o)) own.add(name);
+    assert.ok(own.has(by) && own.has("toString"));
+    for (const name of own) {
+      if (name.startsWith("__")) continue; // all of these are
+      lists(name);
+      if (["constructor", "toJSON"].includes(name)) continue; // others mark objects by them
+      assert.throws(() => (object[name] = 5), (e) => e.code === "INVALID_NAME" && e.message.includes(`cannot assign to ${what}.${name}`) && e.message.includes(`${by}("${name}")`), name);
+    }
+  }
+  assert.equal(hub.robot.getVariable("name").subject, "robot.name");
+  assert.throws(() => (hub.robot.battery.subject = "another"), TypeError);
+  assert.equal(hub.robot.battery.subject, "robot.battery");
+});
+
+test("a variable is an observable", async () => {
+  const { from, map } = createRequire(`${root}tools/package.json`)("rxjs");
+  const { level } = hub.observable;
+  const seen = [];
+  const subscription = from(level).pipe(map((value) => value ?? "none")).subscribe((value) => seen.push(value));
+  const direct = level.subscribe({ next: (value) => seen.push(`direct ${value}`) });
+  level.subscribe({})(); // one that wants nothing
+  await hub.flush();
+  await level.pub(7);
+  await until(() => seen.length === 4);
+  subscription.unsubscribe();
+  direct.unsubscribe();
+  await level.pub(8);
+  await hub.flush();
+  assert.deepEqual(seen, ["none", "direct null", 7, "direct 7"]);
+});
+
+test("what frameworks and libraries mark objects with is nothing of a hub's, scope's or variable's", () => {
+  // Alpine, lit, Angular, React, Vue, Preact, Immutable, Jest, moment
+  for (const mark of ["_x_interceptor", "_x_dataStack", "_$litType$", "_$litDirective$", "ɵcmp", "ɵfac", "$$typeof", "__v_isRef", "__ngContext__", "__k", "@@__IMMUTABLE_ITERABLE__@@", "_isMockFunction", "_isAMomentObject"]) {
+    for (const object of [hub, hub.marks, hub.marks.v]) assert.equal(object[mark], undefined, mark);
+  }
 });

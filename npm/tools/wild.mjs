@@ -19,7 +19,7 @@ const scripts = {
       loader_config: { accountID: "1", trustKey: "1", agentID: "1", licenseKey: "key", applicationID: "1" },
     });`,
   "fetch-polyfill": `
-    delete globalThis.fetch; // it fills a gap only
+    globalThis.fetch = undefined; // it fills a gap only; a Worker's cannot be deleted
     require("whatwg-fetch");`,
 };
 

@@ -58,6 +58,7 @@ func (d Dialer) Dial(ctx context.Context, rawURL string) (net.Conn, error) {
 	if err != nil {
 		return fail(err)
 	}
+	transport.Progress(ctx)
 	if u.Scheme != "ws" && u.Scheme != "wss" {
 		return &tcpConn{Conn: tcp, url: name}, nil
 	}
@@ -75,6 +76,9 @@ func parse(rawURL string) (u *url.URL, addr string, err error) {
 	if err != nil {
 		// The error is not told: it quotes parts of the URL, among them a password.
 		return nil, "", fmt.Errorf("%w: it cannot be parsed", transport.ErrURL)
+	}
+	if err := ToASCII(u); err != nil {
+		return nil, "", err
 	}
 	port := u.Port()
 	if port == "" {

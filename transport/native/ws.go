@@ -28,6 +28,7 @@ func (d Dialer) upgrade(ctx context.Context, tcp net.Conn, u *url.URL, name stri
 			return nil, tlsError(err)
 		}
 		stream = secure
+		transport.Progress(ctx)
 	}
 	raw := &corked{Conn: stream}
 	handOver := func(context.Context, string, string) (net.Conn, error) { return raw, nil }

@@ -48,3 +48,19 @@ export class Robot extends KinopioHub<Schema> {
 }
 same<ReturnType<Robot["level"]>, number>(true);
 void new Robot().robot.pose.ready();
+
+// Names that objects have, or that others ask them for, are what they are everywhere.
+interface Taken {
+  state: { name: string; battery: number; then: number; toString: number };
+  robot: { name: string; getVariable: number; battery: number };
+}
+const taken = new KinopioHub<Taken>();
+same<typeof taken.state, import("kinopio-hub").HubState>(true);
+same<typeof taken.robot.name, string>(true);
+// @ts-expect-error a scope has a name, which is no variable
+void taken.robot.name.pub("x");
+// @ts-expect-error it would be a promise
+void taken.getScope("state").then.pub(1);
+void taken.getScope("state").battery.pub(1);
+void taken.getScope("robot").getVariable("name").pub("x");
+hub.robot.battery.subscribe({ next: (level) => same<typeof level, number | null>(true) }).unsubscribe();
