@@ -111,9 +111,13 @@ func (s *session) carry(old, next *link, m *Move) error {
 		left = h.registry.promote(old, next, p.round)
 		s.settled(old)
 	}
+	died := ended(old.wire)
+	if died {
+		h.intake.returned(old.silence()) // before it is said what has come, and where streams begin
+	}
 	h.intake.concludes(p.trip)
 	m.Overlap = time.Since(p.joined)
-	if ended(old.wire) {
+	if died {
 		m.Planned, m.Reason = false, s.kindOf(old)+" lost"
 		s.missed(old)
 	}
@@ -151,6 +155,7 @@ func (s *session) rescue(p *passage, m *Move) {
 		h.registry.attach(p.next)
 	}
 	h.registry.forget(p.old)
+	h.intake.returned(p.old.silence())
 	h.intake.concludes(p.trip)
 	s.promote(p.next)
 	h.outbox.open(p.next)
@@ -280,7 +285,7 @@ func (p *passage) join() error {
 	}
 	// Others than the two servers may hear of the new subscriptions a little later. What hubs publish
 	// there meanwhile has numbers, and is asked for.
-	spread := p.trip/8 + spreading
+	spread := spreading
 	if h.intake.hasPlain() {
 		spread = p.trip/2 + 2*spreading
 	}
