@@ -60,11 +60,11 @@ func (o *outbox) queue(ctx context.Context, limit time.Duration) error {
 	}
 }
 
-// isFull says that what has been published is still to be written.
-func (o *outbox) isFull() bool {
+// isOpen says that there is a link: what has not been sent yet waits for room on it.
+func (o *outbox) isOpen() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.link != nil && o.link.congested()
+	return o.link != nil
 }
 
 var errNotSent = errors.New("not sent")

@@ -126,7 +126,7 @@ func open(ctx context.Context, cfg Config, e engine) *Hub {
 	if cfg.Standby {
 		h.standby = &standby{h: h, turn: make(chan struct{}, 1)}
 	}
-	h.requests.isFull = h.outbox.isFull
+	h.requests.isOpen = h.outbox.isOpen
 	h.requests.pending, h.requests.start = map[uint64]*request{}, time.Now()
 	h.status.State = StateDisconnected
 	if !cfg.ManualConnect {

@@ -29,7 +29,7 @@ type requests struct {
 	armed   time.Duration // when the timer fires; 0: it does not
 	arms    int           // times that it was set
 	closed  bool
-	isFull  func() bool // the connection is congested
+	isOpen  func() bool // there is a link: what was not sent waits for room on it
 }
 
 type request struct {
@@ -264,9 +264,9 @@ func (r *requests) expire() {
 	due := func(several bool) func(*request) bool {
 		return func(q *request) bool { return q.deadline <= now && several == (q.each != nil) }
 	}
-	full := r.isFull()
+	open := r.isOpen()
 	r.failEach(func(q *request) error {
-		if full {
+		if open {
 			return fmt.Errorf("%w after %v (%w)", ErrTimeout, q.timeout, errCongested)
 		}
 		return fmt.Errorf("%w: no server for %v", ErrDisconnected, q.timeout)
