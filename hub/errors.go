@@ -50,10 +50,10 @@ func Code(err error) string {
 		{ErrCallback, "CALLBACK_FAILED"},
 		{ErrMalformed, "MALFORMED_MESSAGE"},
 		{ErrTimeout, "TIMEOUT"},
-		{context.DeadlineExceeded, "TIMEOUT"},
-		{context.Canceled, "CANCELED"},
 		{ErrDisconnected, "DISCONNECTED"},
 		{ErrConnect, "CONNECT_FAILED"},
+		{context.DeadlineExceeded, "TIMEOUT"},
+		{context.Canceled, "CANCELED"},
 	} {
 		if errors.Is(err, e.err) {
 			return e.code

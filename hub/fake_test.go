@@ -33,14 +33,18 @@ func (n *fakeNet) dial(ctx context.Context, url string, r receiver) (wire, error
 	n.mu.Lock()
 	n.dials = append(n.dials, url)
 	s := n.servers[url]
+	var now fakeServer // as it is when it is dialed
+	if s != nil {
+		now = *s
+	}
 	n.mu.Unlock()
 	for trip := range 3 { // TCP, INFO, PONG
 		wait := time.Hour
 		switch {
-		case s != nil && !s.silent && trip == 0:
-			wait = s.rtt + s.late
-		case s != nil && !s.silent:
-			wait = s.rtt
+		case s != nil && !now.silent && trip == 0:
+			wait = now.rtt + now.late
+		case s != nil && !now.silent:
+			wait = now.rtt
 		}
 		select {
 		case <-time.After(wait):

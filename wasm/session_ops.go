@@ -82,6 +82,7 @@ func (s *session) subscribe(id uint32, subject string, flags uint32, opts hub.Su
 		return
 	}
 	withSubject, serve := flags&flagSubject != 0, flags&flagServe != 0
+	opts.Awaited = flags&flagReady != 0
 	if opts.Max == 0 {
 		opts.Runs = func(r *hub.Run) { s.out.run(id, r, withSubject) }
 	}

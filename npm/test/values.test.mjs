@@ -4,7 +4,7 @@ import { after, before, test } from "node:test";
 import { promisify } from "node:util";
 import vm from "node:vm";
 import KinopioHub from "../dist/index.mjs";
-import { rejects, root, startServer } from "./helpers.mjs";
+import { rejects, root, source, startServer } from "./helpers.mjs";
 
 let server;
 let hub;
@@ -230,4 +230,60 @@ test("an observer that was added twice is told twice, and ends once at a time", 
   own.offStateChange(observer);
   await own.dispose();
   assert.equal(told, once);
+});
+
+test("what waits for a service is bounded: who asks beyond that is told so, and a drain answers what waits", async () => {
+  const { Service } = await source("service.ts");
+  const answers = [];
+  const reports = [];
+  const request = (n, size = 1) => ({
+    data: n, size, reply: "inbox", subject: "flood.f",
+    answer: async (data, headers) => void answers.push([data, headers && Buffer.from(headers).toString().split("\0")]),
+  });
+  let release;
+  const held = new Promise((yes) => (release = yes));
+  let drained = 0;
+  let flushed = 0;
+  const service = new Service("flood.f", (n) => held.then(() => n), {}, 1, (error) => reports.push(error), () => {}, async () => void drained++, async () => void flushed++);
+  const limit = 512 << 10;
+  for (let n = 0; n < limit + 3; n++) service.deliver(request(n));
+  await new Promise(setImmediate);
+  assert.equal(answers.length, 2, "two are one too many for the handler and the queue");
+  for (const [, headers] of answers) assert.deepEqual(headers.slice(0, 4), ["Nats-Service-Error", "too many requests wait for flood.f", "Nats-Service-Error-Code", "503"]);
+  assert.deepEqual(reports.map((error) => error.code), ["SLOW_CONSUMER"]);
+
+  let over = false;
+  const end = service.drain().then(() => (over = true));
+  await new Promise(setImmediate);
+  assert.ok(!over && drained === 1, "the drain waits for the handlers");
+  release();
+  await end;
+  assert.equal(answers.length, limit + 3, "everything is answered");
+  assert.equal(flushed, 1, "the server has the answers");
+  await service.drain(); // it may be called again
+  assert.equal(drained, 1);
+
+  const large = [];
+  const other = new Service("flood.g", () => new Promise(() => {}), {}, 1, () => {}, () => {}, async () => {}, async () => {});
+  for (let n = 0; n < 5; n++) other.deliver({ ...request(n, 30 << 20), answer: async () => void large.push(n) });
+  await new Promise(setImmediate);
+  assert.deepEqual(large, [3, 4], "64 MiB wait");
+});
+
+test("own values that others see elsewhere hide nothing for long, and what was read is never written to again", async () => {
+  const quiet = new KinopioHub({ servers: [server.ws], noEcho: true });
+  await quiet.connected();
+  const v = quiet.kept.bytes;
+  await v.pub(Uint8Array.from([255, 2, 3]));
+  const first = v.value;
+  for (let n = 0; n < 5; n++) await v.pub(Uint8Array.from([255, n, n]));
+  assert.deepEqual([...first], [255, 2, 3], "bytes that were read have changed");
+  const read = [];
+  for (let n = 0; n < 5; n++) {
+    const sent = v.pub(Uint8Array.from([255, 9, n]));
+    read.push(v.value);
+    await sent;
+  }
+  assert.deepEqual(read.map((bytes) => bytes[2]), [0, 1, 2, 3, 4]);
+  await quiet.dispose();
 });

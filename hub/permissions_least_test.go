@@ -1,0 +1,292 @@
+package hub_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+
+	"github.com/kinopio-hub/kinopio-hub/hub"
+)
+
+// documented are the permissions of user u in the sections of docs/permissions.md.
+func documented(t *testing.T) map[string]*server.Permissions {
+	text, err := os.ReadFile("../docs/permissions.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]*server.Permissions{}
+	for _, m := range regexp.MustCompile("(?s)\n## ([^\n]+)\n[^#]*?```conf\n(.*?)```").FindAllStringSubmatch(string(text), -1) {
+		file := filepath.Join(t.TempDir(), "server.conf")
+		if err := os.WriteFile(file, []byte(m[2]), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		o, err := server.ProcessConfigFile(file)
+		if err != nil || len(o.Users) != 1 || o.Users[0].Username != "u" {
+			t.Fatalf("%s: %v", m[1], err)
+		}
+		all[m[1]] = o.Users[0].Permissions
+	}
+	return all
+}
+
+// The least sets of docs/permissions.md are enough, without any complaint, and each subject of them is needed.
+func TestPermissionsAreTheLeast(t *testing.T) {
+	roles := map[string]func(*testing.T, *server.Permissions) error{
+		"Subscriber": playSubscriber, "Publisher": playPublisher, "Requester": playRequester, "Service": playService,
+		"Moves": playMoves, "Discovery": playDiscovery,
+		"Repairs, subscriber": func(t *testing.T, p *server.Permissions) error { return playRepairs(t, p, "u", "admin") },
+		"Repairs, publisher":  func(t *testing.T, p *server.Permissions) error { return playRepairs(t, p, "admin", "u") },
+	}
+	sets := documented(t)
+	if len(sets) != len(roles) {
+		t.Fatalf("docs/permissions.md has %d sets, want %d", len(sets), len(roles))
+	}
+	for role, play := range roles {
+		set := sets[role]
+		if set == nil {
+			t.Fatalf("docs/permissions.md has no section %q with a configuration", role)
+		}
+		t.Run(role, func(t *testing.T) {
+			t.Parallel()
+			if err := play(t, set); err != nil {
+				t.Error(err)
+			}
+		})
+		for i := range set.Publish.Allow {
+			t.Run(role+" without publishing to "+set.Publish.Allow[i], func(t *testing.T) {
+				t.Parallel()
+				less := only(slices.Delete(slices.Clone(set.Publish.Allow), i, i+1), set.Subscribe.Allow)
+				less.Response = set.Response
+				if play(t, less) == nil {
+					t.Error("it works: the subject is not needed")
+				}
+			})
+		}
+		for i := range set.Subscribe.Allow {
+			t.Run(role+" without subscribing to "+set.Subscribe.Allow[i], func(t *testing.T) {
+				t.Parallel()
+				less := only(set.Publish.Allow, slices.Delete(slices.Clone(set.Subscribe.Allow), i, i+1))
+				less.Response = set.Response
+				if play(t, less) == nil {
+					t.Error("it works: the subject is not needed")
+				}
+			})
+		}
+		if set.Response != nil {
+			t.Run(role+" without allow_responses", func(t *testing.T) {
+				t.Parallel()
+				if play(t, only(set.Publish.Allow, set.Subscribe.Allow)) == nil {
+					t.Error("it works: allow_responses is not needed")
+				}
+			})
+		}
+	}
+}
+
+// complained is an error if a hub has reported any.
+func complained(h *hub.Hub, told chan error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := h.Flush(ctx); err != nil {
+		return err
+	}
+	select {
+	case err := <-told:
+		return err
+	default:
+		return nil
+	}
+}
+
+func administrator(t *testing.T, s *server.Server) *hub.Hub {
+	return openHub(t, hub.Config{Servers: []string{as("admin", s)}, NoNumbers: true})
+}
+
+// arrives is an error unless want comes.
+func arrives(got <-chan any, want any) error {
+	select {
+	case x := <-got:
+		if x != want {
+			return fmt.Errorf("%v came, want %v", x, want)
+		}
+		return nil
+	case <-time.After(4 * time.Second):
+		return fmt.Errorf("%v did not come", want)
+	}
+}
+
+func playSubscriber(t *testing.T, p *server.Permissions) error {
+	s := startServer(t, permitting(p))
+	h := openHub(t, hub.Config{Servers: []string{as("u", s)}})
+	told := complaints(h)
+	got := make(chan any, 10)
+	v := h.Scope("sensors").Variable("temp")
+	if _, err := v.Sub(soon(t), func(m *hub.Message) { got <- m.Value() }); err != nil {
+		return err
+	}
+	if err := administrator(t, s).Scope("sensors").Variable("temp").Pub(soon(t), 21); err != nil {
+		t.Fatal(err)
+	}
+	if err := arrives(got, 21.0); err != nil {
+		return err
+	}
+	if v.Value() != 21.0 {
+		return fmt.Errorf("the value is %v", v.Value())
+	}
+	return complained(h, told)
+}
+
+func playPublisher(t *testing.T, p *server.Permissions) error {
+	s := startServer(t, permitting(p))
+	got := make(chan any, 10)
+	if _, err := administrator(t, s).Scope("sensors").Variable("temp").Sub(soon(t), func(m *hub.Message) { got <- m.Value() }); err != nil {
+		t.Fatal(err)
+	}
+	h := openHub(t, hub.Config{Servers: []string{as("u", s)}})
+	told := complaints(h)
+	if err := h.Scope("sensors").Variable("temp").Pub(soon(t), 21); err != nil {
+		return err
+	}
+	return errors.Join(complained(h, told), arrives(got, 21.0))
+}
+
+func playRequester(t *testing.T, p *server.Permissions) error {
+	s := startServer(t, permitting(p))
+	if _, err := administrator(t, s).Scope("math").Variable("add").Serve(soon(t), func(context.Context, *hub.Message) (any, error) { return 3, nil }); err != nil {
+		t.Fatal(err)
+	}
+	h := openHub(t, hub.Config{Servers: []string{as("u", s)}})
+	told := complaints(h)
+	m, err := h.Scope("math").Variable("add").Req(soon(t), []int{1, 2})
+	if err != nil || m.Value() != 3.0 {
+		return fmt.Errorf("%v, %w", m, err)
+	}
+	return complained(h, told)
+}
+
+func playService(t *testing.T, p *server.Permissions) error {
+	s := startServer(t, permitting(p))
+	h := openHub(t, hub.Config{Servers: []string{as("u", s)}})
+	told := complaints(h)
+	if _, err := h.Scope("math").Variable("add").Serve(soon(t), func(context.Context, *hub.Message) (any, error) { return 3, nil }); err != nil {
+		return err
+	}
+	admin := administrator(t, s)
+	for range 3 {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		m, err := admin.Scope("math").Variable("add").Req(ctx, []int{1, 2})
+		if err != nil || m.Value() != 3.0 {
+			return fmt.Errorf("%v, %w (%w)", m, err, complained(h, told))
+		}
+	}
+	return complained(h, told)
+}
+
+func playMoves(t *testing.T, p *server.Permissions) error {
+	sys := startSystemWith(t, permitting(p), permitting(p))
+	h := openHub(t, hub.Config{Servers: []string{as("u", sys.backbone)}})
+	told := complaints(h)
+	got := make(chan any, 10)
+	if _, err := h.Scope("sensors").Variable("temp").Sub(soon(t), func(m *hub.Message) { got <- m.Value() }); err != nil {
+		return err
+	}
+	if err := h.MoveTo(as("u", sys.leaf)); err != nil {
+		return err
+	}
+	if err := administrator(t, sys.backbone).Scope("sensors").Variable("temp").Pub(soon(t), 21); err != nil {
+		t.Fatal(err)
+	}
+	return errors.Join(arrives(got, 21.0), complained(h, told))
+}
+
+func playDiscovery(t *testing.T, p *server.Permissions) error {
+	backbone := startServer(t, func(o *server.Options) {
+		o.LeafNode.Host, o.LeafNode.Port = "127.0.0.1", -1
+		permitting(p)(o)
+	})
+	leaf := startLeaf(t, backbone, 0, func(o *server.Options) {
+		o.LeafNode.Remotes[0].URLs[0].User = url.UserPassword("bridge", "p")
+		withWebSocket(o)
+	})
+	manifest := serveManifest(t)
+	h := openHub(t, hub.Config{
+		Servers:   []string{as("u", backbone)},
+		Discovery: hub.Discovery{Enabled: true, ManifestURL: manifest.URL, CacheTTL: 10 * time.Millisecond},
+	})
+	told, made := complaints(h), moves(h)
+	got := make(chan any, 10)
+	if _, err := h.Scope("sensors").Variable("temp").Sub(soon(t), func(m *hub.Message) { got <- m.Value() }); err != nil {
+		return err
+	}
+	manifest.leaf(webSocketURL(t, leaf))
+	if m := nextMove(t, made); m.Err != nil || m.Via != "leaf" {
+		return fmt.Errorf("moved %+v", m)
+	}
+	if err := administrator(t, backbone).Scope("sensors").Variable("temp").Pub(soon(t), 21); err != nil {
+		t.Fatal(err)
+	}
+	return errors.Join(arrives(got, 21.0), complained(h, told))
+}
+
+// playRepairs cuts a subscriber off while a publisher goes on, and then is silent.
+func playRepairs(t *testing.T, p *server.Permissions, subscriber, publisher string) error {
+	s := startServer(t, permitting(p))
+	address, cut := cuttable(t, s.Addr().String())
+	gate := make(chan struct{}, 1)
+	gate <- struct{}{}
+	auth := func(ctx context.Context, _ string) (hub.Auth, error) {
+		select {
+		case <-gate:
+			return hub.Auth{User: subscriber, Password: "p"}, nil
+		case <-ctx.Done():
+			return hub.Auth{}, ctx.Err()
+		}
+	}
+	h := openHub(t, hub.Config{Servers: []string{address}, Authenticator: auth, ReconnectTimeout: time.Minute})
+	from := openHub(t, hub.Config{Servers: []string{as(publisher, s)}})
+	told := []chan error{complaints(h), complaints(from)}
+	var came atomic.Int64
+	if _, err := h.Scope("sensors").Variable("temp").Sub(soon(t), func(*hub.Message) { came.Add(1) }); err != nil {
+		return err
+	}
+	pub := func() error { return from.Scope("sensors").Variable("temp").Pub(soon(t), 1) }
+	if err := pub(); err != nil {
+		return err
+	}
+	for end := time.Now().Add(5 * time.Second); came.Load() < 1; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			return errors.New("nothing comes at all")
+		}
+	}
+	cut()
+	waitFor(t, "the loss", func() bool { return h.State() != hub.StateConnected })
+	for range 9 {
+		if err := pub(); err != nil {
+			return err
+		}
+	}
+	if err := from.Flush(soon(t)); err != nil {
+		return err
+	}
+	gate <- struct{}{}
+	if err := h.Connected(soon(t)); err != nil {
+		return err
+	}
+	for end := time.Now().Add(6 * time.Second); came.Load() < 10; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) || h.Status().Missing > 0 {
+			return fmt.Errorf("%d of 10 messages came", came.Load())
+		}
+	}
+	return errors.Join(complained(h, told[0]), complained(from, told[1]))
+}
