@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"sync"
 	"testing"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -15,27 +14,10 @@ import (
 // frameworks are the apps of e2e/apps, with what they show of the variable beside the level.
 var frameworks = map[string][]string{"vue": nil, "react": nil, "svelte": {"#rune"}, "solid": nil, "alpine": nil, "angular": {"#plain", "#pipe", "#bound"}}
 
-// appFolder has all apps, the packed package, and the packages of npm/tools.
-var appFolder = sync.OnceValues(func() (string, error) {
-	folder, err := os.MkdirTemp("", "kinopio-apps-")
-	if err != nil {
-		return "", err
-	}
-	return folder, os.CopyFS(folder, os.DirFS("apps"))
-})
-
-// builtApp builds an app, and serves it.
-func builtApp(t *testing.T, name string) string {
+// builtApp builds an app of the folder, and serves it.
+func builtApp(t *testing.T, folder, name string) string {
 	t.Helper()
 	npm := artefacts(t).npm
-	folder, err := appFolder()
-	if err != nil {
-		t.Fatal(err)
-	}
-	modules := filepath.Join(folder, "node_modules")
-	if _, err := os.Stat(modules); err != nil {
-		t.Fatal(err)
-	}
 	out := t.TempDir()
 	if said, err := exec.Command(tool(t, "node", "nodejs"), filepath.Join(npm, "tools", "app.mjs"), folder, name, out).CombinedOutput(); err != nil {
 		t.Fatalf("build the app %s: %v\n%s", name, err, said)
@@ -45,14 +27,13 @@ func builtApp(t *testing.T, name string) string {
 	return serveFiles(t, out)
 }
 
-// prepareApps installs what the apps are made of.
-func prepareApps(t *testing.T) {
+// appsFolder has all apps, the packed package, and the packages of npm/tools.
+func appsFolder(t *testing.T) string {
 	t.Helper()
-	folder, err := appFolder()
-	if err != nil {
+	folder := t.TempDir()
+	if err := os.CopyFS(folder, os.DirFS("apps")); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = os.RemoveAll(folder) }) // the system empties its temporary folder
 	install(t, folder)
 	tools := filepath.Join(artefacts(t).npm, "tools", "node_modules")
 	for _, name := range []string{"vue", "react", "react-dom", "scheduler", "svelte", "solid-js", "alpinejs", "@angular", "rxjs", "zone.js", "tslib", "@vue"} {
@@ -63,14 +44,15 @@ func prepareApps(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	return folder
 }
 
 // An app shows a variable and publishes it; its component comes and goes, and its server, too.
 func TestAppsOfFrameworksFollowAVariable(t *testing.T) {
-	prepareApps(t)
+	folder := appsFolder(t)
 	for name, more := range frameworks {
 		t.Run(name, func(t *testing.T) {
-			page := builtApp(t, name)
+			page := builtApp(t, folder, name)
 			remote := startRemote(t)
 			peer := newNativePeer(t, remote.client)
 			if err := peer.subscribe("robot.battery"); err != nil {
