@@ -96,8 +96,10 @@ func (s *session) carry(old, next *link, m *Move) error {
 	h.wg.Go(func() {
 		defer close(opened)
 		p.passOnce()
-		h.outbox.open(next)
-		m.Held = time.Since(held)
+		if !p.silent() {
+			h.outbox.open(next)
+			m.Held = time.Since(held)
+		}
 	})
 	left := h.registry.promote(old, next, p.round)
 	s.promote(next)
@@ -110,6 +112,10 @@ func (s *session) carry(old, next *link, m *Move) error {
 		}
 		left = h.registry.promote(old, next, p.round)
 		s.settled(old)
+	}
+	if p.silent() { // only now has the old link nothing that would hear it
+		h.outbox.open(next)
+		m.Held = time.Since(held)
 	}
 	died := ended(old.wire)
 	if died {
@@ -223,6 +229,9 @@ func (s *session) newPassage(old, next *link) *passage {
 	return &passage{s: s, old: old, next: next, subject: s.h.inboxes() + rand.Text() + ".", trip: old.wire.distance() + next.wire.distance()}
 }
 
+// silent says that the hub must not publish while both links are subscribed: it would hear itself.
+func (p *passage) silent() bool { return p.s.h.cfg.NoEcho && p.s.h.cfg.NoNumbers }
+
 // listen subscribes to marks on l. Interest spreads in order: where marks come from, everything that
 // was subscribed to on l before is known.
 func (p *passage) listen(l *link) error {
@@ -253,13 +262,12 @@ func (p *passage) join() error {
 	if err := p.listen(p.old); err != nil {
 		return err
 	}
-	silent := h.cfg.NoEcho && h.cfg.NoNumbers
-	if silent {
+	if p.silent() {
 		// The server keeps a link's own messages from that link, and the two links are strangers to
 		// it: nothing may be published while both are subscribed, and no number tells.
 		h.outbox.hold()
 	}
-	if silent || h.intake.hasPlain() {
+	if p.silent() || h.intake.hasPlain() {
 		// What has come by the old link lately may still be on its way to the new server, and come
 		// once more there. For as long as that can be, what comes is written down first.
 		if err := p.listen(p.next); err != nil {

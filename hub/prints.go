@@ -30,7 +30,7 @@ func (p *prints) next(n uint64, data []byte, now int64) {
 
 // run notes messages in a row, of which first is the number of the first one.
 func (p *prints) run(first uint64, run [][]byte, now int64) {
-	for i := max(0, len(run)-max(len(p.ring), printsFew)); i < len(run); i++ {
+	for i := max(0, len(run)-printsMost); i < len(run); i++ {
 		p.next(first+uint64(i), run[i], now)
 	}
 }
