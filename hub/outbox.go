@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -160,6 +161,9 @@ func (o *outbox) take(msgs []OutMsg) *Receipt {
 func (o *outbox) sendRequest(ctx context.Context, limit time.Duration, msg OutMsg, q *request) {
 	requests := &o.hub.requests
 	if err := o.enter(ctx, limit); err != nil {
+		if errors.Is(err, context.DeadlineExceeded) && !o.isOpen() {
+			err = fmt.Errorf("%w: no server for %v: %w", ErrDisconnected, limit, context.DeadlineExceeded)
+		}
 		requests.finish(q, nil, err)
 		return
 	}

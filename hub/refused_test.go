@@ -70,7 +70,17 @@ func TestMovesWhereServersPermitLittle(t *testing.T) {
 					return nil
 				})
 			})
+			heard := func(subject string) int {
+				book.mu.Lock()
+				defer book.mu.Unlock()
+				if s := book.publisher[subject]; s != nil {
+					return s.next
+				}
+				return 0
+			}
 			for i := range 6 {
+				before := heard("n.0")
+				waitFor(t, "messages between the moves", func() bool { return heard("n.0") > before+10 })
 				if err := h.MoveTo(withUser([]*server.Server{sys.leaf, sys.backbone}[i%2])); err != nil {
 					t.Errorf("move %d: %v", i, err)
 				}
@@ -81,12 +91,7 @@ func TestMovesWhereServersPermitLittle(t *testing.T) {
 				t.Error(err)
 			}
 			for i := range subjects {
-				waitFor(t, "the last message", func() bool {
-					book.mu.Lock()
-					defer book.mu.Unlock()
-					s := book.publisher[fmt.Sprintf("n.%d", i)]
-					return s != nil && s.next >= total
-				})
+				waitFor(t, "the last message", func() bool { return heard(fmt.Sprintf("n.%d", i)) >= total })
 			}
 			if bad := book.failures(); bad != nil {
 				t.Error(strings.Join(bad, "\n"))
