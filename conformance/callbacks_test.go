@@ -3,6 +3,7 @@ package conformance
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/kinopio-hub/kinopio-hub/hub"
 )
@@ -69,6 +70,7 @@ func (r *run) sub(ctx context.Context, s step, v *hub.Variable) error {
 // iterate takes Max messages in a loop over the subscription, and leaves it.
 func (r *run) iterate(ctx context.Context, s step, h *testHub, v *hub.Variable) error {
 	handle := r.keep(s, &handle{outcome: make(chan outcome, 1)})
+	before := h.Status().Subscriptions
 	r.wg.Go(func() {
 		n := 0
 		for m, err := range h.Messages(r.ctx, v.Subject(), hub.SubOptions{Queue: s.Queue}) {
@@ -83,6 +85,13 @@ func (r *run) iterate(ctx context.Context, s step, h *testHub, v *hub.Variable) 
 		}
 		handle.outcome <- outcome{value: float64(n)}
 	})
+	for h.Status().Subscriptions == before { // the loop begins when its goroutine does
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(time.Millisecond):
+		}
+	}
 	return h.Flush(ctx)
 }
 
