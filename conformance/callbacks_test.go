@@ -70,9 +70,10 @@ func (r *run) sub(ctx context.Context, s step, v *hub.Variable) error {
 // iterate takes Max messages in a loop over the subscription, and leaves it.
 func (r *run) iterate(ctx context.Context, s step, h *testHub, v *hub.Variable) error {
 	handle := r.keep(s, &handle{outcome: make(chan outcome, 1)})
-	before := h.Status().Subscriptions
+	begun := make(chan struct{})
 	r.wg.Go(func() {
 		n := 0
+		close(begun)
 		for m, err := range h.Messages(r.ctx, v.Subject(), hub.SubOptions{Queue: s.Queue}) {
 			if err != nil {
 				handle.outcome <- outcome{err: err}
@@ -85,12 +86,11 @@ func (r *run) iterate(ctx context.Context, s step, h *testHub, v *hub.Variable) 
 		}
 		handle.outcome <- outcome{value: float64(n)}
 	})
-	for h.Status().Subscriptions == before { // the loop begins when its goroutine does
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(time.Millisecond):
-		}
+	select { // the loop subscribes when its goroutine runs
+	case <-begun:
+		time.Sleep(50 * time.Millisecond)
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 	return h.Flush(ctx)
 }
