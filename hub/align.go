@@ -153,9 +153,14 @@ func (by *sequence) anchors(was *sequence) (shifts []int) {
 // did not go through the publisher's server tell nothing in common.
 func (by *sequence) markShifts(was *sequence) []int {
 	votes := map[int]int{}
+	least := 0
 	exact := false
 	for mark, place := range by.marks {
-		if at, both := was.marks[mark]; both && place > 0 {
+		at, both := was.marks[mark]
+		if both && place == 0 {
+			least = max(least, at)
+		}
+		if both && place > 0 {
 			exact = true
 			if at >= place {
 				votes[at-place] += 2
@@ -174,7 +179,7 @@ func (by *sequence) markShifts(was *sequence) []int {
 		shifts = slices.Insert(shifts, i, shift)
 	}
 	if !exact {
-		shifts = append(shifts, by.since(was))
+		shifts = append(shifts, least)
 	}
 	return shifts
 }
@@ -187,14 +192,7 @@ func (by *sequence) since(was *sequence) int {
 			least[mark > 0] = max(least[mark > 0], at)
 		}
 	}
-	since := len(was.prints)
-	for _, at := range least {
-		since = min(since, at)
-	}
-	if len(least) == 0 {
-		since = 0
-	}
-	return since
+	return min(least[true], least[false])
 }
 
 // count is for what several publish on one subject: equal messages are counted.

@@ -324,7 +324,9 @@ func (r *repairs) ask(now time.Time, sooner func(time.Time)) {
 			continue
 		}
 		keys[againKey{publisher, c.entry}] = true
-		if g.due == 0 {
+		if g.due == 0 && in.looks[c] {
+			g.due = clock // most likely nothing is missing, and the first message waits
+		} else if g.due == 0 {
 			g.due = g.since + int64(reorderTime)
 		}
 		if g.due <= clock {
