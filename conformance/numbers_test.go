@@ -240,7 +240,7 @@ func TestRepairBoundsWhatIsKept(t *testing.T) {
 					t.Fatalf("the answer is on %q", head)
 				}
 				again := data == "80" && strings.Contains(headers, "Kseq:"+stream+".1\r\n") && strings.Contains(headers, "unit: percent\r\n")
-				gone := data == "" && strings.Contains(headers, "Kseq-Gone: "+stream+" 1 1 1\r\n")
+				gone := data == "" && strings.Contains(headers, "Kseq-Gone: "+stream+" 1 1 1 0\r\n")
 				if again == gone || i == 0 && again != c.again {
 					t.Fatalf("answer %d: headers %q, data %q; want it again: %v", i, headers, data, c.again)
 				}

@@ -41,6 +41,7 @@ type gap struct {
 	due   int64 // when something is to be done next
 	tries int
 	from  int64 // only what was published since then is asked for; 0: all
+	asked int64 // how old that was, in ms, when it was asked for
 	loose bool  // gaps in this stream are none of ours: its messages go to several subjects
 }
 

@@ -16,7 +16,8 @@ import (
 //
 //	_KH.ask.<publisher>             "<stream> <from> <to> <age in ms> <subject>": wanted
 //	_KH.again.<publisher>.<subject> a message with its old number, or, with the header Kseq-Gone,
-//	                                "<stream> <from> <to> <count>": these will not come, of so many
+//	                                "<stream> <from> <to> <count> <age in ms>": these will not come, of so many;
+//	                                with an age other than 0 they are too old for who asked for younger ones
 //	_KH.sync                        "back": who has published lately?
 //	                                "counts <publisher>", "<stream> <count> <subject>": I have
 //
@@ -332,7 +333,8 @@ func (r *repairs) ask(now time.Time, sooner func(time.Time)) {
 		if g.due <= clock {
 			for _, s := range c.missing() {
 				line := appendStream(nil, c.stream)
-				line = fmt.Appendf(line, " %d %d %d %s\n", s.from, s.to, in.age(g), c.subject)
+				g.asked = in.age(g)
+				line = fmt.Appendf(line, " %d %d %d %s\n", s.from, s.to, g.asked, c.subject)
 				if len(questions[publisher])+len(line) < questionBytes {
 					questions[publisher] = append(questions[publisher], line...)
 				}
@@ -407,16 +409,20 @@ func (r *repairs) answered(e *entry, prefix string, m *Message) {
 	subject := strings.TrimPrefix(m.Subject, prefix)
 	if text := m.Header.Get(headerGone); text != "" {
 		f := strings.Fields(text)
-		if len(f) != 4 {
+		if len(f) != 5 {
 			return
 		}
 		stream, ok := parseStream(f[0])
 		from, err := strconv.ParseUint(f[1], 10, 64)
 		to, err2 := strconv.ParseUint(f[2], 10, 64)
 		count, err3 := strconv.ParseUint(f[3], 10, 64)
+		age, err4 := strconv.ParseInt(f[4], 10, 32)
 		c := e.counters[counterKey{stream, subject}]
-		if !ok || err != nil || err2 != nil || err3 != nil || c == nil || !in.gaps[c] {
+		if !ok || err != nil || err2 != nil || err3 != nil || err4 != nil || c == nil || !in.gaps[c] {
 			return
+		}
+		if age > 0 && (c.gap.from == 0 || c.gap.asked > age) {
+			return // somebody else has asked for less
 		}
 		in.gone(c, span{from, to}, count)
 		return
@@ -589,7 +595,7 @@ func (r *repairs) answer(asked []wanted, now time.Time) (bytes int) {
 		w := &asked[i]
 		gone := func(from, to, count uint64) {
 			m := OutMsg{Subject: ownPrefix + "again." + publisher + "." + w.subject, Header: Header{headerGone: {
-				string(appendStream(nil, w.stream)) + fmt.Sprintf(" %d %d %d", from, to, count),
+				string(appendStream(nil, w.stream)) + fmt.Sprintf(" %d %d %d %d", from, to, count, w.age.Milliseconds()),
 			}}}
 			_ = o.publish(&m) // the link tells of its end
 		}
