@@ -181,6 +181,18 @@ func (r *registry) close() []*Subscription {
 	return all
 }
 
+// hasGroups says whether the hub is a member of a queue group.
+func (r *registry) hasGroups() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, e := range r.entries {
+		if e.shared() {
+			return true
+		}
+	}
+	return false
+}
+
 func (r *registry) size() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
