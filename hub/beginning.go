@@ -25,6 +25,9 @@ func (in *intake) begins(l *link, c *counter, m *inbound) bool {
 	case c.gap.from != 0, in.mayLack(c, n):
 		return false
 	}
+	if len(c.waiting) > 0 {
+		n = min(n, c.waiting[0].number.count) // what follows that comes by the same link
+	}
 	c.begin(n - 1)
 	return true
 }

@@ -294,11 +294,8 @@ func (p *passage) join() error {
 	// Others than the two servers may hear of the new subscriptions a little later. What hubs publish
 	// there meanwhile has numbers, and is asked for, unless it is for a queue group.
 	spread := spreading
-	switch {
-	case h.intake.hasPlain():
+	if h.intake.hasPlain() || h.registry.hasGroups() {
 		spread = p.trip/2 + 2*spreading
-	case h.registry.hasGroups():
-		spread = p.trip/4 + spreading
 	}
 	return p.s.pause(spread, p.old, p.next)
 }

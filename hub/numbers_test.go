@@ -94,9 +94,8 @@ func TestKilledLeafCostsNothingBetweenHubs(t *testing.T) {
 			ctx, stop := context.WithCancel(context.Background())
 			defer stop()
 			var wg sync.WaitGroup
-			sent := map[string]*atomic.Int64{}
+			sent := map[string]*atomic.Int64{"k.leaf": {}, "k.both": {}, "k.backbone": {}}
 			for subject, h := range map[string]*hub.Hub{"k.leaf": here[1], "k.both": here[0], "k.backbone": there} {
-				sent[subject] = &atomic.Int64{}
 				wg.Go(func() {
 					tick := time.NewTicker(time.Millisecond)
 					defer tick.Stop()
