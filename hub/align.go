@@ -107,8 +107,12 @@ func bySubject(log []logged) map[uint64]*sequence {
 // shift is the place in was of the first message of by, if the two are one sequence. Of several
 // possibilities it is the one that messages which are like no other tell, and else the marks.
 func (by *sequence) shift(was *sequence) (shift int, ok bool) {
-	for _, candidate := range append(by.anchors(was), by.markShifts(was)...) {
-		if candidate >= 0 && by.fits(was, candidate) {
+	shift, known, agree := by.anchor(was)
+	if known {
+		return shift, agree && shift >= 0 && by.fits(was, shift) // else several publishers, in different orders
+	}
+	for _, candidate := range by.markShifts(was) {
+		if by.fits(was, candidate) {
 			return candidate, true
 		}
 	}
@@ -124,8 +128,8 @@ func (by *sequence) fits(was *sequence, shift int) bool {
 	return slices.Equal(by.prints[:n], was.prints[shift:shift+n])
 }
 
-// anchors are the shifts that messages tell which are there once by each link.
-func (by *sequence) anchors(was *sequence) (shifts []int) {
+// anchor is the shift that messages tell which are there once by each link, and whether all of them do.
+func (by *sequence) anchor(was *sequence) (shift int, known, agree bool) {
 	once := map[uint64]int{} // place, or -1 for several
 	for i, print := range was.prints {
 		if _, found := once[print]; found {
@@ -140,12 +144,13 @@ func (by *sequence) anchors(was *sequence) (shifts []int) {
 	}
 	for i, print := range by.prints {
 		if at, found := once[print]; found && at >= 0 && seen[print] == 1 {
-			if shifts = append(shifts, at-i); len(shifts) == 3 {
-				break
+			if known && at-i != shift {
+				return shift, true, false
 			}
+			shift, known = at-i, true
 		}
 	}
-	return shifts
+	return shift, known, known
 }
 
 // markShifts are the shifts that marks tell, the one that most of them tell first. A server that is busy

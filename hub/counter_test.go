@@ -179,6 +179,7 @@ func TestCopiesAreToldByWhatStandsBesideThem(t *testing.T) {
 		{"a busy server hands a mark on late", "x=s x=s a1 b1 x=s x=s x=s a2 x=s a3 x=s a4", "a1 x=s a2 x=s x=s b1 x=s a3 x=s a4 x=s", []bool{true, true, true, true, true, false}, 0},
 		{"by the new link only", "a1 x=1", "a1 y=1", []bool{false}, 1},
 		{"several publishers in different orders", "x=1 x=7 x=2 x=8", "x=7 x=1 x=8 x=2 x=3", []bool{true, true, true, true, false}, 0},
+		{"two publishers, one long after the other, in different orders", "x=1 x=2 x=3 x=7 x=8 a1", "x=7 x=8 x=1 x=2 x=3 x=4 a1", []bool{true, true, true, true, true, false}, 0},
 		{"nothing by the old link", "a1 b1", "b1 a1 x=1", []bool{false}, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
