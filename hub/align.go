@@ -1,8 +1,6 @@
 package hub
 
-import (
-	"slices"
-)
+import "slices"
 
 // While a hub listens on two links, messages without numbers come by both, and nothing in one says
 // which of several equal ones it is. What tells is what stands beside them: one publisher's messages on a

@@ -61,6 +61,9 @@ func (in *intake) mayLack(c *counter, n uint64) bool {
 	return true
 }
 
+// looksFor says that c's beginning is still looked for: nothing before its first message is known to be missing.
+func (in *intake) looksFor(c *counter) bool { return !c.begun && in.looks[c] }
+
 // absent says that a stream may have begun while the hub had no link.
 func (in *intake) absent(e *entry) bool {
 	return in.away.until != 0 && in.now() < in.away.until && e.since < in.away.from

@@ -107,10 +107,18 @@ func TestBackbonesLameDuckCostsHubsOnALeafNothing(t *testing.T) {
 	if _, err := here.Subscribe("plain", hub.SubOptions{}, func(*hub.Message) { plain.Add(1) }); err != nil {
 		t.Fatal(err)
 	}
-	if err := here.Flush(ctx); err != nil {
-		t.Fatal(err)
+	// Interest spreads in order: where these come through, everything is known.
+	var ready atomic.Int32
+	for subject, h := range map[string]*hub.Hub{"ready.up": there, "ready.down": here} {
+		if _, err := h.Subscribe(subject, hub.SubOptions{Max: 1}, func(*hub.Message) { ready.Add(1) }); err != nil {
+			t.Fatal(err)
+		}
 	}
-	time.Sleep(300 * time.Millisecond) // interest spreads
+	for ctx.Err() == nil && ready.Load() < 2 {
+		here.Publish(hub.OutMsg{Subject: "ready.up"})
+		there.Publish(hub.OutMsg{Subject: "ready.down"})
+		time.Sleep(10 * time.Millisecond)
+	}
 	publishing, end := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	sent := 0
@@ -128,7 +136,10 @@ func TestBackbonesLameDuckCostsHubsOnALeafNothing(t *testing.T) {
 	for ctx.Err() == nil && other.NumLeafNodes() == 0 {
 		time.Sleep(10 * time.Millisecond)
 	}
-	time.Sleep(500 * time.Millisecond)
+	after := books["up"].next.Load() + 50 // and on the other server
+	for ctx.Err() == nil && books["up"].next.Load() < after {
+		time.Sleep(10 * time.Millisecond)
+	}
 	end()
 	wg.Wait()
 	for subject, b := range books {

@@ -1,0 +1,207 @@
+package hub
+
+import (
+	"crypto/rand"
+	"fmt"
+	"strconv"
+	"time"
+)
+
+// A passage is a move from one link to another, after connecting.
+type passage struct {
+	s         *session
+	old, next *link
+	subject   string // of marks, which end in a number
+	subs      []markSub
+	overlap   *overlap
+	over      bool // the intake has the overlap
+	round     uint64
+	marks     int
+	trip      time.Duration // from the one link to the other, at most, as measured
+	joined    time.Time
+}
+
+func (s *session) newPassage(old, next *link) *passage {
+	return &passage{s: s, old: old, next: next, subject: s.h.inboxes() + rand.Text() + ".", trip: old.wire.distance() + next.wire.distance()}
+}
+
+// silent says that the hub must not publish while both links are subscribed: it would hear itself.
+func (p *passage) silent() bool { return p.s.h.cfg.NoEcho && p.s.h.cfg.NoNumbers }
+
+// listen subscribes to marks on l. Interest spreads in order: where marks come from, everything that
+// was subscribed to on l before is known.
+func (p *passage) listen(l *link) error {
+	sub, err := l.wire.subscribe(p.subject+"*", "", nil)
+	if err != nil {
+		return err
+	}
+	p.subs = append(p.subs, markSub{l, sub})
+	return nil
+}
+
+type markSub struct {
+	link *link
+	sub  wireSub
+}
+
+// close takes the marks' subscriptions back.
+func (p *passage) close() {
+	for _, m := range p.subs {
+		_ = m.link.wire.retire(m.sub) // a link that has ended has none
+	}
+}
+
+// join subscribes on the new link, too, and returns when that is known, and what was on its way has come.
+func (p *passage) join() error {
+	h := p.s.h
+	p.overlap, p.over = h.intake.overlaps(p.old, p.next, p.subject), true
+	if err := p.listen(p.old); err != nil {
+		return err
+	}
+	if p.silent() {
+		// The server keeps a link's own messages from that link, and the two links are strangers to
+		// it: nothing may be published while both are subscribed, and no number tells.
+		h.outbox.hold()
+	}
+	if p.silent() || h.intake.hasPlain() {
+		// What has come by the old link lately may still be on its way to the new server, and come
+		// once more there. For as long as that can be, what comes is written down first.
+		if err := p.listen(p.next); err != nil {
+			return err
+		}
+		if err := p.pass(); err != nil {
+			return err
+		}
+		p.subject = h.inboxes() + rand.Text() + "."
+		if err := p.listen(p.old); err != nil {
+			return err
+		}
+	}
+	p.joined = time.Now()
+	h.intake.joins(p.subject, p.marks+1)
+	h.registry.join(p.next)
+	p.round = h.registry.mark()
+	if err := p.listen(p.next); err != nil {
+		return err
+	}
+	if err := p.pass(); err != nil {
+		return err
+	}
+	// Others than the two servers may hear of the new subscriptions a little later. What hubs publish
+	// there meanwhile has numbers, and is asked for, unless it is for a queue group.
+	spread := spreading
+	if h.intake.hasPlain() || h.registry.hasGroups() {
+		spread = p.trip/2 + 2*spreading
+	}
+	return p.s.pause(spread, p.old, p.next)
+}
+
+// spreading is the least time for subscriptions to become known to servers other than the two.
+const spreading = 10 * time.Millisecond
+
+// movePatience is how long marks may be under way: tens of times as long as they should be. It is so
+// long because a move that fails is only repeated, and a busy machine is no reason for it.
+func (p *passage) movePatience() time.Duration { return max(10*time.Second, 20*p.trip) }
+
+// pass returns when a mark has gone from each server to the other's link that was sent after its
+// beginning.
+func (p *passage) pass() error {
+	s, start := p.s, time.Now()
+	first := p.marks + 1
+	pause := max(5*time.Millisecond, p.trip/16)
+	timer, limit := time.NewTimer(0), time.NewTimer(p.movePatience())
+	defer timer.Stop()
+	defer limit.Stop()
+	var there, back bool
+	for !there || !back {
+		select {
+		case mark := <-p.overlap.marks:
+			there = there || mark >= first
+			back = back || -mark >= first
+		case <-p.old.wire.done():
+			return fmt.Errorf("%s: %w", p.old.target, p.old.wire.cause())
+		case <-p.next.wire.done():
+			return fmt.Errorf("%s: %w", p.next.target, p.next.wire.cause())
+		case <-s.h.ctx.Done():
+			return ErrDisposed
+		case <-p.overlap.full:
+			return fmt.Errorf("%w: more than %d bytes wait at %s", errTooMuch, s.h.cfg.PendingLimit, p.next.target)
+		case <-limit.C:
+			if len(p.overlap.marks) > 0 || (there || back) && time.Since(start) < 3*p.movePatience() {
+				limit.Reset(p.movePatience()) // the timer was early, or one way works
+				continue
+			}
+			return p.apart(there, time.Since(start))
+		case <-timer.C:
+			if err := p.next.refusal(p.old); err != nil {
+				return err
+			}
+			p.marks++
+			for i, l := range []*link{p.old, p.next} {
+				if err := p.mark(l, p.marks*(1-2*i)); err != nil {
+					return err
+				}
+			}
+			timer.Reset(pause)
+			pause = min(pause*3/2, max(100*time.Millisecond, p.trip/4))
+		}
+	}
+	p.trip = max(p.trip, time.Since(start))
+	return p.next.refusal(p.old)
+}
+
+// apart says which of the two servers does not hear of the other.
+func (p *passage) apart(there bool, after time.Duration) error {
+	deaf, unheard := p.old.target, p.next.target
+	if there {
+		deaf, unheard = unheard, deaf
+	}
+	return fmt.Errorf("%w: %s does not hear of %s in %v", errApart, deaf, unheard, after.Round(time.Millisecond))
+}
+
+// mark sends a mark through l's server. With NoEcho l does not hear it: there it stands where the
+// server has answered a PING that followed it.
+func (p *passage) mark(l *link, mark int) error {
+	if err := l.wire.publish(OutMsg{Subject: p.subject + strconv.Itoa(mark)}); err != nil {
+		return err
+	}
+	in := &p.s.h.intake
+	if !in.hub.cfg.NoEcho {
+		return nil
+	}
+	return l.wire.ping(func() {
+		in.lock()
+		defer in.mu.Unlock()
+		if o := in.over; o != nil {
+			o.mark(l, mark)
+		}
+	})
+}
+
+// passOnce returns when one more mark has gone from the old server to the new link, or will not soon.
+// What is published then may overtake what was published before: hubs put that in order.
+func (p *passage) passOnce() {
+	p.marks++
+	mark := p.marks
+	if p.mark(p.old, mark) != nil {
+		return
+	}
+	timer := time.NewTimer(2*p.trip + 50*time.Millisecond)
+	defer timer.Stop()
+	for {
+		select {
+		case came := <-p.overlap.marks:
+			if came >= mark {
+				return
+			}
+		case <-timer.C:
+			return
+		case <-p.old.wire.done():
+			return
+		case <-p.next.wire.done():
+			return
+		case <-p.s.h.ctx.Done():
+			return
+		}
+	}
+}
