@@ -14,7 +14,7 @@ import (
 	"testing"
 )
 
-const module = "github.com/kinopio-hub/kinopio-hub"
+const module = "github.com/kinopio-hub/kinopio-hub/v3"
 
 // A room is a package, or with /... a folder of packages, and what of ours it may import.
 type room struct {

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/kinopio-hub/kinopio-hub/hub"
+	"github.com/kinopio-hub/kinopio-hub/v3/hub"
 )
 
 // check compares what came of an operation with what its step wants.

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/kinopio-hub/kinopio-hub/hub"
+	"github.com/kinopio-hub/kinopio-hub/v3/hub"
 )
 
 // ended is a context in which nothing is waited for.

@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"net/http"
 
-	"github.com/kinopio-hub/kinopio-hub/conformance/labapi"
+	"github.com/kinopio-hub/kinopio-hub/v3/conformance/labapi"
 )
 
 // ask sends a command to the lab.

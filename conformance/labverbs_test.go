@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/kinopio-hub/kinopio-hub/conformance/labapi"
+	"github.com/kinopio-hub/kinopio-hub/v3/conformance/labapi"
 )
 
 // handle does what a step asks of a handle.

@@ -11,7 +11,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/kinopio-hub/kinopio-hub/conformance/lab"
+	"github.com/kinopio-hub/kinopio-hub/v3/conformance/lab"
 )
 
 // A mutant is a scenario with one expectation that is wrong.

@@ -12,9 +12,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/kinopio-hub/kinopio-hub/conformance/lab"
-	"github.com/kinopio-hub/kinopio-hub/conformance/labapi"
-	"github.com/kinopio-hub/kinopio-hub/hub"
+	"github.com/kinopio-hub/kinopio-hub/v3/conformance/lab"
+	"github.com/kinopio-hub/kinopio-hub/v3/conformance/labapi"
+	"github.com/kinopio-hub/kinopio-hub/v3/hub"
 )
 
 // A peer is a client whose every byte is written down here, as one of 2.1.0 sends and hears them.

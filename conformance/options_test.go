@@ -9,7 +9,7 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/kinopio-hub/kinopio-hub/hub"
+	"github.com/kinopio-hub/kinopio-hub/v3/hub"
 )
 
 // An option is one that both languages have: JavaScript's name is its key in optionTable.

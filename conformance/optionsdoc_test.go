@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/kinopio-hub/kinopio-hub/hub"
+	"github.com/kinopio-hub/kinopio-hub/v3/hub"
 )
 
 // A docRow is one option of docs/options.md.

@@ -4,7 +4,7 @@ import (
 	"os"
 	"testing"
 
-	"github.com/kinopio-hub/kinopio-hub/hub"
+	"github.com/kinopio-hub/kinopio-hub/v3/hub"
 )
 
 // LabVariable tells a test in a browser where its lab is; e2e/wasmtest sets it.

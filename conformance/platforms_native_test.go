@@ -7,8 +7,8 @@ import (
 	"crypto/x509"
 	"testing"
 
-	"github.com/kinopio-hub/kinopio-hub/conformance/lab"
-	"github.com/kinopio-hub/kinopio-hub/hub"
+	"github.com/kinopio-hub/kinopio-hub/v3/conformance/lab"
+	"github.com/kinopio-hub/kinopio-hub/v3/hub"
 )
 
 func TestConformanceOfGoOverTCP(t *testing.T) { native(t, "nats", suite) }

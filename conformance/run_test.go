@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/kinopio-hub/kinopio-hub/conformance/labapi"
-	"github.com/kinopio-hub/kinopio-hub/hub"
+	"github.com/kinopio-hub/kinopio-hub/v3/conformance/labapi"
+	"github.com/kinopio-hub/kinopio-hub/v3/hub"
 )
 
 // A platform is where the suite runs, and how it reaches its servers.

@@ -8,7 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/kinopio-hub/kinopio-hub/continuity/ledger"
+	"github.com/kinopio-hub/kinopio-hub/v3/continuity/ledger"
 )
 
 // callers request of a service, half of the rate each.

@@ -3,7 +3,7 @@ package main
 import (
 	"context"
 
-	"github.com/kinopio-hub/kinopio-hub/continuity/ledger"
+	"github.com/kinopio-hub/kinopio-hub/v3/continuity/ledger"
 )
 
 // listeners hear what a publisher publishes.

@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"github.com/kinopio-hub/kinopio-hub/continuity/wire"
+	"github.com/kinopio-hub/kinopio-hub/v3/continuity/wire"
 )
 
 // commute: the leaf appears and the subject moves there; the leaf says that it will stop, and

@@ -13,7 +13,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"go.uber.org/goleak"
 
-	"github.com/kinopio-hub/kinopio-hub/continuity/ledger"
+	"github.com/kinopio-hub/kinopio-hub/v3/continuity/ledger"
 )
 
 func TestMain(m *testing.M) {

@@ -9,8 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/kinopio-hub/kinopio-hub/continuity/ledger"
-	"github.com/kinopio-hub/kinopio-hub/hub"
+	"github.com/kinopio-hub/kinopio-hub/v3/continuity/ledger"
+	"github.com/kinopio-hub/kinopio-hub/v3/hub"
 )
 
 // native is a subject in this process.

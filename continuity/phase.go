@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/kinopio-hub/kinopio-hub/continuity/wire"
+	"github.com/kinopio-hub/kinopio-hub/v3/continuity/wire"
 )
 
 // await waits for changes of server until the subject is at to, or for the next one if to is

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/kinopio-hub/kinopio-hub/continuity/ledger"
+	"github.com/kinopio-hub/kinopio-hub/v3/continuity/ledger"
 )
 
 // A result is one row of the table: one kind of move, and what became of the messages meanwhile.

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/kinopio-hub/kinopio-hub/continuity/wire"
+	"github.com/kinopio-hub/kinopio-hub/v3/continuity/wire"
 )
 
 // A run is a plan that is being carried out.

@@ -10,7 +10,7 @@ import (
 
 	natsserver "github.com/nats-io/nats-server/v2/server"
 
-	"github.com/kinopio-hub/kinopio-hub/continuity/wire"
+	"github.com/kinopio-hub/kinopio-hub/v3/continuity/wire"
 )
 
 // startPatience bounds each wait for a server: that is long, as it says nothing about hubs.

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/kinopio-hub/kinopio-hub/continuity/ledger"
+	"github.com/kinopio-hub/kinopio-hub/v3/continuity/ledger"
 )
 
 // A role is what the hub that moves does meanwhile.

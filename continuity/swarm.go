@@ -8,8 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/kinopio-hub/kinopio-hub/continuity/ledger"
-	"github.com/kinopio-hub/kinopio-hub/hub"
+	"github.com/kinopio-hub/kinopio-hub/v3/continuity/ledger"
+	"github.com/kinopio-hub/kinopio-hub/v3/hub"
 )
 
 // A swarm is many hubs that hear one subject.

@@ -13,7 +13,7 @@ import (
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 
-	"github.com/kinopio-hub/kinopio-hub/e2e/engine"
+	"github.com/kinopio-hub/kinopio-hub/v3/e2e/engine"
 )
 
 // browser is a browser with one tab, a profile and a home of its own.

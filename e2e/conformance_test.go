@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	conformance "github.com/kinopio-hub/kinopio-hub/conformance/lab"
+	conformance "github.com/kinopio-hub/kinopio-hub/v3/conformance/lab"
 )
 
 // suitePage plays a scenario of the conformance suite with the built package. It gives "" or

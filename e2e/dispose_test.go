@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/kinopio-hub/kinopio-hub/e2e/engine"
+	"github.com/kinopio-hub/kinopio-hub/v3/e2e/engine"
 )
 
 // alivePage is what the module and the page hold.

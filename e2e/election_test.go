@@ -19,8 +19,8 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 
-	"github.com/kinopio-hub/kinopio-hub/e2e/engine"
-	hosts "github.com/kinopio-hub/kinopio-hub/election/lab"
+	"github.com/kinopio-hub/kinopio-hub/v3/e2e/engine"
+	hosts "github.com/kinopio-hub/kinopio-hub/v3/election/lab"
 )
 
 // A sequence is "0", "same", "1", "same", …: whatever is lost, repeated or out of order breaks it.

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/kinopio-hub/kinopio-hub/e2e/engine"
+	"github.com/kinopio-hub/kinopio-hub/v3/e2e/engine"
 )
 
 // tables are the tests that play others in an engine: what is below one of them opens browsers of that engine, all

@@ -4,7 +4,7 @@ import (
 	"os"
 	"testing"
 
-	hosts "github.com/kinopio-hub/kinopio-hub/election/lab"
+	hosts "github.com/kinopio-hub/kinopio-hub/v3/election/lab"
 )
 
 // No test may touch the trust stores of whoever runs it: what is about trust gives its

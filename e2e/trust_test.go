@@ -3,7 +3,7 @@ package e2e
 import (
 	"testing"
 
-	"github.com/kinopio-hub/kinopio-hub/e2e/engine"
+	"github.com/kinopio-hub/kinopio-hub/v3/e2e/engine"
 )
 
 func TestUntrustedLeafIsRefusedAndExplained(t *testing.T) {

@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/kinopio-hub/kinopio-hub/election/mdns"
+	"github.com/kinopio-hub/kinopio-hub/v3/election/mdns"
 )
 
 // AgentStatus is a picture of an agent at one moment; its JSON form is what the CLI prints.

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/kinopio-hub/kinopio-hub/election"
+	"github.com/kinopio-hub/kinopio-hub/v3/election"
 )
 
 // A starter that knows how to run a leaf; leaf.Start of this module is one way.

@@ -9,8 +9,8 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/kinopio-hub/kinopio-hub/election/mdns"
-	"github.com/kinopio-hub/kinopio-hub/election/multicast"
+	"github.com/kinopio-hub/kinopio-hub/v3/election/mdns"
+	"github.com/kinopio-hub/kinopio-hub/v3/election/multicast"
 )
 
 // lanBus is the multicast group of the LAN.

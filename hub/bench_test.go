@@ -6,7 +6,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"github.com/kinopio-hub/kinopio-hub/hub"
+	"github.com/kinopio-hub/kinopio-hub/v3/hub"
 )
 
 var payload = []byte(`{"id":123456,"x":1.25,"y":-3.5,"name":"kinopio","ok":1}`)

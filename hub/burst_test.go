@@ -9,9 +9,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/kinopio-hub/kinopio-hub/hub"
-	"github.com/kinopio-hub/kinopio-hub/transport"
-	"github.com/kinopio-hub/kinopio-hub/transport/native"
+	"github.com/kinopio-hub/kinopio-hub/v3/hub"
+	"github.com/kinopio-hub/kinopio-hub/v3/transport"
+	"github.com/kinopio-hub/kinopio-hub/v3/transport/native"
 )
 
 // openDirect opens a hub as pages have it.

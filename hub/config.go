@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/kinopio-hub/kinopio-hub/transport"
+	"github.com/kinopio-hub/kinopio-hub/v3/transport"
 )
 
 // Selection is how a hub orders several configured servers before it connects.

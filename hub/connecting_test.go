@@ -21,8 +21,8 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 
-	"github.com/kinopio-hub/kinopio-hub/hub"
-	"github.com/kinopio-hub/kinopio-hub/transport"
+	"github.com/kinopio-hub/kinopio-hub/v3/hub"
+	"github.com/kinopio-hub/kinopio-hub/v3/transport"
 )
 
 // ownCertificate is one for 127.0.0.1, and what trusts it.

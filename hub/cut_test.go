@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/kinopio-hub/kinopio-hub/hub"
+	"github.com/kinopio-hub/kinopio-hub/v3/hub"
 )
 
 // cuttable is the address of a proxy to address whose connections can be cut, and the cut.

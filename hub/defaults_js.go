@@ -5,8 +5,8 @@ import (
 	"syscall/js"
 	"time"
 
-	"github.com/kinopio-hub/kinopio-hub/transport"
-	"github.com/kinopio-hub/kinopio-hub/transport/wsjs"
+	"github.com/kinopio-hub/kinopio-hub/v3/transport"
+	"github.com/kinopio-hub/kinopio-hub/v3/transport/wsjs"
 )
 
 // TLSConfig has no fields here: the browser, or Node, does TLS. Without crypto/tls a page

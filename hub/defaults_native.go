@@ -7,8 +7,8 @@ import (
 	"net/url"
 	"time"
 
-	"github.com/kinopio-hub/kinopio-hub/transport"
-	"github.com/kinopio-hub/kinopio-hub/transport/native"
+	"github.com/kinopio-hub/kinopio-hub/v3/transport"
+	"github.com/kinopio-hub/kinopio-hub/v3/transport/native"
 )
 
 // TLSConfig is the one of crypto/tls.

@@ -9,7 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/kinopio-hub/kinopio-hub/transport"
+	"github.com/kinopio-hub/kinopio-hub/v3/transport"
 )
 
 // KINOPIO_TEST_ENGINE=direct plays all tests of this package on connections as pages have them.

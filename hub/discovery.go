@@ -5,7 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/kinopio-hub/kinopio-hub/transport"
+	"github.com/kinopio-hub/kinopio-hub/v3/transport"
 )
 
 // A proposal is to move to one of several servers.

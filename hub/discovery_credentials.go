@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/kinopio-hub/kinopio-hub/transport"
+	"github.com/kinopio-hub/kinopio-hub/v3/transport"
 )
 
 // checkCredentials fills in the default, and refuses what contradicts itself.

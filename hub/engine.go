@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"github.com/kinopio-hub/kinopio-hub/transport"
+	"github.com/kinopio-hub/kinopio-hub/v3/transport"
 )
 
 // An engine opens connections to servers. That is protoEngine; tests have an in-memory one.

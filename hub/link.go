@@ -8,7 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/kinopio-hub/kinopio-hub/transport"
+	"github.com/kinopio-hub/kinopio-hub/v3/transport"
 )
 
 // A link is one connection as the hub sees it: a wire, and an inbox of its own on it.

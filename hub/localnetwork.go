@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/kinopio-hub/kinopio-hub/transport"
+	"github.com/kinopio-hub/kinopio-hub/v3/transport"
 )
 
 // LocalNetwork is what a page does about the permission that browsers demand of a page from

@@ -5,7 +5,7 @@ import (
 	"log/slog"
 	"testing"
 
-	"github.com/kinopio-hub/kinopio-hub/hub"
+	"github.com/kinopio-hub/kinopio-hub/v3/hub"
 )
 
 // A logger that is nil is silent, also where its type is known.

@@ -8,8 +8,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/kinopio-hub/kinopio-hub/internal/plainjson"
-	"github.com/kinopio-hub/kinopio-hub/transport"
+	"github.com/kinopio-hub/kinopio-hub/v3/internal/plainjson"
+	"github.com/kinopio-hub/kinopio-hub/v3/transport"
 )
 
 const (

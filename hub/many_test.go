@@ -11,7 +11,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"github.com/kinopio-hub/kinopio-hub/hub"
+	"github.com/kinopio-hub/kinopio-hub/v3/hub"
 )
 
 // A hub with a thousand subscriptions moves them all.

@@ -9,8 +9,8 @@ import (
 	"net/url"
 	"time"
 
-	"github.com/kinopio-hub/kinopio-hub/internal/plainjson"
-	"github.com/kinopio-hub/kinopio-hub/transport"
+	"github.com/kinopio-hub/kinopio-hub/v3/internal/plainjson"
+	"github.com/kinopio-hub/kinopio-hub/v3/transport"
 )
 
 // protoEngine speaks the NATS protocol itself, in pages and natively: a message's number is read and

@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/kinopio-hub/kinopio-hub/internal/plainjson"
-	"github.com/kinopio-hub/kinopio-hub/transport"
+	"github.com/kinopio-hub/kinopio-hub/v3/internal/plainjson"
+	"github.com/kinopio-hub/kinopio-hub/v3/transport"
 )
 
 // next reads the next thing that the server says, which holds until the next call.

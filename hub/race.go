@@ -8,7 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/kinopio-hub/kinopio-hub/transport"
+	"github.com/kinopio-hub/kinopio-hub/v3/transport"
 )
 
 // A race connects to one of several servers.

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/kinopio-hub/kinopio-hub/hub"
+	"github.com/kinopio-hub/kinopio-hub/v3/hub"
 )
 
 // What hubs tell each other about repairs is nobody's message without a number: moves after a loss

@@ -8,7 +8,7 @@ import (
 	"time"
 	"unicode"
 
-	"github.com/kinopio-hub/kinopio-hub/internal/plainjson"
+	"github.com/kinopio-hub/kinopio-hub/v3/internal/plainjson"
 )
 
 // A Scope is a part of the names: everything below one prefix.

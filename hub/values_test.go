@@ -11,7 +11,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nkeys"
 
-	"github.com/kinopio-hub/kinopio-hub/hub"
+	"github.com/kinopio-hub/kinopio-hub/v3/hub"
 )
 
 func TestWatchTellsThePresentValueAndThenEachChange(t *testing.T) {

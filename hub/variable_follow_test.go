@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/kinopio-hub/kinopio-hub/hub"
+	"github.com/kinopio-hub/kinopio-hub/v3/hub"
 )
 
 // A variable that is published follows its subject only while somebody listens: that begins and ends

@@ -14,7 +14,7 @@ import (
 
 	"github.com/nats-io/nuid"
 
-	"github.com/kinopio-hub/kinopio-hub/tlsca"
+	"github.com/kinopio-hub/kinopio-hub/v3/tlsca"
 )
 
 // Config of a leaf. Only DiscoveryNamespace is required; every other zero value has

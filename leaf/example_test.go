@@ -6,7 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 
-	"github.com/kinopio-hub/kinopio-hub/leaf"
+	"github.com/kinopio-hub/kinopio-hub/v3/leaf"
 )
 
 // A web application runs a leaf, and serves its manifest from an origin of its own: pages of

@@ -7,7 +7,7 @@ import (
 	"os"
 	"testing"
 
-	"github.com/kinopio-hub/kinopio-hub/tlsca"
+	"github.com/kinopio-hub/kinopio-hub/v3/tlsca"
 )
 
 // provide writes a certificate for 127.0.0.1 as a caller would have it.

@@ -6,7 +6,7 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 
-	"github.com/kinopio-hub/kinopio-hub/tlsca"
+	"github.com/kinopio-hub/kinopio-hub/v3/tlsca"
 )
 
 // Phase is where a leaf is in its life.

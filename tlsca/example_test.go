@@ -7,7 +7,7 @@ import (
 	"net/netip"
 	"os"
 
-	"github.com/kinopio-hub/kinopio-hub/tlsca"
+	"github.com/kinopio-hub/kinopio-hub/v3/tlsca"
 )
 
 // A server on the LAN gets a certificate; what is not of the LAN is refused.

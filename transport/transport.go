@@ -1,8 +1,8 @@
 // Package transport is the contract between a hub and the network: open a byte
 // stream to one URL, and say in a typed way why that did not work or ended.
 //
-// Implementations: [github.com/kinopio-hub/kinopio-hub/transport/native] (TCP, ws
-// and wss, not for js), [github.com/kinopio-hub/kinopio-hub/transport/wsjs] (the
+// Implementations: [github.com/kinopio-hub/kinopio-hub/v3/transport/native] (TCP, ws
+// and wss, not for js), [github.com/kinopio-hub/kinopio-hub/v3/transport/wsjs] (the
 // browser's WebSocket). The suite in transporttest proves the contract for each.
 package transport
 

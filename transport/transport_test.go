@@ -3,7 +3,7 @@ package transport_test
 import (
 	"testing"
 
-	"github.com/kinopio-hub/kinopio-hub/transport"
+	"github.com/kinopio-hub/kinopio-hub/v3/transport"
 )
 
 func TestRedactShowsNoCredentials(t *testing.T) {

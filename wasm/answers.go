@@ -3,7 +3,7 @@ package main
 import (
 	"sync"
 
-	"github.com/kinopio-hub/kinopio-hub/hub"
+	"github.com/kinopio-hub/kinopio-hub/v3/hub"
 )
 
 // answersKept bounds the messages of ordinary subscriptions that can still be answered.

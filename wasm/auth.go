@@ -4,8 +4,8 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/kinopio-hub/kinopio-hub/hub"
-	"github.com/kinopio-hub/kinopio-hub/internal/plainjson"
+	"github.com/kinopio-hub/kinopio-hub/v3/hub"
+	"github.com/kinopio-hub/kinopio-hub/v3/internal/plainjson"
 )
 
 // credentials are JavaScript's answer to an ask row.

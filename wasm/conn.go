@@ -7,8 +7,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/kinopio-hub/kinopio-hub/transport"
-	"github.com/kinopio-hub/kinopio-hub/transport/inbox"
+	"github.com/kinopio-hub/kinopio-hub/v3/transport"
+	"github.com/kinopio-hub/kinopio-hub/v3/transport/inbox"
 )
 
 // maxFrame bounds one send, so that a large Write notices when the socket is full.

@@ -9,8 +9,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/kinopio-hub/kinopio-hub/transport"
-	"github.com/kinopio-hub/kinopio-hub/transport/inbox"
+	"github.com/kinopio-hub/kinopio-hub/v3/transport"
+	"github.com/kinopio-hub/kinopio-hub/v3/transport/inbox"
 )
 
 // A port is the JavaScript side of the sockets. Its methods return at once; what happens to

@@ -14,9 +14,9 @@ import (
 
 	"github.com/coder/websocket"
 
-	"github.com/kinopio-hub/kinopio-hub/transport"
-	"github.com/kinopio-hub/kinopio-hub/transport/inbox"
-	"github.com/kinopio-hub/kinopio-hub/transport/transporttest"
+	"github.com/kinopio-hub/kinopio-hub/v3/transport"
+	"github.com/kinopio-hub/kinopio-hub/v3/transport/inbox"
+	"github.com/kinopio-hub/kinopio-hub/v3/transport/transporttest"
 )
 
 func TestDialerKeepsTheContract(t *testing.T) {

@@ -7,7 +7,7 @@ import (
 	"sync"
 	"unsafe"
 
-	"github.com/kinopio-hub/kinopio-hub/internal/plainjson"
+	"github.com/kinopio-hub/kinopio-hub/v3/internal/plainjson"
 )
 
 // page is everything of this module. Exports run one at a time, while no goroutine runs.

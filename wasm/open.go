@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/kinopio-hub/kinopio-hub/hub"
-	"github.com/kinopio-hub/kinopio-hub/internal/plainjson"
-	"github.com/kinopio-hub/kinopio-hub/transport"
+	"github.com/kinopio-hub/kinopio-hub/v3/hub"
+	"github.com/kinopio-hub/kinopio-hub/v3/internal/plainjson"
+	"github.com/kinopio-hub/kinopio-hub/v3/transport"
 )
 
 // openHub opens the hub of s and passes on what it has to say as rows.

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"strings"
 
-	"github.com/kinopio-hub/kinopio-hub/hub"
+	"github.com/kinopio-hub/kinopio-hub/v3/hub"
 )
 
 // What JavaScript asks for, one or more in a batch. A batch is a sequence of 32-bit

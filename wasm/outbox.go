@@ -7,7 +7,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/kinopio-hub/kinopio-hub/hub"
+	"github.com/kinopio-hub/kinopio-hub/v3/hub"
 )
 
 // What Go tells JavaScript, one row each. npm/src/rows.ts reads them.

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/kinopio-hub/kinopio-hub/hub"
+	"github.com/kinopio-hub/kinopio-hub/v3/hub"
 )
 
 func TestOutboxLaysMessagesOut(t *testing.T) {

@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"github.com/kinopio-hub/kinopio-hub/hub"
+	"github.com/kinopio-hub/kinopio-hub/v3/hub"
 )
 
 func (s *session) open(config []byte) {

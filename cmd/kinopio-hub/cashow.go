@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/kinopio-hub/kinopio-hub/tlsca"
+	"github.com/kinopio-hub/kinopio-hub/v3/tlsca"
 )
 
 // caDocument is what ca show prints with --json.

@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/kinopio-hub/kinopio-hub/cmd/kinopio-hub/demo"
+	"github.com/kinopio-hub/kinopio-hub/v3/cmd/kinopio-hub/demo"
 )
 
 // newDemoCommand is «kinopio-hub demo»: everything on this machine, with a page to look at.

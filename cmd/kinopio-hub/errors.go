@@ -6,8 +6,8 @@ import (
 	"io"
 	"strings"
 
-	"github.com/kinopio-hub/kinopio-hub/leaf"
-	"github.com/kinopio-hub/kinopio-hub/tlsca"
+	"github.com/kinopio-hub/kinopio-hub/v3/leaf"
+	"github.com/kinopio-hub/kinopio-hub/v3/tlsca"
 )
 
 const (

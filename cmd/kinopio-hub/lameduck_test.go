@@ -12,8 +12,8 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 
-	"github.com/kinopio-hub/kinopio-hub/hub"
-	"github.com/kinopio-hub/kinopio-hub/leaf"
+	"github.com/kinopio-hub/kinopio-hub/v3/hub"
+	"github.com/kinopio-hub/kinopio-hub/v3/leaf"
 )
 
 // A backbone's server that will stop, with a second one there, costs hubs on a leaf nothing: what others

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/kinopio-hub/kinopio-hub/election/lab"
+	"github.com/kinopio-hub/kinopio-hub/v3/election/lab"
 )
 
 // A lan is hosts that each run leaf auto.

@@ -15,9 +15,9 @@ import (
 	natsserver "github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 
-	"github.com/kinopio-hub/kinopio-hub/continuity/ledger"
-	"github.com/kinopio-hub/kinopio-hub/election/lab"
-	"github.com/kinopio-hub/kinopio-hub/hub"
+	"github.com/kinopio-hub/kinopio-hub/v3/continuity/ledger"
+	"github.com/kinopio-hub/kinopio-hub/v3/election/lab"
+	"github.com/kinopio-hub/kinopio-hub/v3/hub"
 )
 
 // Streams: the backbone publishes the one and counts the other, the hub the other way round.

@@ -15,7 +15,7 @@ import (
 
 	"golang.org/x/net/ipv4"
 
-	"github.com/kinopio-hub/kinopio-hub/election/lab"
+	"github.com/kinopio-hub/kinopio-hub/v3/election/lab"
 )
 
 // An agent of 2.1.0 leads, then is gone, then follows: ours follows it, succeeds it, and stays.

@@ -6,7 +6,7 @@ import (
 	"os/exec"
 	"testing"
 
-	"github.com/kinopio-hub/kinopio-hub/election/lab"
+	"github.com/kinopio-hub/kinopio-hub/v3/election/lab"
 )
 
 // A machine boots, and its containers' bridge is up before the LAN is.

@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/kinopio-hub/kinopio-hub/leaf"
+	"github.com/kinopio-hub/kinopio-hub/v3/leaf"
 )
 
 func newLeafCommand(getenv env) *cobra.Command {

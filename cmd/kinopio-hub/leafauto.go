@@ -14,8 +14,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/kinopio-hub/kinopio-hub/election"
-	"github.com/kinopio-hub/kinopio-hub/leaf"
+	"github.com/kinopio-hub/kinopio-hub/v3/election"
+	"github.com/kinopio-hub/kinopio-hub/v3/leaf"
 )
 
 // autoFlags are what leaf auto has beside the flags of a leaf.

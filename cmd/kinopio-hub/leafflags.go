@@ -13,8 +13,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/kinopio-hub/kinopio-hub/leaf"
-	"github.com/kinopio-hub/kinopio-hub/tlsca"
+	"github.com/kinopio-hub/kinopio-hub/v3/leaf"
+	"github.com/kinopio-hub/kinopio-hub/v3/tlsca"
 )
 
 // flagOf maps a field of leaf.Config to the flag that sets it, for error messages.

@@ -8,7 +8,7 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/kinopio-hub/kinopio-hub/leaf"
+	"github.com/kinopio-hub/kinopio-hub/v3/leaf"
 )
 
 // leafOutput prints what a leaf reports. Its method is called one call at a time.

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/kinopio-hub/kinopio-hub/leaf"
+	"github.com/kinopio-hub/kinopio-hub/v3/leaf"
 )
 
 // shown is a leaf as most people see it first.

@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 
-	"github.com/kinopio-hub/kinopio-hub/election"
-	"github.com/kinopio-hub/kinopio-hub/leaf"
+	"github.com/kinopio-hub/kinopio-hub/v3/election"
+	"github.com/kinopio-hub/kinopio-hub/v3/leaf"
 )
 
 // leafStarter gives the election leaves of this machine.

@@ -14,7 +14,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/kinopio-hub/kinopio-hub/conformance/labapi"
+	"github.com/kinopio-hub/kinopio-hub/v3/conformance/labapi"
 )
 
 // What is said between a lab and its runners.

@@ -8,7 +8,7 @@ import (
 	"os"
 	"time"
 
-	"github.com/kinopio-hub/kinopio-hub/e2e/engine"
+	"github.com/kinopio-hub/kinopio-hub/v3/e2e/engine"
 )
 
 // news is what the page has printed since it was asked last, and how the test has ended.

@@ -19,7 +19,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/kinopio-hub/kinopio-hub/e2e/engine"
+	"github.com/kinopio-hub/kinopio-hub/v3/e2e/engine"
 )
 
 func main() {

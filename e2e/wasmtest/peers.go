@@ -1,8 +1,8 @@
 package main
 
 import (
-	"github.com/kinopio-hub/kinopio-hub/conformance/lab"
-	"github.com/kinopio-hub/kinopio-hub/transport/transporttest"
+	"github.com/kinopio-hub/kinopio-hub/v3/conformance/lab"
+	"github.com/kinopio-hub/kinopio-hub/v3/transport/transporttest"
 )
 
 // peerSets are what -peers can name: each starts its peers and returns the environment by which

@@ -11,7 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/kinopio-hub/kinopio-hub/election/multicast"
+	"github.com/kinopio-hub/kinopio-hub/v3/election/multicast"
 	"github.com/miekg/dns"
 )
 

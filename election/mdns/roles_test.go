@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/kinopio-hub/kinopio-hub/election/lab"
+	"github.com/kinopio-hub/kinopio-hub/v3/election/lab"
 	"github.com/miekg/dns"
 	"go.uber.org/goleak"
 )

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/kinopio-hub/kinopio-hub/election/lab"
+	"github.com/kinopio-hub/kinopio-hub/v3/election/lab"
 )
 
 // join starts a Bus on a host.

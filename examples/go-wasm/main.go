@@ -11,7 +11,7 @@ import (
 	"net/url"
 	"syscall/js"
 
-	"github.com/kinopio-hub/kinopio-hub/hub"
+	"github.com/kinopio-hub/kinopio-hub/v3/hub"
 )
 
 func main() {

@@ -7,7 +7,7 @@ import (
 	"log"
 	"os"
 
-	"github.com/kinopio-hub/kinopio-hub/hub"
+	"github.com/kinopio-hub/kinopio-hub/v3/hub"
 )
 
 func main() {

@@ -41,7 +41,7 @@ function whatToDo(platform: string, found: string | undefined): string {
   }
   return (
     `there is no kinopio-hub program for ${platform} on npm (there are ${PLATFORMS.join(", ")}): ` +
-    "run `go install github.com/kinopio-hub/kinopio-hub/cmd/kinopio-hub@latest` and set KINOPIO_HUB_BINARY, or the option binary, to its path"
+    "run `go install github.com/kinopio-hub/kinopio-hub/v3/cmd/kinopio-hub@latest` and set KINOPIO_HUB_BINARY, or the option binary, to its path"
   );
 }
 

@@ -12,7 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/kinopio-hub/kinopio-hub/transport/inbox"
+	"github.com/kinopio-hub/kinopio-hub/v3/transport/inbox"
 )
 
 func TestBoundedQueueKeepsEveryByteInOrder(t *testing.T) {

@@ -2,7 +2,7 @@
 
 // Package native is the transport of programs that have sockets: plain TCP for the NATS
 // protocol, and WebSocket with or without TLS. The other one, for programs in a browser or in
-// Node, is [github.com/kinopio-hub/kinopio-hub/transport/wsjs].
+// Node, is [github.com/kinopio-hub/kinopio-hub/v3/transport/wsjs].
 package native
 
 import (
@@ -15,7 +15,7 @@ import (
 	"net/url"
 	"strconv"
 
-	"github.com/kinopio-hub/kinopio-hub/transport"
+	"github.com/kinopio-hub/kinopio-hub/v3/transport"
 )
 
 // A Dialer opens streams to these URLs:

@@ -6,8 +6,8 @@ import (
 	"crypto/tls"
 	"testing"
 
-	"github.com/kinopio-hub/kinopio-hub/transport/native"
-	"github.com/kinopio-hub/kinopio-hub/transport/transporttest"
+	"github.com/kinopio-hub/kinopio-hub/v3/transport/native"
+	"github.com/kinopio-hub/kinopio-hub/v3/transport/transporttest"
 )
 
 func TestTCPKeepsTheContract(t *testing.T) {

@@ -9,7 +9,7 @@ import (
 
 	"golang.org/x/net/idna"
 
-	"github.com/kinopio-hub/kinopio-hub/transport"
+	"github.com/kinopio-hub/kinopio-hub/v3/transport"
 )
 
 // ToASCII puts the host of u as name servers and certificates know it: "bücher.example" becomes

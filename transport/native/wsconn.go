@@ -14,8 +14,8 @@ import (
 
 	"github.com/coder/websocket"
 
-	"github.com/kinopio-hub/kinopio-hub/transport"
-	"github.com/kinopio-hub/kinopio-hub/transport/inbox"
+	"github.com/kinopio-hub/kinopio-hub/v3/transport"
+	"github.com/kinopio-hub/kinopio-hub/v3/transport/inbox"
 )
 
 const (

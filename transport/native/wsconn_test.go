@@ -14,7 +14,7 @@ import (
 
 	"github.com/coder/websocket"
 
-	"github.com/kinopio-hub/kinopio-hub/transport/native"
+	"github.com/kinopio-hub/kinopio-hub/v3/transport/native"
 )
 
 // serve runs handle for each WebSocket and returns the URL.

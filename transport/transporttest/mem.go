@@ -10,8 +10,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/kinopio-hub/kinopio-hub/transport"
-	"github.com/kinopio-hub/kinopio-hub/transport/inbox"
+	"github.com/kinopio-hub/kinopio-hub/v3/transport"
+	"github.com/kinopio-hub/kinopio-hub/v3/transport/inbox"
 )
 
 // memBuffer is what each direction of a stream in memory holds before Write waits.

@@ -4,7 +4,7 @@ import (
 	"io"
 	"testing"
 
-	"github.com/kinopio-hub/kinopio-hub/transport/transporttest"
+	"github.com/kinopio-hub/kinopio-hub/v3/transport/transporttest"
 )
 
 func TestMemKeepsTheContract(t *testing.T) {

@@ -8,7 +8,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/kinopio-hub/kinopio-hub/transport"
+	"github.com/kinopio-hub/kinopio-hub/v3/transport"
 )
 
 func smallWrites(t *testing.T, s Subject) {

@@ -12,8 +12,8 @@ import (
 	"syscall/js"
 	"time"
 
-	"github.com/kinopio-hub/kinopio-hub/transport"
-	"github.com/kinopio-hub/kinopio-hub/transport/inbox"
+	"github.com/kinopio-hub/kinopio-hub/v3/transport"
+	"github.com/kinopio-hub/kinopio-hub/v3/transport/inbox"
 )
 
 const (

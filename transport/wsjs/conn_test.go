@@ -10,9 +10,9 @@ import (
 	"syscall/js"
 	"testing"
 
-	"github.com/kinopio-hub/kinopio-hub/transport"
-	"github.com/kinopio-hub/kinopio-hub/transport/transporttest"
-	"github.com/kinopio-hub/kinopio-hub/transport/wsjs"
+	"github.com/kinopio-hub/kinopio-hub/v3/transport"
+	"github.com/kinopio-hub/kinopio-hub/v3/transport/transporttest"
+	"github.com/kinopio-hub/kinopio-hub/v3/transport/wsjs"
 )
 
 func TestWebSocketKeepsTheContract(t *testing.T) {

@@ -14,7 +14,7 @@ import (
 	"strconv"
 	"syscall/js"
 
-	"github.com/kinopio-hub/kinopio-hub/transport"
+	"github.com/kinopio-hub/kinopio-hub/v3/transport"
 )
 
 // A Dialer opens ws:// and wss:// URLs. User, password and fragment of a URL are not sent.

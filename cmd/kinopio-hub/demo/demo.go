@@ -20,7 +20,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/kinopio-hub/kinopio-hub/tlsca"
+	"github.com/kinopio-hub/kinopio-hub/v3/tlsca"
 )
 
 // Config says what the demo shows. Its zero value, with Out, works.

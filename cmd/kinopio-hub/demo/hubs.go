@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/kinopio-hub/kinopio-hub/hub"
+	"github.com/kinopio-hub/kinopio-hub/v3/hub"
 )
 
 // hubs are the native programs that the page talks to.

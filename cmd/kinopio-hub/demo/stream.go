@@ -5,7 +5,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/kinopio-hub/kinopio-hub/hub"
+	"github.com/kinopio-hub/kinopio-hub/v3/hub"
 )
 
 // A numbered stream alternates a number, counting up from 1, and a payload that is always the

@@ -7,7 +7,7 @@ import (
 	"io"
 	"os"
 
-	"github.com/kinopio-hub/kinopio-hub/conformance/lab"
+	"github.com/kinopio-hub/kinopio-hub/v3/conformance/lab"
 )
 
 func main() {
