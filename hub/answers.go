@@ -22,7 +22,7 @@ func (r *repairs) hearAsk(m *Message) {
 		from, err := strconv.ParseUint(f[1], 10, 64)
 		to, err2 := strconv.ParseUint(f[2], 10, 64)
 		age, err3 := strconv.ParseInt(f[3], 10, 32)
-		if !ok || err != nil || err2 != nil || err3 != nil || from == 0 || from > to || to > mostCount || age < 0 || checkName(f[4], false) != nil {
+		if !ok || err != nil || err2 != nil || err3 != nil || from == 0 || from > mostCount || to != 0 && from > to || to > mostCount || age < 0 || checkName(f[4], false) != nil {
 			return
 		}
 		if len(r.asked) == 0 {
@@ -107,7 +107,7 @@ func (r *repairs) speak(now time.Time, sooner func(time.Time)) {
 func (r *repairs) announce() {
 	o := &r.h.outbox
 	o.mu.Lock()
-	head := fmt.Appendf(nil, "counts %s\n", publisherName(o.publisher))
+	head := r.countsHead()
 	var texts [][]byte
 	text := head
 	seen := map[*outStream]bool{}
@@ -116,7 +116,7 @@ func (r *repairs) announce() {
 			return true
 		}
 		seen[s] = true
-		text = fmt.Appendf(appendStream(text, s.id), " %d %s\n", s.count, s.subject)
+		text = appendCount(text, s)
 		if len(text) > questionBytes {
 			texts = append(texts, text)
 			text = head[:len(head):len(head)]
@@ -130,6 +130,16 @@ func (r *repairs) announce() {
 	for _, text := range texts {
 		r.say(OutMsg{Subject: subjectSync, Data: text})
 	}
+}
+
+// countsHead is the first line of what says how far this hub has counted. r.h.outbox.mu is held.
+func (r *repairs) countsHead() []byte {
+	return fmt.Appendf(nil, "counts %s\n", publisherName(r.h.outbox.publisher))
+}
+
+// appendCount appends the line of s.
+func appendCount(text []byte, s *outStream) []byte {
+	return fmt.Appendf(appendStream(text, s.id), " %d %s\n", s.count, s.subject)
 }
 
 // answer sends again what was asked for, each message once, and says what it does not have.
@@ -182,6 +192,9 @@ func (r *repairs) answer(asked []wanted, now time.Time) (bytes int) {
 	})
 	for i := range asked {
 		w := &asked[i]
+		if w.tail() {
+			continue
+		}
 		gone := func(from, to, count uint64) {
 			m := OutMsg{Subject: ownPrefix + "again." + publisher + "." + w.subject, Header: Header{headerGone: {
 				string(appendStream(nil, w.stream)) + fmt.Sprintf(" %d %d %d %d", from, to, count, w.age.Milliseconds()),
@@ -212,5 +225,5 @@ func (r *repairs) answer(asked []wanted, now time.Time) (bytes int) {
 			gone(from, to, s.count)
 		}
 	}
-	return bytes
+	return bytes + r.ahead(asked, streams)
 }

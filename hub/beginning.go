@@ -50,15 +50,20 @@ func (in *intake) mayLack(c *counter, n uint64) bool {
 	case in.absent(e):
 		c.gap.from = in.sinceAbsence(e)
 	case n <= mostYoung && in.now()-here > int64(acquainted) && len(in.looks) < mostLooks && !in.hub.repairs.unable.Load():
-		c.gap.from = max(here, in.now()-int64(in.hub.cfg.Repair.Age))
-		if in.looks == nil {
-			in.looks = map[*counter]bool{}
-		}
-		in.looks[c] = true
+		in.lookFor(c)
 	default:
 		return false
 	}
 	return true
+}
+
+// lookFor lets c's publisher be asked for what it has published since the hub heard of it.
+func (in *intake) lookFor(c *counter) {
+	c.gap.from = max(c.entry.since, in.here, in.now()-int64(in.hub.cfg.Repair.Age), 1)
+	if in.looks == nil {
+		in.looks = map[*counter]bool{}
+	}
+	in.looks[c] = true
 }
 
 // looksFor says that c's beginning is still looked for: nothing before its first message is known to be missing.
