@@ -53,7 +53,7 @@ func TestSimulatedCases(t *testing.T) {
 		// What was on its way to the old server, by a longer way, ends a stream; when another message comes the publisher
 		// has no memory of it any more.
 		"a stream that ends while a hub moves": {
-			end: 15 * time.Second,
+			end:     15 * time.Second,
 			servers: []string{"routed0", "routed1", "routed2"}, refusing: -1,
 			edges:   []simEdge{{a: 0, b: 1, route: true, delay: ms}, {a: 1, b: 2, route: true, delay: ms}, {a: 0, b: 2, route: true, delay: 400 * ms}},
 			hubs:    []simHubPlan{hub(0), hub(2, "s.2")},
