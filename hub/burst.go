@@ -47,12 +47,12 @@ type bursts struct {
 	on atomic.Bool
 
 	mu    sync.Mutex
-	wires []*protoWire // that have something to say
+	wires []*protoWire // that have something to write
 }
 
 func (b *bursts) begin() { b.on.Store(true) }
 
-// note puts w, which has something to say, off until the end of the burst; false if there is none.
+// note puts w, which has something to write, off until the end of the burst; false if there is none.
 // w.mu is held.
 func (b *bursts) note(w *protoWire) bool {
 	if !b.on.Load() {
@@ -70,7 +70,7 @@ func (b *bursts) note(w *protoWire) bool {
 	return true
 }
 
-// end lets the wires say it, those that have less than burstBytes only if no more follows.
+// end lets the wires write it, those that have less than burstBytes only if no more follows.
 func (b *bursts) end(more bool) (quiet bool) {
 	b.mu.Lock()
 	b.on.Store(false)
@@ -87,7 +87,7 @@ func (b *bursts) end(more bool) (quiet bool) {
 			b.wires = append(b.wires, w)
 			b.mu.Unlock()
 		case len(w.out) > 0 && !w.tryWrite():
-			w.some.Signal()
+			w.writable.Signal()
 			quiet = false
 			fallthrough
 		default:

@@ -137,7 +137,7 @@ type Discovery struct {
 	NoBackgroundProbe bool
 	// SwitchTimeout bounds the fetch of a manifest and, apart, the connection to a leaf. Default 1.5 s.
 	SwitchTimeout time.Duration
-	// CacheTTL is the time between two looks at the manifest. Default 5 s.
+	// CacheTTL is the time between two fetches of the manifest. Default 5 s.
 	CacheTTL time.Duration
 	// LocalNetwork is what a page does about the browser's permission. Default LocalNetworkAsk.
 	LocalNetwork LocalNetwork

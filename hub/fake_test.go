@@ -98,7 +98,7 @@ type fakeWire struct {
 
 type fakeSub struct {
 	subject, queue string
-	route          *leg
+	route          *linkSub
 }
 
 func (w *fakeWire) publish(m OutMsg) error {
@@ -129,7 +129,7 @@ func (w *fakeWire) publish(m OutMsg) error {
 	return nil
 }
 
-func (w *fakeWire) subscribe(subject, queue string, route *leg) (wireSub, error) {
+func (w *fakeWire) subscribe(subject, queue string, route *linkSub) (wireSub, error) {
 	if w.gone() {
 		return nil, ErrDisconnected
 	}

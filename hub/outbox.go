@@ -24,12 +24,12 @@ type outbox struct {
 	sent    uint64        // messages that were handed to a link; answers go past the outbox
 	size    uint64        // of their payloads, in bytes
 
-	publisher uint64 // the hub's name in numbers
-	index     uint64 // of the newest stream
-	streams   map[string]*outStream
-	latest    *outStream // that was used last
-	store     store
-	idle      bool // the store has become empty
+	publisher  uint64 // the hub's name in numbers
+	index      uint64 // of the newest stream
+	streams    map[string]*outStream
+	latest     *outStream // that was used last
+	store      store
+	storeEmpty bool // the store has become empty
 }
 
 // An outStream is what the hub publishes on one subject.
@@ -383,8 +383,8 @@ func (o *outbox) publish(m *OutMsg) error {
 		s.counted()
 		s.used = o.sent
 		o.store.keep(s, m)
-		if o.idle {
-			o.idle = false
+		if o.storeEmpty {
+			o.storeEmpty = false
 			o.hub.repairs.published()
 		}
 	}

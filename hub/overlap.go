@@ -63,7 +63,7 @@ func (in *intake) leaves(last int) {
 func (o *overlap) both(e *entry) bool { return o.joined && e.onBoth.Load() }
 
 // take takes a message without a number.
-func (o *overlap) take(in *intake, l *link, m *inbound) (calm bool) {
+func (o *overlap) take(in *intake, l *link, m *inbound) (idle bool) {
 	if l == o.next && o.undone {
 		return true
 	}
@@ -74,7 +74,7 @@ func (o *overlap) take(in *intake, l *link, m *inbound) (calm bool) {
 	in.plain = true
 	if l == o.old {
 		o.logOld = logging(o.logOld, e)
-		if in.owed != nil && in.isOwed(m) {
+		if in.expected != nil && in.isExpectedCopy(m) {
 			return true
 		}
 		if in.remembers {
@@ -123,7 +123,7 @@ func (in *intake) concludes(trip time.Duration) {
 	o := in.over
 	in.over = nil
 	in.settled = in.now() + int64(settling)
-	came, owed, perhaps := align(o.logOld, o.logNext)
+	came, expected, possible := align(o.logOld, o.logNext)
 	for i := range o.held {
 		m := &o.held[i]
 		if came[i] {
@@ -134,7 +134,7 @@ func (in *intake) concludes(trip time.Duration) {
 		}
 		in.deliver(m)
 	}
-	in.owes(owed, max(4*trip, copiesLate), perhaps, max(2*trip, copiesLate/6))
+	in.expectCopies(expected, max(4*trip, copiesLate), possible, max(2*trip, copiesLate/6))
 	in.beginAll()
 }
 
@@ -157,6 +157,6 @@ func (in *intake) beginAll() {
 		}
 	}
 	if len(in.gaps) > 0 {
-		in.hub.repairs.look()
+		in.hub.repairs.wakeUp()
 	}
 }

@@ -42,7 +42,7 @@ func (m *inbound) each(do func(*inbound)) {
 }
 
 // takeRun is Subscription.run for a run.
-func (s *Subscription) takeRun(r *Run) (calm bool) {
+func (s *Subscription) takeRun(r *Run) (idle bool) {
 	if s.over.Load() {
 		return true
 	}

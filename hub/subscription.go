@@ -53,8 +53,8 @@ type Subscription struct {
 	fn      func(*Message)
 	onRun   func(*Run) // nil: fn gets every message
 
-	max  int64
-	seen atomic.Int64
+	max       int64
+	delivered atomic.Int64
 
 	served  *serving // nil: it is no service
 	mailbox mailbox
@@ -234,15 +234,15 @@ func (s *Subscription) work() {
 	}
 }
 
-// run calls back once, unless the subscription has ended. calm says that neither has it ended nor
+// run calls back once, unless the subscription has ended. idle says that neither has it ended nor
 // anything gone wrong.
-func (s *Subscription) run(m *Message) (calm bool) {
+func (s *Subscription) run(m *Message) (idle bool) {
 	if s.over.Load() {
 		return true
 	}
 	last := false
 	if s.max > 0 {
-		n := s.seen.Add(1)
+		n := s.delivered.Add(1)
 		if n > s.max {
 			return true
 		}
@@ -251,13 +251,13 @@ func (s *Subscription) run(m *Message) (calm bool) {
 	func() {
 		defer s.rescue()
 		s.fn(m)
-		calm = !last
+		idle = !last
 	}()
 	if last && s.finish() {
 		// The registry may be waiting for the gate of a link that this goroutine holds.
 		s.hub.spawn(func() { s.hub.registry.remove(s) })
 	}
-	return calm
+	return idle
 }
 
 // rescue, deferred, reports a callback that panics.
