@@ -59,7 +59,7 @@ func openNull(t testing.TB) (*Hub, *nullWire) {
 		t.Fatal(err)
 	}
 	// The outbox opens a moment later.
-	if err := h.Publish(OutMsg{Subject: "a"}).Wait(context.Background()); err != nil {
+	if err := h.Send(OutMsg{Subject: "a"}).Wait(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	return h, n.wire
@@ -92,7 +92,7 @@ func TestNothingIsAllocatedForAMessage(t *testing.T) {
 	})
 
 	heard := 0
-	if _, err := h.Subscribe("a.inline", SubOptions{Inline: true}, func(*Message) { heard++ }); err != nil {
+	if _, err := h.Subscribe("a.inline", SubOptions{inline: true}, func(*Message) { heard++ }); err != nil {
 		t.Fatal(err)
 	}
 	batch := []inbound{{route: wire.route("a.inline"), subject: "a.inline", data: data}}

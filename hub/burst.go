@@ -9,15 +9,15 @@ import (
 // frame, and little longer for a large one.
 const burstBytes = 1024 << 10
 
-// Burst calls do, which may publish, request, respond and subscribe, and sends what comes of it
+// burst calls do, which may publish, request, respond and subscribe, and sends what comes of it
 // before it returns, without any goroutine: it is for bridges whose calls must not wait. With more
-// it may keep that for the next Burst, which must follow soon. quiet says that no goroutine has been
+// it may keep that for the next one, which must follow soon. quiet says that no goroutine has been
 // left anything to do, either, unless do has started one.
 //
 // It returns without calling do, and done is false, where something would have to wait: when
 // there is no connection, or it is congested, or not of a kind (transport.Direct) that can be
 // written to without waiting. do is not to be called from several goroutines.
-func (h *Hub) Burst(more bool, do func()) (done, quiet bool) {
+func (h *Hub) burst(more bool, do func()) (done, quiet bool) {
 	e, ok := h.engine.(*protoEngine)
 	if !ok || !h.outbox.isFree() {
 		return false, false

@@ -118,12 +118,10 @@ type Config struct {
 	Logger Logger
 	// Dialers open the connections. Nil means the platform's own.
 	Dialers []transport.Dialer
-	// OnBatch, if set, is called on a link's goroutine after each run of messages that one
-	// read of the socket brought, for callers that hand on messages in batches.
-	OnBatch func()
-	// OnDenied, if set, is called on a link's goroutine for each message that the server did not permit to publish on
+
+	// onDenied, if set, is called on a link's goroutine for each message that the server did not permit to publish on
 	// subject, of which OnError tells once, for bridges that have values of their own.
-	OnDenied func(subject string)
+	onDenied func(subject string)
 }
 
 // Discovery says whether and how a hub looks for the leaf on its LAN.

@@ -41,7 +41,8 @@
 //	stream     what one publisher sends on one subject; its messages have numbers in a row
 //	counter    follows one stream for one entry: what is next, a copy, too early, missing
 //	gap        what is missing in a stream; repair: asking the publisher for it
-//	burst      what one call of a page sends, in one frame; run: messages that came in a row
+//	burst      what one call of a page sends, in one frame; run: messages that came in a row, one after the
+//	           other on one subject
 //	mailbox    what waits for one callback
 //	standby    a second link that waits, with nothing subscribed
 //

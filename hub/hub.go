@@ -414,9 +414,3 @@ func (h *Hub) count(change func(*Status)) {
 	defer h.mu.Unlock()
 	change(&h.status)
 }
-
-func (h *Hub) batchEnd() {
-	if h.cfg.OnBatch != nil {
-		h.cfg.OnBatch()
-	}
-}

@@ -4,6 +4,8 @@ import (
 	"hash/maphash"
 	"sync"
 	"time"
+
+	"github.com/kinopio-hub/kinopio-hub/v3/internal/bridge"
 )
 
 // The intake is where everything that links bring comes in. It says of each message whether it is
@@ -34,8 +36,8 @@ type intake struct {
 	late      []remembered // messages without numbers
 	former    []remembered
 
-	scratch Message // that is being delivered
-	run     Run     // that is being delivered
+	scratch Message    // that is being delivered
+	run     bridge.Run // that is being delivered
 }
 
 const (
@@ -85,7 +87,6 @@ func (in *intake) receive(l *link, batch []inbound) (idle bool) {
 	in.mu.Unlock()
 	in.hub.traffic.inMessages.Add(uint64(count))
 	in.hub.traffic.inBytes.Add(uint64(size))
-	in.hub.batchEnd()
 	return idle
 }
 
@@ -282,7 +283,7 @@ func (in *intake) deliverTo(r receivers, m *inbound) (idle bool) {
 // the only one.
 func (in *intake) deliverRun(m *inbound) (idle bool) {
 	if handles := *m.route.entry.handles.Load(); len(handles) == 1 && handles[0].onRun != nil {
-		in.run = Run{m.subject, m.run}
+		in.run = bridge.Run{Subject: m.subject, Data: m.run}
 		return handles[0].takeRun(&in.run)
 	}
 	idle = true

@@ -117,7 +117,6 @@ func (o *overlap) mark(l *link, mark int) {
 
 // concludes ends the overlap: old brings nothing more. trip is how long what both have may still take.
 func (in *intake) concludes(trip time.Duration) {
-	defer in.hub.batchEnd()
 	in.lock()
 	defer in.mu.Unlock()
 	o := in.over
@@ -140,7 +139,6 @@ func (in *intake) concludes(trip time.Duration) {
 
 // canceled ends the overlap: the hub stays where it was, with nothing lost there.
 func (in *intake) canceled() {
-	defer in.hub.batchEnd()
 	in.lock()
 	defer in.mu.Unlock()
 	in.over = nil

@@ -97,8 +97,8 @@ func (h *Hub) denied(l *link, v *PermissionError) {
 		if known {
 			notifyVariable(v.Subject)
 		}
-		if h.cfg.OnDenied != nil {
-			h.cfg.OnDenied(v.Subject)
+		if h.cfg.onDenied != nil {
+			h.cfg.onDenied(v.Subject)
 		}
 		switch {
 		case failedRequests > 0:

@@ -299,7 +299,6 @@ func (r *repairs) ask(now time.Time, sooner func(time.Time)) {
 		sooner(at(min(g.due, g.since+int64(limit))))
 	}
 	in.mu.Unlock()
-	in.hub.batchEnd()
 	r.subscribe(keys, now, sooner)
 	for publisher, text := range questions {
 		r.trySend(OutMsg{Subject: ownPrefix + "ask." + publisherName(publisher), Data: text})

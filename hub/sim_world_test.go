@@ -203,7 +203,7 @@ func (w *simWorld) spreads() time.Duration { return 2*w.p.worst + w.p.stalls }
 func (w *simWorld) subscribe(h *simHub, plan simSubPlan) {
 	l := w.listener(h.name, h, plan)
 	h.subs = append(h.subs, l)
-	sub, err := h.Subscribe(plan.subject, SubOptions{Queue: plan.queue, Arrival: plan.arrival, Inline: plan.inline}, func(m *Message) {
+	sub, err := h.Subscribe(plan.subject, SubOptions{Queue: plan.queue, Arrival: plan.arrival, inline: plan.inline}, func(m *Message) {
 		l.hear(w, m.Subject, m.Data)
 	})
 	if err != nil {
@@ -407,7 +407,7 @@ func (w *simWorld) post(post simPost, counts map[string]int, receipts *[]func())
 		w.request(h, post.subject, data)
 		return
 	}
-	r := h.Publish(OutMsg{Subject: post.subject, Data: data})
+	r := h.Send(OutMsg{Subject: post.subject, Data: data})
 	_, n, _ := simPayload(data)
 	*receipts = append(*receipts, func() {
 		w.mu.Lock()

@@ -166,7 +166,7 @@ func (v *Variable) updateTracking() {
 		v.mu.Unlock()
 		v.tellDenied()
 	}
-	v.tracking, _ = v.hub.Subscribe(v.subject, SubOptions{Inline: true, denied: denied}, func(m *Message) { v.heard(m.Data) })
+	v.tracking, _ = v.hub.Subscribe(v.subject, SubOptions{inline: true, denied: denied}, func(m *Message) { v.heard(m.Data) })
 }
 
 // written says that the program uses v from the other side.
@@ -266,7 +266,7 @@ const spareBytes = 1 << 20
 
 // publish makes the data of m the value and sends it. The outbox is locked over both, so that values and
 // messages have one order for all who publish on v. Unless id is 0, settle has to be told what becomes of r.
-func (v *Variable) publish(ctx context.Context, m *[1]OutMsg, distinct bool) (r *Receipt, id uint64) {
+func (v *Variable) publish(ctx context.Context, m *[1]OutMsg, distinct bool) (r *receipt, id uint64) {
 	data := m[0].Data
 	if !v.target.Load() {
 		v.written()

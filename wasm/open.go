@@ -19,7 +19,7 @@ func openHub(s *pageHub, text []byte) (*hub.Hub, error) {
 	if r.Bool("authenticator") {
 		cfg.Authenticator = s.ask
 	}
-	cfg.OnDenied = func(subject string) { s.out.text(rowDenied, 0, 0, subject) }
+	functions.OnDenied(&cfg, func(subject string) { s.out.text(rowDenied, 0, 0, subject) })
 	cfg.Logger = logRows{out: &s.out, debug: r.Bool("debug")}
 	cfg.Dialers = []transport.Dialer{s.dialer}
 	if err := r.Err(); err != nil {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/kinopio-hub/kinopio-hub/v3/hub"
+	"github.com/kinopio-hub/kinopio-hub/v3/internal/bridge"
 	"github.com/kinopio-hub/kinopio-hub/v3/transport"
 )
 
@@ -47,7 +48,7 @@ type pageHub struct {
 // receipt is a publish whose ack row is still to come.
 type receipt struct {
 	id uint32
-	*hub.Receipt
+	bridge.Receipt
 }
 
 func newPageHub(id uint32, dialer transport.Dialer, notify func()) *pageHub {
@@ -72,7 +73,7 @@ func newPageHub(id uint32, dialer transport.Dialer, notify func()) *pageHub {
 func (s *pageHub) take(batch []byte, more bool) (idle bool) {
 	if s.mayExecute() {
 		s.idle = true
-		done, quiet := s.hub.Burst(more, func() { s.do(batch) })
+		done, quiet := functions.Burst(s.hub, more, func() { s.do(batch) })
 		if done {
 			return quiet && s.idle
 		}
@@ -188,7 +189,7 @@ func (s *pageHub) execute(batch []byte) error {
 			if r.bad || subject >= uint32(len(s.subjects)) {
 				return errBatch
 			}
-			s.subscribe(id, s.subjects[subject], flags, hub.SubOptions{Queue: queue, Max: int(limit), Inline: true, Arrival: flags&flagArrival != 0})
+			s.subscribe(id, s.subjects[subject], flags, hub.SubOptions{Queue: queue, Max: int(limit), Arrival: flags&flagArrival != 0})
 		case opUnsubscribe:
 			id := r.word()
 			if sub := s.subs[id]; sub != nil {

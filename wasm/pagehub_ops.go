@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/kinopio-hub/kinopio-hub/v3/hub"
+	"github.com/kinopio-hub/kinopio-hub/v3/internal/bridge"
 )
 
 func (s *pageHub) open(config []byte) {
@@ -24,12 +25,12 @@ func (s *pageHub) publish(id uint32) {
 		s.out.fail(rowAckFailed, id, errNotOpen)
 		return
 	}
-	s.settle(id, s.hub.Publish(s.msgs...))
+	s.settle(id, functions.Publish(s.hub, s.msgs))
 	clear(s.msgs)
 }
 
 // settle adds the ack row of id once r is settled.
-func (s *pageHub) settle(id uint32, r *hub.Receipt) {
+func (s *pageHub) settle(id uint32, r bridge.Receipt) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if r.Settled() {
@@ -82,11 +83,11 @@ func (s *pageHub) subscribe(id uint32, subject string, flags uint32, opts hub.Su
 		return
 	}
 	withSubject, serve := flags&flagSubject != 0, flags&flagServe != 0
-	opts.Awaited = flags&flagReady != 0
+	how := bridge.SubOptions{Awaited: flags&flagReady != 0}
 	if opts.Max == 0 {
-		opts.Runs = func(r *hub.Run) { s.out.run(id, r, withSubject) }
+		how.OnRun = func(r *bridge.Run) { s.out.run(id, r, withSubject) }
 	}
-	sub, err := s.hub.Subscribe(subject, opts, func(m *hub.Message) {
+	sub, err := functions.Subscribe(s.hub, subject, opts, how, func(m *hub.Message) {
 		var answer uint32
 		if m.Reply != "" {
 			answer = s.answers.keep(m.Responder(), serve)
@@ -176,7 +177,7 @@ func (s *pageHub) respond(id, answer uint32, m hub.OutMsg) {
 		s.out.fail(rowAckFailed, id, hub.ErrNoReply)
 		return
 	}
-	s.settle(id, responder.Respond(m))
+	s.settle(id, functions.Respond(responder, m))
 }
 
 func (s *pageHub) run(id, command uint32, timeout time.Duration) {

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/kinopio-hub/kinopio-hub/v3/hub"
+	"github.com/kinopio-hub/kinopio-hub/v3/internal/bridge"
 )
 
 // What Go tells JavaScript, one row each. npm/src/rows.ts reads them.
@@ -70,7 +71,7 @@ func (o *rowBuffer) message(kind, id, aux uint32, m *hub.Message, withSubject bo
 }
 
 // run adds the rows of messages that arrived in a row.
-func (o *rowBuffer) run(id uint32, r *hub.Run, withSubject bool) {
+func (o *rowBuffer) run(id uint32, r *bridge.Run, withSubject bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	metaOff, subject := len(o.meta), 0

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/kinopio-hub/kinopio-hub/v3/hub"
+	"github.com/kinopio-hub/kinopio-hub/v3/internal/bridge"
 )
 
 func TestOutboxLaysMessagesOut(t *testing.T) {
@@ -41,7 +42,7 @@ func TestNULInAHeaderMakesNoFurtherHeader(t *testing.T) {
 // A run has a row for each message, as if they had come one by one.
 func TestOutboxLaysRunsOut(t *testing.T) {
 	for _, withSubject := range []bool{false, true} {
-		run := &hub.Run{Subject: "a.b", Data: [][]byte{[]byte("12"), nil, []byte("345")}}
+		run := &bridge.Run{Subject: "a.b", Data: [][]byte{[]byte("12"), nil, []byte("345")}}
 		var one, all rowBuffer
 		all.run(7, run, withSubject)
 		for _, data := range run.Data {
