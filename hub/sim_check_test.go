@@ -59,11 +59,11 @@ func (w *simWorld) check() {
 		w.wrong("%d of %d requests have ended", len(w.asked), w.requests)
 	}
 	for key, err := range w.asked {
-		if err != nil && !w.p.abrupt && w.p.stable && !w.n.stray[key] && !w.asker(key).closed && !w.asker(key).deafTo(w.p.serving) {
+		if err != nil && !w.p.abrupt && w.p.stable && !w.n.unrouted[key] && !w.asker(key).closed && !w.asker(key).deafTo(w.p.serving) {
 			w.wrong("request %s: %v", key, err)
 		}
 	}
-	w.figures.hops, w.figures.returned, w.figures.stray = w.n.hops, len(w.n.returned), len(w.n.stray)
+	w.figures.hops, w.figures.returned, w.figures.unrouted = w.n.hops, len(w.n.returned), len(w.n.unrouted)
 	for _, h := range w.hubs {
 		for _, m := range h.missing {
 			w.figures.missing += int(m.Count())
@@ -324,7 +324,7 @@ func (w *simWorld) checkGroup(s *simStream) {
 		switch {
 		case len(got) > 1:
 			w.wrong("%s %d comes to %v", s.name, m.n, got)
-		case len(got) == 0 && members > 0 && !deaf && w.p.stable && m.at > settled && !w.n.stray[payload] && !w.leavesUnheard(s.subject, m.at):
+		case len(got) == 0 && members > 0 && !deaf && w.p.stable && m.at > settled && !w.n.unrouted[payload] && !w.leavesUnheard(s.subject, m.at):
 			w.wrong("%s %d comes to no member", s.name, m.n)
 		}
 	}

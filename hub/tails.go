@@ -53,7 +53,7 @@ func (r *repairs) moved(trip time.Duration) {
 	some := len(in.tails) > 0
 	in.mu.Unlock()
 	if some {
-		r.look()
+		r.wakeUp()
 	}
 }
 
@@ -77,11 +77,11 @@ func (in *intake) askTails(add func(publisher uint64, line []byte), sooner func(
 }
 
 // ahead says how far this hub has counted on the streams of which others have heard less. r.h.outbox.mu is held.
-func (r *repairs) ahead(asked []wanted, streams map[uint64]*outStream) (bytes int) {
+func (r *repairs) ahead(requests []repairRequest, streams map[uint64]*outStream) (bytes int) {
 	head := r.countsHead()
 	text := head
 	told := map[uint64]bool{}
-	for _, w := range asked {
+	for _, w := range requests {
 		s := streams[w.stream]
 		if !w.tail() || s == nil || s.subject != w.subject || s.count <= w.from || told[s.id] {
 			continue
