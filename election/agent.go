@@ -187,12 +187,12 @@ func (a *Agent) run() {
 		case <-stop:
 			stop = nil
 			a.step(Event{Kind: Stop})
-		case data, ok := <-packets:
+		case p, ok := <-packets:
 			if !ok {
 				packets = nil
 				continue
 			}
-			a.packet(data)
+			a.packet(p)
 		case heard, ok := <-announcements:
 			if !ok {
 				announcements = nil
@@ -238,7 +238,8 @@ func (a *Agent) finish() {
 	}
 }
 
-func (a *Agent) packet(data []byte) {
+func (a *Agent) packet(p datagram) {
+	data := p.data
 	h, err := parseHeartbeat(data, a.config.DiscoveryNamespace)
 	switch {
 	case err != nil:
@@ -246,6 +247,9 @@ func (a *Agent) packet(data []byte) {
 		h, err = nil, rejectProof
 	case a.key == nil && !a.sealedHeard && looksSealed(data):
 		a.sealedHeard = true
+	}
+	if h != nil {
+		h.inZone(p.netif)
 	}
 	a.hear(h, err)
 }

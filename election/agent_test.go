@@ -25,13 +25,13 @@ type air struct {
 
 type airBus struct {
 	air *air
-	in  chan []byte
+	in  chan datagram
 }
 
 func (a *air) join() *airBus {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	b := &airBus{a, make(chan []byte, 256)}
+	b := &airBus{a, make(chan datagram, 256)}
 	if a.members == nil {
 		a.members = map[*airBus]bool{}
 	}
@@ -44,14 +44,14 @@ func (b *airBus) Send(data []byte) error {
 	defer b.air.mu.Unlock()
 	for m := range b.air.members { // The sender, too.
 		select {
-		case m.in <- data:
+		case m.in <- datagram{data: data}:
 		default:
 		}
 	}
 	return nil
 }
 
-func (b *airBus) Receive() <-chan []byte { return b.in }
+func (b *airBus) Receive() <-chan datagram { return b.in }
 
 func (b *airBus) Close() error {
 	b.air.mu.Lock()

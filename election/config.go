@@ -88,8 +88,14 @@ type Leaf interface {
 // bus is what heartbeats travel on.
 type bus interface {
 	Send(data []byte) error
-	Receive() <-chan []byte
+	Receive() <-chan datagram
 	Close() error
+}
+
+// datagram is what came, and by which interface; "" when that is not known.
+type datagram struct {
+	data  []byte
+	netif string
 }
 
 // ConfigError says which field of a [Config] cannot be used, and what would be right.

@@ -171,6 +171,9 @@ func (v *verifier) verify(ctx context.Context, m *Manifest) (*Manifest, error) {
 	if is.NodeID != m.NodeID || is.DiscoveryNamespace != v.namespace || !is.IsLeader {
 		return nil, fmt.Errorf("its manifest is that of %q in %q, leading: %v", is.NodeID, is.DiscoveryNamespace, is.IsLeader)
 	}
+	if a, err := netip.ParseAddr(u.Hostname()); err == nil {
+		is.inZone(a.Zone())
+	}
 	return &is, nil
 }
 
@@ -212,7 +215,7 @@ func (m *Manifest) oneHost(at *url.URL) error {
 		case field.value == "" && field.name != "discoveryUrl": // One of the two is enough.
 		case err != nil || u.User != nil || u.Scheme != field.plain && u.Scheme != field.secure || u.Hostname() == "":
 			return fmt.Errorf("%s is no %s URL", field.name, field.secure)
-		case !strings.EqualFold(u.Hostname(), at.Hostname()):
+		case !strings.EqualFold(bare(u.Hostname()), bare(at.Hostname())):
 			return fmt.Errorf("%s has the host %s, and the manifest is that of %s", field.name, u.Hostname(), at.Hostname())
 		case at.Scheme == "https" && u.Scheme != field.secure:
 			return fmt.Errorf("%s is %s, and the manifest was served with TLS", field.name, u.Scheme)

@@ -175,7 +175,7 @@ func (c Config) normalize() (*settings, error) {
 		}
 		s.AdvertisedHostname = addr.String()
 	}
-	if u, err := url.Parse("https://" + net.JoinHostPort(s.AdvertisedHostname, "1")); err != nil || u.Hostname() != s.AdvertisedHostname || strings.ContainsAny(s.AdvertisedHostname, "/@ ") {
+	if u, err := url.Parse((&url.URL{Scheme: "https", Host: net.JoinHostPort(s.AdvertisedHostname, "1")}).String()); err != nil || u.Hostname() != s.AdvertisedHostname || strings.ContainsAny(s.AdvertisedHostname, "/@ ") {
 		return nil, fieldError("AdvertisedHostname", s.AdvertisedHostname, "not a hostname: give a name or an IP address without scheme and port")
 	}
 

@@ -14,6 +14,7 @@ type lanAddr struct {
 	iface   string
 	virtual bool // A container's, a virtual machine's or a tunnel's interface.
 	routed  bool // What the system would send from to reach beyond the LAN.
+	idle    bool // The interface is up and has no carrier.
 }
 
 const (
@@ -58,7 +59,10 @@ func presentAddrs() []lanAddr {
 		for _, a := range addrs {
 			if p, err := netip.ParsePrefix(a.String()); err == nil {
 				addr := p.Addr().Unmap()
-				all = append(all, lanAddr{addr: addr, iface: i.Name, virtual: virtual, routed: addr == routed})
+				if addr.Is6() && addr.IsLinkLocalUnicast() {
+					addr = addr.WithZone(i.Name)
+				}
+				all = append(all, lanAddr{addr: addr, iface: i.Name, virtual: virtual, routed: addr == routed, idle: i.Flags&net.FlagRunning == 0})
 			}
 		}
 	}
@@ -66,7 +70,7 @@ func presentAddrs() []lanAddr {
 }
 
 // nextLAN decides where a leaf that is at current shall be, and how long that must have been
-// so before it moves. It leaves loopback as soon as there is a LAN, an address that has gone for
+// so before it moves. It leaves loopback, and a link-local address of IPv6, as soon as there is a LAN, an address that has gone for
 // the best that there is, and one that is there only for one of a better kind.
 func nextLAN(current, detected netip.Addr, present []lanAddr) (netip.Addr, time.Duration) {
 	at := func(addr netip.Addr) int {
@@ -76,7 +80,7 @@ func nextLAN(current, detected netip.Addr, present []lanAddr) (netip.Addr, time.
 	switch {
 	case detected == current || !detected.IsValid() || detected.IsLoopback() || len(present) == 0 || is < 0:
 		return current, 0
-	case current.IsLoopback():
+	case current.IsLoopback(), current.Is6() && current.IsLinkLocalUnicast() && !(detected.Is6() && detected.IsLinkLocalUnicast()):
 		return detected, 0
 	case was < 0 && present[is].virtual:
 		return detected, goneFor
@@ -108,6 +112,8 @@ func (a lanAddr) kind() int {
 		k = 2
 	case a.addr.Is6() && a.addr.IsPrivate():
 		k = 3
+	case a.addr.Is6() && a.addr.IsLinkLocalUnicast() && !a.virtual && !a.idle:
+		k = 4 // Each interface has one, so it says little, and browsers take none.
 	default:
 		return -1
 	}
@@ -121,7 +127,7 @@ func (a lanAddr) kind() int {
 var sharedAddresses = netip.MustParsePrefix("100.64.0.0/10")
 
 // chooseLAN takes the best of found: private IPv4, then shared, then link-local IPv4, then
-// private IPv6; what leads to a LAN before bridges of guests and tunnels; within a kind the
+// private and link-local IPv6; what leads to a LAN before bridges of guests and tunnels; within a kind the
 // routed one, then the order given.
 func chooseLAN(found []lanAddr) netip.Addr {
 	rank := func(a lanAddr) int {
@@ -140,7 +146,7 @@ func chooseLAN(found []lanAddr) netip.Addr {
 
 // virtualName is for systems that tell of an interface no more than its name.
 func virtualName(name string) bool {
-	for _, prefix := range []string{"docker", "br-", "veth", "virbr", "vmnet", "vboxnet", "vEthernet", "tun", "tap", "utun", "wg", "zt", "tailscale", "cni", "flannel", "cali"} {
+	for _, prefix := range []string{"docker", "br-", "veth", "virbr", "vmnet", "vboxnet", "vEthernet", "tun", "tap", "utun", "wg", "zt", "tailscale", "cni", "flannel", "cali", "awdl", "llw", "anpi", "ap"} {
 		if strings.HasPrefix(name, prefix) {
 			return true
 		}

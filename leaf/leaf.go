@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/url"
 	"strconv"
 	"sync"
 	"time"
@@ -188,7 +189,7 @@ func (l *Leaf) url(s *settings, scheme string, port int) string {
 	if !s.NoWebSocketTLS {
 		scheme += "s"
 	}
-	return scheme + "://" + net.JoinHostPort(s.AdvertisedHostname, strconv.Itoa(port))
+	return (&url.URL{Scheme: scheme, Host: net.JoinHostPort(s.AdvertisedHostname, strconv.Itoa(port))}).String()
 }
 
 // setPhase tells where the leaf is. Once it is stopping there is no way back.

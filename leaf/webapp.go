@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path"
 	"path/filepath"
@@ -132,7 +133,7 @@ func (s *settings) origins(secure bool) []string {
 		scheme = "https"
 	}
 	for _, host := range []string{s.AdvertisedHostname, "localhost", "127.0.0.1"} {
-		if own, err := CleanOrigin(scheme + "://" + net.JoinHostPort(host, strconv.Itoa(s.Ports.Discovery))); err == nil {
+		if own, err := CleanOrigin((&url.URL{Scheme: scheme, Host: net.JoinHostPort(host, strconv.Itoa(s.Ports.Discovery))}).String()); err == nil {
 			all = append(all, own)
 		}
 	}
