@@ -25,7 +25,8 @@ const (
 	// that is there, too: clients are cut, so it should be worth it.
 	betterFor = 15 * time.Second
 	// goneFor is for how long the LAN must be gone before a leaf takes an address that leads to
-	// this machine's own guests or into a tunnel: on loopback nobody notices until then.
+	// this machine's own guests or into a tunnel, or one that browsers do not take: on loopback
+	// nobody notices until then.
 	goneFor = time.Minute
 )
 
@@ -59,7 +60,7 @@ func presentAddrs() []lanAddr {
 		for _, a := range addrs {
 			if p, err := netip.ParsePrefix(a.String()); err == nil {
 				addr := p.Addr().Unmap()
-				if addr.Is6() && addr.IsLinkLocalUnicast() {
+				if ofOneLink(addr) {
 					addr = addr.WithZone(i.Name)
 				}
 				all = append(all, lanAddr{addr: addr, iface: i.Name, virtual: virtual, routed: addr == routed, idle: i.Flags&net.FlagRunning == 0})
@@ -80,9 +81,9 @@ func nextLAN(current, detected netip.Addr, present []lanAddr) (netip.Addr, time.
 	switch {
 	case detected == current || !detected.IsValid() || detected.IsLoopback() || len(present) == 0 || is < 0:
 		return current, 0
-	case current.IsLoopback(), current.Is6() && current.IsLinkLocalUnicast() && !(detected.Is6() && detected.IsLinkLocalUnicast()):
+	case current.IsLoopback(), ofOneLink(current) && !ofOneLink(detected):
 		return detected, 0
-	case was < 0 && present[is].virtual:
+	case was < 0 && (present[is].virtual || ofOneLink(detected)):
 		return detected, goneFor
 	case was < 0:
 		return detected, 0
@@ -98,6 +99,9 @@ func detectLAN() netip.Addr {
 	return chooseLAN(presentAddrs())
 }
 
+// ofOneLink: each interface has such an address (fe80::…%eth0), with a router and without.
+func ofOneLink(a netip.Addr) bool { return a.Is6() && a.IsLinkLocalUnicast() }
+
 // kind is what an address is good for, the best first; below 0 it is not taken unasked:
 // loopback, and public addresses, because what listens there is open to the internet.
 func (a lanAddr) kind() int {
@@ -112,7 +116,7 @@ func (a lanAddr) kind() int {
 		k = 2
 	case a.addr.Is6() && a.addr.IsPrivate():
 		k = 3
-	case a.addr.Is6() && a.addr.IsLinkLocalUnicast() && !a.virtual && !a.idle:
+	case ofOneLink(a.addr) && !a.virtual && !a.idle:
 		k = 4 // Each interface has one, so it says little, and browsers take none.
 	default:
 		return -1
