@@ -56,6 +56,8 @@ type Agent struct {
 	confirmed map[string]*Manifest // What was read of leaders, by node; of those that are heard.
 	refused   []refusedClaim
 	warned    []string
+	wrong     []string  // What does not work on the LAN, as the bus says,
+	asked     time.Time // when it was asked.
 	// Without a secret: heartbeats that prove one were heard.
 	sealedHeard bool
 	unhold      context.CancelFunc
@@ -338,6 +340,9 @@ func (a *Agent) picture() {
 		}
 	} else if s.State == Leading {
 		now.Leader = now.LocalLeaf
+	}
+	if at := time.Now(); at.Sub(a.asked) > time.Second {
+		a.asked, a.wrong = at, a.bus.Problems()
 	}
 	now.Warnings = a.warnings(now.LocalLeaf)
 	a.mu.Lock()

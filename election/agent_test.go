@@ -53,6 +53,8 @@ func (b *airBus) Send(data []byte) error {
 
 func (b *airBus) Receive() <-chan datagram { return b.in }
 
+func (b *airBus) Problems() []string { return nil }
+
 func (b *airBus) Close() error {
 	b.air.mu.Lock()
 	defer b.air.mu.Unlock()

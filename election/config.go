@@ -89,6 +89,7 @@ type Leaf interface {
 type bus interface {
 	Send(data []byte) error
 	Receive() <-chan datagram
+	Problems() []string // What does not work at the moment, for people.
 	Close() error
 }
 
@@ -135,7 +136,7 @@ func (c Config) normalize() (Config, *proofKey, error) {
 	}
 	if c.CacheDir == "" {
 		if c.CacheDir, err = os.UserCacheDir(); err != nil {
-			return c, nil, fmt.Errorf("CacheDir: empty, and this user has no cache directory: %w: name a directory", err)
+			return c, nil, &ConfigError{"CacheDir", "", fmt.Sprintf("not given, and this user has no cache directory (%v): name one for this node's identity", err)}
 		}
 	}
 	return c, key, nil

@@ -36,6 +36,16 @@ func openLAN(log *slog.Logger) (*lanBus, error) {
 
 func (l *lanBus) Receive() <-chan datagram { return l.out }
 
+// Problems are at most a few of what does not work.
+func (l *lanBus) Problems() []string {
+	const most = 4
+	all := l.Stats().Problems
+	if more := len(all) - most; more > 0 {
+		all = append(all[:most:most], fmt.Sprintf("multicast: %d more interfaces do not work", more))
+	}
+	return all
+}
+
 func (l *lanBus) Close() error {
 	err := l.Bus.Close()
 	for range l.out {

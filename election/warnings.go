@@ -26,6 +26,10 @@ func (a *Agent) claimed(node, url string, err error) {
 // warnings are what a person should know of this node's part in the election.
 func (a *Agent) warnings(own *Manifest) []string {
 	all := []string{}
+	if a.id.trouble != nil {
+		all = append(all, a.id.trouble.Error())
+	}
+	all = append(all, a.wrong...)
 	for _, c := range a.refused {
 		if a.m.Knows(c.node) {
 			all = append(all, c.why)

@@ -53,7 +53,7 @@ type Leaf struct {
 // it shows in [Leaf.Status].
 //
 // Errors: *[ConfigError] for a field that cannot be used, *[ListenError] for a
-// listener (wrapping [ErrPortInUse]), those of package tlsca for the certificate.
+// listener (wrapping [ErrPortInUse] or [ErrNotHere]), those of package tlsca for the certificate.
 // After an error nothing of the leaf is left.
 func Start(ctx context.Context, c Config) (*Leaf, error) {
 	l, err := start(ctx, c)
@@ -95,6 +95,9 @@ func start(ctx context.Context, c Config) (_ *Leaf, err error) {
 	}()
 	set.Logger = slog.New(slog.NewMultiHandler(set.Logger.Handler(),
 		slog.NewTextHandler(l.dir.log, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	if why := l.dir.lock.Missing(); why != nil {
+		set.Logger.Warn("nothing keeps another leaf from this one's runtime directory: give each its own", "dir", l.dir.path, "error", why)
+	}
 	secrets := append(append([]string{}, set.backbone.secrets...), set.access.secrets...)
 	l.log = newServerLog(set.Logger, secrets, &bridge{configured: len(set.backbone.urls) > 0, secure: set.backbone.tls != nil}, l.nudge)
 

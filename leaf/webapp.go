@@ -1,7 +1,6 @@
 package leaf
 
 import (
-	"fmt"
 	"io/fs"
 	"net"
 	"net/http"
@@ -35,12 +34,12 @@ func newWebHandler(s *settings, current func() *Manifest, origins func() []strin
 	}
 	var err error
 	if h.root, err = os.OpenRoot(s.ServeDir); err != nil {
-		return nil, fmt.Errorf("ServeDir: %w", err)
+		return nil, &ConfigError{Field: "ServeDir", Value: s.ServeDir, Problem: err.Error(), Err: err}
 	}
 	real, err := filepath.EvalSymlinks(s.ServeDir)
 	if err != nil {
 		h.root.Close()
-		return nil, fmt.Errorf("ServeDir: %w", err)
+		return nil, &ConfigError{Field: "ServeDir", Value: s.ServeDir, Problem: err.Error(), Err: err}
 	}
 	h.files = http.FileServerFS(filesOnly{h.root.FS(), real})
 	return h, nil

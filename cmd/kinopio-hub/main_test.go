@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 	if _, given := os.LookupEnv("KINOPIO_SKIP_CA_TRUST_INSTALL"); !given {
 		os.Setenv("KINOPIO_SKIP_CA_TRUST_INSTALL", "1")
 	}
-	lab.Main(map[string]lab.Role{"backbone": playBackbone, "hub": playHub, "peer": lab.PeerRole, "flood": playFlood, "liar": playLiar}) // does not return in a host's process
+	lab.Main(map[string]lab.Role{"backbone": playBackbone, "hub": playHub, "peer": lab.PeerRole, "flood": playFlood, "liar": playLiar, "refused": playRefused}) // does not return in a host's process
 	testscript.Main(m, map[string]func(){"kinopio-hub": main})
 }
 

@@ -86,7 +86,7 @@ func Open(config Config) (*Bus, error) {
 
 // addSocket opens one more socket of a group. The caller holds mu, or is alone.
 func (b *Bus) addSocket(group netip.AddrPort) error {
-	s, err := openSocket(group, b.config.TTL, b.config.Logger)
+	s, err := openSocket(group, b.config.TTL, b.config.Logger, func(what string, err error) { b.problem(what, "", err) })
 	if err != nil {
 		return err
 	}

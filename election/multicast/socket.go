@@ -24,8 +24,8 @@ type socket struct {
 	v6     *ipv6.PacketConn // one of the two
 }
 
-// openSocket binds a socket to the port of group.
-func openSocket(group netip.AddrPort, ttl int, log *slog.Logger) (*socket, error) {
+// openSocket binds a socket to the port of group. What the system refuses and it does without is said.
+func openSocket(group netip.AddrPort, ttl int, log *slog.Logger, say func(what string, err error)) (*socket, error) {
 	network, address := "udp4", netip.AddrPortFrom(netip.IPv4Unspecified(), group.Port())
 	switch {
 	case group.Addr().Is6(): // A group of one link can only be bound to one link.
@@ -33,7 +33,7 @@ func openSocket(group netip.AddrPort, ttl int, log *slog.Logger) (*socket, error
 	case bindToGroup:
 		address = group
 	}
-	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error { return shareport(c, log) }}
+	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error { return shareport(c, say) }}
 	conn, err := lc.ListenPacket(context.Background(), network, address.String())
 	if err != nil {
 		return nil, fmt.Errorf("open multicast bus %s: %w", group, err)

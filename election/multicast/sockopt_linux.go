@@ -3,7 +3,6 @@ package multicast
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -30,27 +29,26 @@ func isPort(name string) bool {
 // shareport lets several programs of a host listen on one port: each hears every packet. There
 // are programs that set only one of the two options, and only who has the same may join them.
 // IP_MULTICAST_ALL is off: only what came on an interface that this socket has joined.
-func shareport(c syscall.RawConn, log *slog.Logger) error {
+func shareport(c syscall.RawConn, say func(what string, err error)) error {
 	var err error
 	return errors.Join(c.Control(func(fd uintptr) {
-		err = share(func(level, option, value int) error { return unix.SetsockoptInt(int(fd), level, option, value) }, log)
+		err = share(func(level, option, value int) error { return unix.SetsockoptInt(int(fd), level, option, value) }, say)
 	}), err)
 }
 
 // share sets the options. Where a system knows no SO_REUSEPORT or IP_MULTICAST_ALL, as gVisor and
 // old kernels, it must do without: packets of other groups are told by their destination.
-func share(set func(level, option, value int) error, log *slog.Logger) error {
+func share(set func(level, option, value int) error, say func(what string, err error)) error {
 	if err := set(unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
 		return fmt.Errorf("share the port (SO_REUSEADDR): %w", err)
 	}
 	if err := set(unix.SOL_SOCKET, unix.SO_REUSEPORT, 1); err != nil {
-		log.Info("multicast: this system refuses SO_REUSEPORT: programs of this machine that have set it cannot share the port with this one, such as a second agent of another version", "error", err)
+		say("share the port with programs that have set SO_REUSEPORT, which this system refuses", err)
 	}
-	for _, option := range []struct{ level, name int }{{unix.IPPROTO_IP, unix.IP_MULTICAST_ALL}, {unix.IPPROTO_IPV6, ipv6MulticastAll}} {
-		if err := set(option.level, option.name, 0); err != nil {
-			log.Debug("multicast: this system refuses IP_MULTICAST_ALL: what other programs have joined is heard and dropped", "error", err)
-		}
+	if err := set(unix.IPPROTO_IP, unix.IP_MULTICAST_ALL, 0); err != nil {
+		say("hear only what this program has joined (IP_MULTICAST_ALL), which this system refuses", err)
 	}
+	_ = set(unix.IPPROTO_IPV6, ipv6MulticastAll, 0) // A socket of IPv4 refuses it.
 	return nil
 }
 

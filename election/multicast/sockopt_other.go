@@ -4,7 +4,6 @@ package multicast
 
 import (
 	"errors"
-	"log/slog"
 	"syscall"
 )
 
@@ -18,6 +17,6 @@ var noRoom error = errors.ErrUnsupported
 
 func isPort(string) bool { return false }
 
-func shareport(_ syscall.RawConn, _ *slog.Logger) error {
+func shareport(_ syscall.RawConn, _ func(string, error)) error {
 	return errors.ErrUnsupported
 }

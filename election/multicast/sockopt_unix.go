@@ -4,7 +4,6 @@ package multicast
 
 import (
 	"errors"
-	"log/slog"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -22,7 +21,7 @@ var noRoom error = unix.ENOBUFS
 func isPort(string) bool { return false }
 
 // shareport lets several programs of a host listen on one port. BSD and macOS want both.
-func shareport(c syscall.RawConn, _ *slog.Logger) error {
+func shareport(c syscall.RawConn, _ func(string, error)) error {
 	var err error
 	return errors.Join(c.Control(func(fd uintptr) {
 		err = errors.Join(

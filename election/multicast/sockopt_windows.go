@@ -2,7 +2,6 @@ package multicast
 
 import (
 	"errors"
-	"log/slog"
 	"syscall"
 
 	"golang.org/x/sys/windows"
@@ -20,7 +19,7 @@ var noRoom error = windows.WSAENOBUFS
 func isPort(string) bool { return false }
 
 // shareport lets several programs of a host listen on one port.
-func shareport(c syscall.RawConn, _ *slog.Logger) error {
+func shareport(c syscall.RawConn, _ func(string, error)) error {
 	var err error
 	return errors.Join(c.Control(func(fd uintptr) {
 		err = windows.SetsockoptInt(windows.Handle(fd), windows.SOL_SOCKET, windows.SO_REUSEADDR, 1)
