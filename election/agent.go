@@ -125,7 +125,7 @@ func Enable(ctx context.Context, c Config) (*Agent, error) {
 	a.m = NewMachine(Options{NodeID: id.node, Grace: c.LeaderMissingGrace, FastFailover: c.FastFailover, WarmStandby: c.WarmStandby}, 0)
 	a.picture()
 	a.work.Go(func() {
-		probe(a.ctx, c.BackboneServers, func(rtt RTT) { a.tell(outcome{event: Event{Kind: Measured, RTT: rtt}}) })
+		probe(a.ctx, c.BackboneServers, a.bridge, a.searching, func(rtt RTT) { a.tell(outcome{event: Event{Kind: Measured, RTT: rtt}}) })
 	})
 	go a.run()
 	return a, nil
@@ -162,6 +162,24 @@ func (a *Agent) Leadership() (epoch int64, until time.Time, role Role, leads boo
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.status.LeaderEpoch, a.until, a.status.Role, a.status.State == Leading
+}
+
+// bridge is the round-trip time to the backbone that this agent's own leaf has measured at its bridge.
+func (a *Agent) bridge() RTT {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	m := a.status.LocalLeaf
+	if m == nil || m.BridgeState != "connected" {
+		return Unmeasured
+	}
+	return rttOf(m.BackboneRTTMs)
+}
+
+// searching: it matters now how near this agent is to the backbone.
+func (a *Agent) searching() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.status.State != Leading && a.status.State != Following || a.status.PreemptionStreak > 0
 }
 
 // tell hands an event to the loop, unless that has ended.

@@ -72,6 +72,7 @@ type station struct {
 	bus     *airBus
 	mu      sync.Mutex
 	refuse  error
+	bridge  *float64 // What its leaves' bridges measure; nil without one.
 	current *manifestLeaf
 	changed chan struct{}
 }
@@ -100,10 +101,13 @@ func (s *station) Start(_ context.Context, term Term) (Leaf, error) {
 
 func (l *manifestLeaf) Manifest() *Manifest {
 	l.s.mu.Lock()
-	a := l.s.agent
+	a, bridge := l.s.agent, l.s.bridge
 	l.s.mu.Unlock()
 	m := &Manifest{Version: "1", NodeID: l.term.NodeID, DiscoveryNamespace: "test", FallbackServers: []string{},
 		DiscoveryURL: l.server.URL + manifestPath, WSSURL: "wss://127.0.0.1:1"}
+	if bridge != nil {
+		m.BridgeState, m.BackboneRTTMs = "connected", bridge
+	}
 	if a != nil {
 		m.LeaderEpoch, _, m.CandidateRole, m.IsLeader = a.Leadership()
 	}

@@ -7,21 +7,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 )
 
 const (
-	probeEvery    = 5 * time.Second
 	probeTimeout  = 1500 * time.Millisecond
-	probeFailures = 3 // Running, until a measured backbone counts as unreachable.
 	verifyTimeout = 1500 * time.Millisecond
 	manifestLimit = 64 << 10
 	holdAgain     = time.Second
@@ -29,61 +25,6 @@ const (
 	refusedAgain  = 10 * time.Millisecond
 	manifestPath  = "/.well-known/kinopio-leader.json"
 )
-
-// probe measures the backbone every 5 s until ctx ends: a TCP connect, the best of the
-// list, in whole milliseconds.
-func probe(ctx context.Context, servers []string, tell func(RTT)) {
-	if len(servers) == 0 {
-		return
-	}
-	tick := time.NewTicker(probeEvery)
-	defer tick.Stop()
-	failures := probeFailures // The first result counts at once.
-	for {
-		rtt := measure(ctx, servers)
-		if rtt != Unmeasured {
-			failures = 0
-			tell(rtt)
-		} else if failures++; failures >= probeFailures {
-			tell(Unmeasured)
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
-}
-
-func measure(ctx context.Context, servers []string) RTT {
-	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
-	defer cancel()
-	var mu sync.Mutex
-	var all sync.WaitGroup
-	best := Unmeasured
-	for _, s := range servers {
-		address, err := dialAddress(s)
-		if err != nil {
-			continue // Refused by normalize.
-		}
-		all.Go(func() {
-			began := time.Now()
-			conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
-			if err != nil {
-				return
-			}
-			rtt := RTT(math.Round(float64(time.Since(began)) / float64(time.Millisecond)))
-			conn.Close()
-			mu.Lock()
-			defer mu.Unlock()
-			if best == Unmeasured || rtt < best {
-				best = rtt
-			}
-		})
-	}
-	all.Wait()
-	return best
-}
 
 // verifier looks whether the leaf that a record speaks of is there and leads.
 type verifier struct {

@@ -227,6 +227,11 @@ func replaceFile(path string, data []byte) error {
 // among them, for the browser on this machine.
 func certAddrs(s *settings) []netip.Addr {
 	addrs := []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()}
+	// What listens at a public address, because that was asked for, is reached by its name.
+	public := (lanAddr{addr: s.lan}).kind() < 0 && !s.lan.IsLoopback()
+	if public && s.AdvertisedHostname != s.lan.String() {
+		return addrs
+	}
 	if !s.lan.IsUnspecified() {
 		return append([]netip.Addr{s.lan}, addrs...)
 	}

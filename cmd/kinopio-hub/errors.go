@@ -66,6 +66,8 @@ func hintFor(err error, command string) string {
 		return fmt.Sprintf("%s (--%s-port)", listen.Hint(), listen.Role)
 	case errors.As(err, &own):
 		return own.Hint()
+	case errors.As(err, &config) && config.Field == "LANBindAddress" && errors.Is(config.Err, tlsca.ErrConstrained):
+		return "reach it by a name: --advertised-hostname with a name below .local that devices look up there, or a certificate of your own with --tls-cert-file and --tls-key-file"
 	case errors.As(err, &config) && config.Err != nil && causeHint(config.Err) != "":
 		return causeHint(config.Err)
 	case errors.As(err, &config):
