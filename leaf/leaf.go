@@ -224,6 +224,7 @@ func end(srv *natsServer) (all bool) {
 		return true
 	}
 	srv.monitor.stop()
+	srv.sweeper.stop()
 	gone := make(chan struct{})
 	go func() {
 		defer close(gone)
