@@ -80,6 +80,7 @@ func (h *Hub) fetchManifest(ctx context.Context, web fetcher) (target, error) {
 	}
 	leaf, err := readManifest(got.body, got.contentType, now, h.cfg.Discovery.RequireBackbone)
 	if err == nil || errors.Is(err, errNoBackbone) {
+		leaf.url = onLinkOf(leaf.url, address)
 		if may := mayLeadTo(leaf.url, address, h.cfg.Servers); may != nil {
 			return fail(fmt.Errorf("wssUrl = %q: %w", transport.Redact(leaf.url), may))
 		}
@@ -152,6 +153,25 @@ func readManifest(body []byte, contentType string, now time.Time, require Backbo
 		return found, fmt.Errorf("bridgeState = %q: %w", m.bridgeState, errNoBackbone)
 	}
 	return found, nil
+}
+
+// onLinkOf is the leaf's URL as this host writes it: in a link-local address such as fe80::1%eth0 the
+// zone is each host's own name for the link, and the manifest came by it.
+func onLinkOf(leaf, address string) string {
+	to, err := url.Parse(leaf)
+	if err != nil || !strings.HasPrefix(to.Hostname(), "fe80:") {
+		return leaf
+	}
+	from, err := url.Parse(address)
+	if err != nil || !strings.HasPrefix(strings.ToLower(from.Hostname()), "fe80:") {
+		return leaf
+	}
+	host, _, _ := strings.Cut(to.Hostname(), "%")
+	if _, zone, ok := strings.Cut(from.Hostname(), "%"); ok {
+		host += "%" + zone
+	}
+	to.Host = "[" + host + "]:" + to.Port() // which a canonical URL has
+	return to.String()
 }
 
 // mayLeadTo says why the manifest at address may not send the hub to a leaf: one on the internet is

@@ -175,7 +175,7 @@ func (c Config) normalize() (*settings, error) {
 		}
 		s.AdvertisedHostname = addr.String()
 	}
-	if u, err := url.Parse("https://" + net.JoinHostPort(s.AdvertisedHostname, "1")); err != nil || u.Hostname() != s.AdvertisedHostname || strings.ContainsAny(s.AdvertisedHostname, "/@ ") {
+	if u, err := url.Parse((&url.URL{Scheme: "https", Host: net.JoinHostPort(s.AdvertisedHostname, "1")}).String()); err != nil || u.Hostname() != s.AdvertisedHostname || strings.ContainsAny(s.AdvertisedHostname, "/@ ") {
 		return nil, fieldError("AdvertisedHostname", s.AdvertisedHostname, "not a hostname: give a name or an IP address without scheme and port")
 	}
 
@@ -215,10 +215,15 @@ func (c Config) normalize() (*settings, error) {
 	}
 	if s.CacheDir == "" && !s.NoWebSocketTLS && s.TLS.CertFile == "" {
 		if s.CacheDir, err = os.UserCacheDir(); err != nil {
-			return nil, fmt.Errorf("CacheDir: empty, and this user has no cache directory: %w: name a directory for the CA", err)
+			return nil, &ConfigError{Field: "CacheDir", Problem: noCacheDir(err), Err: err}
 		}
 	}
 	return s, nil
+}
+
+// noCacheDir says what is missing where the system knows no place for a user's files.
+func noCacheDir(err error) string {
+	return fmt.Sprintf("not given, and this user has no cache directory (%v): name one for the CA", err)
 }
 
 // Check says what Start would refuse of c, without starting anything: its fields, the files that

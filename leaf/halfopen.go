@@ -28,7 +28,7 @@ type guarded struct {
 }
 
 func guard(ln net.Listener) *guarded {
-	return &guarded{Listener: ln, silence: silencePatience, most: min(mostOpen, max(mostOpenShare, descriptors()/4)), from: map[netip.Addr]int{}}
+	return &guarded{Listener: ln, silence: silencePatience, most: mostHalfOpen(), from: map[netip.Addr]int{}}
 }
 
 // Accept closes connections that are too many at once, and returns the next one that is not.
@@ -80,7 +80,11 @@ func source(a net.Addr) netip.Addr {
 	if !ok {
 		return netip.Addr{}
 	}
-	addr := tcp.AddrPort().Addr().Unmap().WithZone("")
+	return sourceOf(tcp.AddrPort().Addr())
+}
+
+func sourceOf(addr netip.Addr) netip.Addr {
+	addr = addr.Unmap().WithZone("")
 	if addr.Is6() && !addr.IsLoopback() && !addr.IsLinkLocalUnicast() {
 		if p, err := addr.Prefix(64); err == nil {
 			return p.Addr()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/url"
 	"strconv"
 	"sync"
 	"time"
@@ -52,7 +53,7 @@ type Leaf struct {
 // it shows in [Leaf.Status].
 //
 // Errors: *[ConfigError] for a field that cannot be used, *[ListenError] for a
-// listener (wrapping [ErrPortInUse]), those of package tlsca for the certificate.
+// listener (wrapping [ErrPortInUse] or [ErrNotHere]), those of package tlsca for the certificate.
 // After an error nothing of the leaf is left.
 func Start(ctx context.Context, c Config) (*Leaf, error) {
 	l, err := start(ctx, c)
@@ -94,6 +95,9 @@ func start(ctx context.Context, c Config) (_ *Leaf, err error) {
 	}()
 	set.Logger = slog.New(slog.NewMultiHandler(set.Logger.Handler(),
 		slog.NewTextHandler(l.dir.log, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	if why := l.dir.lock.Missing(); why != nil {
+		set.Logger.Warn("nothing keeps another leaf from this one's runtime directory: give each its own", "dir", l.dir.path, "error", why)
+	}
 	secrets := append(append([]string{}, set.backbone.secrets...), set.access.secrets...)
 	l.log = newServerLog(set.Logger, secrets, &bridge{configured: len(set.backbone.urls) > 0, secure: set.backbone.tls != nil}, l.nudge)
 
@@ -188,7 +192,7 @@ func (l *Leaf) url(s *settings, scheme string, port int) string {
 	if !s.NoWebSocketTLS {
 		scheme += "s"
 	}
-	return scheme + "://" + net.JoinHostPort(s.AdvertisedHostname, strconv.Itoa(port))
+	return (&url.URL{Scheme: scheme, Host: net.JoinHostPort(s.AdvertisedHostname, strconv.Itoa(port))}).String()
 }
 
 // setPhase tells where the leaf is. Once it is stopping there is no way back.
@@ -220,6 +224,7 @@ func end(srv *natsServer) (all bool) {
 		return true
 	}
 	srv.monitor.stop()
+	srv.sweeper.stop()
 	gone := make(chan struct{})
 	go func() {
 		defer close(gone)

@@ -36,6 +36,7 @@ type natsServer struct {
 	*server.Server
 	opts    *server.Options
 	monitor *monitor
+	sweeper *sweeper
 }
 
 // startServer runs a nats-server for s and returns it with the ports of all listeners.
@@ -73,7 +74,7 @@ func startServer(s *settings, conf *tls.Config, log *serverLog) (*natsServer, Po
 	}
 	m := serveMonitor(monitoring, srv, log.debug())
 	ports.Monitor = m.at.(*net.TCPAddr).Port
-	return &natsServer{srv, opts, m}, ports, nil
+	return &natsServer{srv, opts, m, sweepWebSockets(srv, ports.WebSocket)}, ports, nil
 }
 
 func serverOptions(s *settings, conf *tls.Config) (*server.Options, error) {

@@ -139,7 +139,7 @@ type localManifest struct {
 func listenManifest(port int) (*localManifest, error) {
 	ln, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 	if err != nil {
-		return nil, fmt.Errorf("serve the manifest on this machine: %w", err)
+		return nil, fmt.Errorf("serve the manifest on this machine: %w", leaf.NewListenError("discovery", "127.0.0.1", port, err))
 	}
 	return &localManifest{listener: ln}, nil
 }

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/coder/websocket"
 
@@ -57,7 +58,7 @@ func (d Dialer) tlsConfig(host string) *tls.Config {
 		config = &tls.Config{}
 	}
 	if config.ServerName == "" {
-		config.ServerName = host
+		config.ServerName, _, _ = strings.Cut(host, "%") // The zone of fe80::1%eth0 is this host's own.
 	}
 	config.NextProtos = []string{"http/1.1"} // WebSocket over HTTP/2 is another protocol
 	return config
