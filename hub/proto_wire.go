@@ -28,6 +28,7 @@ type protoWire struct {
 	receiver receiver
 	bursts   *bursts
 	measured time.Duration
+	clientIP string // as INFO said, before the wire was up
 	max      atomic.Int64
 	ended    chan struct{}
 	once     sync.Once // closes ended
@@ -75,6 +76,9 @@ type lineError struct {
 func (e *lineError) Error() string {
 	return fmt.Sprintf("nats: maximum control line exceeded, by a line with %d bytes of names at most", e.names)
 }
+
+// seenAs is the hub's address, as the server sees it.
+func (w *protoWire) seenAs() string { return w.clientIP }
 
 type protoSub struct {
 	id      uint64
