@@ -3,7 +3,6 @@ package hub
 import (
 	"crypto/ed25519"
 	"crypto/rand"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"slices"
@@ -74,17 +73,15 @@ func (h *Hub) newFinder() *finder {
 
 // word is a name as one part of a subject; leaves make the same of it.
 func word(name string) string {
-	var b strings.Builder
+	var b []byte
 	for _, c := range []byte(name) {
-		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_' {
-			b.WriteByte(c)
+		if c == '-' || c == '_' || value62[c] >= 0 {
+			b = append(b, c)
 		} else {
-			b.WriteByte('=')
-			b.WriteByte(hexDigits[c>>4])
-			b.WriteByte(hexDigits[c&15])
+			b = append(b, '=', hexDigits[c>>4], hexDigits[c&15])
 		}
 	}
-	return b.String()
+	return string(b)
 }
 
 const hexDigits = "0123456789abcdef"
@@ -137,7 +134,7 @@ func (f *finder) pause() time.Duration {
 // pass remembers that the hub could not move to a leaf.
 func (f *finder) pass(leaf string) {
 	if len(f.passed) >= leavesKept {
-		clear(f.passed)
+		f.passed = map[string]refusal{}
 	}
 	f.passed[leaf] = f.passed[leaf].again(leaf, time.Now(), f.h.cfg.Discovery.CacheTTL)
 	f.again()
@@ -255,11 +252,9 @@ func (f *finder) collect(subject string) (answers []found, refused []error, err 
 	}
 }
 
-// newNonce is 128 random bits, so that no answer to another question counts.
+// newNonce is 26 random letters and digits, so that no answer to another question counts.
 func newNonce() string {
-	var b [16]byte
-	rand.Read(b[:])
-	return base64.RawURLEncoding.EncodeToString(b[:])
+	return rand.Text()
 }
 
 // failed is why a question could not be asked.
@@ -272,34 +267,33 @@ func (f *finder) failed(err error) error {
 
 // choose takes the best of those that have answered, and not been tried in vain lately.
 func (f *finder) choose(all []found) (target, error) {
-	now := time.Now()
 	for i := range all { // of equals any
 		j := int(randomFraction() * float64(i+1))
 		all[i], all[j] = all[j], all[i]
 	}
-	slices.SortStableFunc(all, func(a, b found) int { return int(a.near - b.near) })
 	var best *found
 	var cut error
 	tried, away := 0, 0
-	for i := range all {
-		one := &all[i]
-		resting := f.passed[one.url].holds(one.url, now)
-		switch {
-		case one.near == here:
-			return one.target, one.err
-		case one.err != nil:
-			cut = one.err
-			continue
-		case one.near == elsewhere && (away >= mostFar || !f.mayReach(one.url)):
-			continue
-		case one.near == elsewhere:
-			away++
-		}
-		if tried++; tried > mostTried {
-			break
-		}
-		if best == nil && !resting {
-			best = one
+	for near := here; near <= elsewhere && tried < mostTried; near++ {
+		for i := range all {
+			one := &all[i]
+			switch {
+			case one.near != near || tried >= mostTried:
+				continue
+			case near == here:
+				return one.target, one.err
+			case one.err != nil:
+				cut = one.err
+				continue
+			case near == elsewhere && (away >= mostFar || !f.mayReach(one.url)):
+				continue
+			case near == elsewhere:
+				away++
+			}
+			tried++
+			if best == nil && !f.passed[one.url].holds(one.url, time.Now()) {
+				best = one
+			}
 		}
 	}
 	switch {

@@ -110,7 +110,7 @@ func TestLiarsInTheAccountDrawNobody(t *testing.T) {
 		"signed with nonsense": {func(_ *testing.T, _ *server.Server, trap string) func(*nats.Msg) *nats.Msg {
 			return func(*nats.Msg) *nats.Msg {
 				m := saying(manifestFor(trap, nil))
-				m.Header["Kleaf-Signature"] = []string{strings.Repeat("A", 86)}
+				m.Header["Kleaf-Signature"] = []string{strings.Repeat("A", 103)}
 				return m
 			}
 		}, "not signed by the key"},

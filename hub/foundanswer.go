@@ -2,7 +2,7 @@ package hub
 
 import (
 	"crypto/ed25519"
-	"encoding/base64"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -29,17 +29,21 @@ var (
 	errUnsigned = errors.New("not signed, and discovery.namespaceKey wants that: the leaf was started without the namespace secret, or somebody else answers")
 )
 
-// parseNamespaceKey reads what kinopio-hub leaf key prints; nil for "".
+// parseNamespaceKey reads what kinopio-hub leaf key prints: an nkey that begins with N. nil for "".
 func parseNamespaceKey(text string) (ed25519.PublicKey, error) {
 	if text == "" {
 		return nil, nil
 	}
-	key, err := base64.RawURLEncoding.DecodeString(strings.TrimSpace(text))
-	if err != nil || len(key) != ed25519.PublicKeySize {
-		return nil, errors.New("the public key of a namespace, 43 characters, as kinopio-hub leaf key prints it")
+	raw, err := nkeyText.DecodeString(text)
+	if err != nil || len(raw) != 1+ed25519.PublicKeySize+2 || raw[0] != nkeyNamespace || binary.LittleEndian.Uint16(raw[len(raw)-2:]) != crc16(raw[:len(raw)-2]) {
+		return nil, errNamespaceKey
 	}
-	return key, nil
+	return raw[1 : len(raw)-2], nil
 }
+
+const nkeyNamespace = 13 << 3
+
+var errNamespaceKey = errors.New("the public key of a namespace as kinopio-hub leaf key prints it, which begins with N and has 56 characters")
 
 // verify checks the signature of an answer, if there is a key, and returns the leaf's time.
 func verify(key ed25519.PublicKey, label, nonce string, header Header, body []byte) (at time.Time, err error) {
@@ -54,7 +58,7 @@ func verify(key ed25519.PublicKey, label, nonce string, header Header, body []by
 	if text == "" {
 		return at, errUnsigned
 	}
-	signature, err := base64.RawURLEncoding.DecodeString(text)
+	signature, err := nkeyText.DecodeString(text)
 	if err != nil || len(signature) != ed25519.SignatureSize || !ed25519.Verify(key, append([]byte(label+"\n"+nonce+"\n"+said+"\n"), body...), signature) {
 		return at, errOtherKey
 	}
@@ -92,7 +96,7 @@ func (f *finder) read(nonce string, header Header, body []byte) (one found, err 
 // prove remembers that a signed answer has named url.
 func (f *finder) prove(url string) {
 	if len(f.proven) >= 2*mostAnswers {
-		clear(f.proven)
+		f.proven = map[string]bool{}
 	}
 	f.proven[url] = true
 }
@@ -160,10 +164,10 @@ func placeOf(address string) string {
 	if !ip.IsGlobalUnicast() || ip.IsPrivate() || sharedAddresses.Contains(ip) {
 		return ""
 	}
-	if ip.Is4() {
-		return strings.ReplaceAll(ip.String(), ".", "-")
+	b := ip.AsSlice()
+	if len(b) == 4 {
+		return fmt.Sprintf("%d-%d-%d-%d", b[0], b[1], b[2], b[3])
 	}
-	b := ip.As16()
 	return fmt.Sprintf("%x", b[:8])
 }
 
@@ -172,7 +176,7 @@ func (d *Discovery) checkNamespace() error {
 	if d.Namespace == "" && d.NamespaceKey != "" {
 		return configError("Discovery.NamespaceKey", d.NamespaceKey, "a Discovery.Namespace, whose key it is")
 	}
-	if len(d.Namespace) > 128 || strings.ContainsFunc(d.Namespace, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsGraphic(r) || r == unicode.ReplacementChar }) {
+	if len(d.Namespace) > 128 || strings.ContainsFunc(d.Namespace, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) || r == unicode.ReplacementChar }) {
 		return configError("Discovery.Namespace", d.Namespace, "the name that leaves are started with (--discovery-namespace), of at most 128 bytes, without blanks and control characters")
 	}
 	if _, err := parseNamespaceKey(d.NamespaceKey); err != nil {

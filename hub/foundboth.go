@@ -69,7 +69,7 @@ func (s *searcher) refuse(leaf target) {
 func (s *searcher) forget() {
 	s.refused = refusal{}
 	if f := s.h.finder; f != nil {
-		clear(f.passed)
+		f.passed = map[string]refusal{}
 		f.again()
 	}
 }

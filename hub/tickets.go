@@ -80,63 +80,68 @@ var errTicket = errors.New("no ticket for the leaf")
 
 // askTicket asks the leaf at server for a ticket, over the current link, and returns the key that it is for.
 func (h *Hub) askTicket(ctx context.Context, server string, leaf leafEntry) (Auth, error) {
-	fail := func(err error) (Auth, error) { return Auth{}, fmt.Errorf("%w: %w", errTicket, err) }
 	seed := make([]byte, ed25519.SeedSize)
 	rand.Read(seed)
-	public := publicName(ed25519.NewKeyFromSeed(seed))
-	nonce := newNonce()
-	var w plainjson.Writer
-	out := OutMsg{Subject: leafPrefix + "ticket." + word(leaf.namespace) + "." + word(leaf.node), answer: true,
-		Data: []byte(w.Text("nonce", nonce).Text("key", public).String())}
-	type reply struct {
-		m   Message
-		err error
-	}
-	came := make(chan reply, 1)
-	cancel := h.request(ctx, out, h.cfg.Discovery.SwitchTimeout, &request{done: func(m *Message, err error) {
-		if m != nil {
-			came <- reply{Message{Header: m.Header, Data: append([]byte(nil), m.Data...)}, err}
-		} else {
-			came <- reply{err: err}
-		}
-	}})
-	defer cancel()
-	var got reply
-	select {
-	case got = <-came:
-	case <-ctx.Done():
-		return fail(ctx.Err())
-	}
-	switch {
-	case errors.Is(got.err, ErrNoResponders):
-		return fail(fmt.Errorf("nobody answers at %s: the leaf has not shown that it belongs to these servers", out.Subject))
-	case got.err != nil:
-		return fail(got.err)
-	}
-	key, _ := parseNamespaceKey(h.cfg.Discovery.NamespaceKey) // it was checked
-	if _, err := verify(key, ticketLabel, nonce, got.m.Header, got.m.Data); err != nil {
-		return fail(err)
-	}
-	r, err := plainjson.Read(got.m.Data)
-	if err != nil {
-		return fail(err)
-	}
-	at, why, forKey := r.Text("wssUrl"), r.Text("error"), r.Text("key")
-	if err := r.Err(); err != nil {
-		return fail(err)
-	}
-	if at, err = canonicalURL(at); err != nil {
-		return fail(fmt.Errorf("wssUrl: %w", err))
-	}
-	switch {
-	case why != "":
-		return fail(fmt.Errorf("the leaf refuses it: %.200q", why))
-	case transport.Redact(at) != server:
-		return fail(fmt.Errorf("it would be good at %s, not at %s: that is another server", transport.Redact(at), server))
-	case forKey != public:
-		return fail(errors.New("it is for another key"))
+	if err := h.admitKey(ctx, server, leaf, publicName(ed25519.NewKeyFromSeed(seed))); err != nil {
+		return Auth{}, fmt.Errorf("%w: %w", errTicket, err)
 	}
 	return Auth{NkeySeed: seedText(seed)}, nil
+}
+
+// admitKey has the leaf admit a public key, once.
+func (h *Hub) admitKey(ctx context.Context, server string, leaf leafEntry, public string) error {
+	nonce := newNonce()
+	m, err := h.askLeaf(ctx, leafPrefix+"ticket."+word(leaf.namespace)+"."+word(leaf.node), nonce, public)
+	if err != nil {
+		return err
+	}
+	key, _ := parseNamespaceKey(h.cfg.Discovery.NamespaceKey) // it was checked
+	if _, err := verify(key, ticketLabel, nonce, m.Header, m.Data); err != nil {
+		return err
+	}
+	r, err := plainjson.Read(m.Data)
+	if err != nil {
+		return err
+	}
+	at, why, forKey := r.Text("wssUrl"), r.Text("error"), r.Text("key")
+	if at, err = canonicalURL(at); err != nil {
+		return fmt.Errorf("wssUrl: %w", err)
+	}
+	switch at = transport.Redact(at); {
+	case why != "":
+		return fmt.Errorf("the leaf refuses it: %.200q", why)
+	case at != server:
+		return fmt.Errorf("it would be good at %s, not at %s: that is another server", at, server)
+	case forKey != public:
+		return errors.New("it is for another key")
+	}
+	return nil
+}
+
+// askLeaf asks one leaf, and returns its answer.
+func (h *Hub) askLeaf(ctx context.Context, subject, nonce, key string) (*Message, error) {
+	var w plainjson.Writer
+	out := OutMsg{Subject: subject, answer: true, Data: []byte(w.Text("nonce", nonce).Text("key", key).String())}
+	came, failed := make(chan *Message, 1), make(chan error, 1)
+	cancel := h.request(ctx, out, h.cfg.Discovery.SwitchTimeout, &request{done: func(m *Message, err error) {
+		if err != nil {
+			failed <- err
+			return
+		}
+		came <- &Message{Header: m.Header, Data: append([]byte(nil), m.Data...)}
+	}})
+	defer cancel()
+	select {
+	case m := <-came:
+		return m, nil
+	case err := <-failed:
+		if errors.Is(err, ErrNoResponders) {
+			err = fmt.Errorf("nobody answers at %s: the leaf has not shown that it belongs to these servers", subject)
+		}
+		return nil, err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // seedText is the text of a user nkey's seed, as [userKey] reads it.

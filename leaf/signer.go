@@ -4,8 +4,10 @@ import (
 	"crypto/ed25519"
 	"crypto/hkdf"
 	"crypto/sha256"
-	"encoding/base64"
+	"encoding/base32"
 	"fmt"
+
+	"github.com/nats-io/nkeys"
 )
 
 // What is signed begins with a label, so that no answer can be taken for another kind.
@@ -14,7 +16,7 @@ const (
 	ticketLabel = "kinopio-hub leaf ticket 1"
 
 	headerAt        = "Kleaf-At"        // The leaf's time, RFC 3339.
-	headerSignature = "Kleaf-Signature" // Base64 (URL alphabet, no padding) of 64 bytes.
+	headerSignature = "Kleaf-Signature" // Base32 of 64 bytes, without padding.
 
 	// minSecret is as in package election.
 	minSecret = 16
@@ -41,11 +43,11 @@ func newSigner(secret, namespace string) (*signer, error) {
 // sign is the signature of label, nonce, time and body, each but the last on a line.
 func (s *signer) sign(label, nonce, at string, body []byte) string {
 	text := append([]byte(label+"\n"+nonce+"\n"+at+"\n"), body...)
-	return base64.RawURLEncoding.EncodeToString(ed25519.Sign(s.key, text))
+	return base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(ed25519.Sign(s.key, text))
 }
 
-// NamespaceKey is the public key that answers of a namespace's leaves are signed by, as hubs take it: 43 characters of
-// base64 (URL alphabet). It is made from the namespace's secret, of at least 16 bytes, and its name.
+// NamespaceKey is the public key that answers of a namespace's leaves are signed by, as hubs take it: an nkey that begins
+// with N, of 56 characters. It is made from the namespace's secret, of at least 16 bytes, and its name.
 func NamespaceKey(secret, namespace string) (string, error) {
 	if err := checkWord("DiscoveryNamespace", namespace, 128, "a name that the nodes of one system share, such as studio"); err != nil {
 		return "", err
@@ -57,5 +59,6 @@ func NamespaceKey(secret, namespace string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return base64.RawURLEncoding.EncodeToString(s.key.Public().(ed25519.PublicKey)), nil
+	key, err := nkeys.Encode(nkeys.PrefixByteServer, s.key.Public().(ed25519.PublicKey)) // N, as in namespace.
+	return string(key), err
 }

@@ -218,7 +218,7 @@ const discoveryRules: Record<keyof DiscoveryOptions, Rule> = {
   enabled: boolean,
   manifestUrl: text,
   namespace: text,
-  namespaceKey: { want: "the public key of the namespace, 43 characters, as kinopio-hub leaf key prints it", ok: (v) => typeof v === "string" && /^[\w-]{43}$/.test(v) },
+  namespaceKey: { want: "the public key of the namespace, as kinopio-hub leaf key prints it, which begins with N and has 56 characters", ok: (v) => typeof v === "string" && /^N[A-Z2-7]{55}$/.test(v) },
   backgroundLocalProbe: boolean,
   localSwitchTimeoutMs: positive,
   cacheTtlMs: positive,
