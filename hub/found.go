@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"context"
 	"crypto/ed25519"
 	"crypto/rand"
 	"errors"
@@ -189,6 +190,13 @@ func (f *finder) locate() {
 		return // a leaf sees another one
 	}
 	if w, ok := l.wire.(interface{ seenAs() string }); ok {
+		if w.seenAs() == "" { // a server behind a proxy says it a moment later
+			ctx, cancel := context.WithTimeout(f.h.ctx, askWindow)
+			defer cancel()
+			if err := l.wire.flush(ctx); err != nil {
+				f.h.cfg.Logger.Debug("the hub's public address is not known", "err", err)
+			}
+		}
 		f.place = placeOf(w.seenAs())
 		f.news.mu.Lock()
 		f.news.place = f.place

@@ -104,7 +104,6 @@ func (w *protoWire) greet(ctx context.Context, cfg *Config, auth Auth, u *url.UR
 	if err != nil {
 		return err
 	}
-	w.clientIP = info.clientIP
 	if !info.headers {
 		return fmt.Errorf("%w: the server knows no headers: want nats-server 2.2 or later, with headers", errProto)
 	}

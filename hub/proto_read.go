@@ -189,6 +189,11 @@ func (w *protoWire) info(op *protoOp) (info protoServer, err error) {
 			tlsRequired: r.Bool("tls_required"), tlsAvailable: r.Bool("tls_available"),
 		}
 		w.max.Store(r.Int("max_payload"))
+		if ip := info.clientIP; ip != "" { // behind a proxy that tells it, in the second INFO
+			w.mu.Lock()
+			w.clientIP = ip
+			w.mu.Unlock()
+		}
 		err = r.Err()
 	}
 	if err != nil {

@@ -28,26 +28,26 @@ type protoWire struct {
 	receiver receiver
 	bursts   *bursts
 	measured time.Duration
-	clientIP string // as INFO said, before the wire was up
 	max      atomic.Int64
 	ended    chan struct{}
 	once     sync.Once // closes ended
 
-	mu      sync.Mutex
-	some    sync.Cond   // out has something, or it is over
-	room    sync.Cond   // out has room, or it is over
-	out     []byte      // to be written
-	full    atomic.Bool // out has no room
-	writing bool
-	waiting int  // publishers that wait for room
-	noted   bool // it is among those that have something to say in a burst
-	over    bool
-	err     error // why, if over
-	serial  uint64
-	subs    map[uint64]*protoSub
-	pongs   []pong // what the server's next answers to PING are for
-	longest int    // the most bytes of names in a line since the last PING; see lineError
-	retired int    // subscriptions that it has not answered for yet
+	mu       sync.Mutex
+	some     sync.Cond   // out has something, or it is over
+	room     sync.Cond   // out has room, or it is over
+	out      []byte      // to be written
+	full     atomic.Bool // out has no room
+	writing  bool
+	waiting  int  // publishers that wait for room
+	noted    bool // it is among those that have something to say in a burst
+	over     bool
+	err      error // why, if over
+	serial   uint64
+	subs     map[uint64]*protoSub
+	pongs    []pong // what the server's next answers to PING are for
+	clientIP string // as the server sees it; "": it has not said
+	longest  int    // the most bytes of names in a line since the last PING; see lineError
+	retired  int    // subscriptions that it has not answered for yet
 
 	// Of the reader alone.
 	in       []byte // from in[from:to] on not yet parsed
@@ -78,7 +78,11 @@ func (e *lineError) Error() string {
 }
 
 // seenAs is the hub's address, as the server sees it.
-func (w *protoWire) seenAs() string { return w.clientIP }
+func (w *protoWire) seenAs() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.clientIP
+}
 
 type protoSub struct {
 	id      uint64

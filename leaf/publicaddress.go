@@ -136,7 +136,7 @@ func (l *Leaf) publicAddresses(s *settings) []string {
 
 // seenAs connects to a listener for clients, and returns the address that it says it sees.
 func seenAs(ctx context.Context, s *settings, u *url.URL) (string, error) {
-	var conn io.ReadCloser
+	var conn io.ReadWriteCloser
 	var err error
 	if u.Scheme == "ws" || u.Scheme == "wss" {
 		transport := &http.Transport{DisableKeepAlives: true}
@@ -156,12 +156,31 @@ func seenAs(ctx context.Context, s *settings, u *url.URL) (string, error) {
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
-	line, err := bufio.NewReader(io.LimitReader(conn, maxInfoLine)).ReadBytes('\n')
+	lines := bufio.NewReader(io.LimitReader(conn, 2*maxInfoLine))
+	line, err := lines.ReadBytes('\n')
 	if err != nil {
 		return "", err
 	}
-	return clientIP(line)
+	ip, err := clientIP(line)
+	if !errors.Is(err, errNoClientIP) {
+		return ip, err
+	}
+	// Behind a proxy that tells it, a server says it after its first PONG, if it lets strangers in.
+	if _, err := io.WriteString(conn, "CONNECT {\"verbose\":false,\"pedantic\":false,\"protocol\":1}\r\nPING\r\n"); err != nil {
+		return "", err
+	}
+	for range 4 {
+		if line, err = lines.ReadBytes('\n'); err != nil {
+			return "", err
+		}
+		if bytes.HasPrefix(line, []byte("INFO ")) {
+			return clientIP(line)
+		}
+	}
+	return "", errNoClientIP
 }
+
+var errNoClientIP = errors.New("tells no client_ip")
 
 // clientIP reads client_ip from the line INFO {…}.
 func clientIP(line []byte) (string, error) {
@@ -176,7 +195,7 @@ func clientIP(line []byte) (string, error) {
 		return "", err
 	}
 	if _, err := netip.ParseAddr(info.ClientIP); err != nil {
-		return "", errors.New("tells no client_ip")
+		return "", errNoClientIP
 	}
 	return info.ClientIP, nil
 }
