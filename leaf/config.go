@@ -95,6 +95,18 @@ type Config struct {
 	// being the only one.
 	Leadership func() Leadership
 
+	// NamespaceSecret, of at least 16 bytes, is known to all leaves of the namespace: what the leaf answers to hubs over
+	// its bridge is signed by a key that is made from it. [NamespaceKey] is its public half. Empty: no signature.
+	NamespaceSecret string
+
+	// PublicAddresses are those that the internet sees this LAN at, by which hubs know that the leaf is near. Empty: asked
+	// of the backbone.
+	PublicAddresses []string
+
+	// BackboneClientServer is the listener of the backbone that is asked, one for clients: nats://, tls://, ws:// or wss://.
+	// Empty: port 4222 of BackboneServers, or the same URL if that is ws:// or wss://.
+	BackboneClientServer string
+
 	// Logger hears warnings and errors, and at debug level what the server says. nil
 	// is silent. The log file in the runtime directory is written in any case.
 	Logger *slog.Logger
@@ -136,6 +148,7 @@ type settings struct {
 	autoHost bool // The advertised name follows the LAN address.
 	backbone backbone
 	access   access
+	signer   *signer // nil without a secret.
 }
 
 // normalize checks c and fills in what it leaves open. It looks at this machine's
@@ -205,6 +218,12 @@ func (c Config) normalize() (*settings, error) {
 		}
 	}
 	if s.access, err = s.Access.normalize(); err != nil {
+		return nil, err
+	}
+	if s.signer, err = newSigner(s.NamespaceSecret, s.DiscoveryNamespace); err != nil {
+		return nil, err
+	}
+	if err := s.checkPublic(); err != nil {
 		return nil, err
 	}
 	if s.backbone, err = parseBackbone(s.BackboneServers); err != nil {

@@ -36,8 +36,11 @@ type Leaf struct {
 	set  *settings
 	srv  *natsServer // nil while it is down.
 	disc *discovery  // nil while it is down.
+	her  *herald     // Of srv; nil while that is down.
 
-	phase       Phase // Like the rest under mu alone.
+	phase       Phase     // Like the rest under mu alone.
+	public      []string  // Addresses of the LAN, as learned.
+	asked       time.Time // When they were last asked for; the watcher's.
 	trust       TrustStatus
 	rtt         *float64
 	connections int
@@ -123,6 +126,11 @@ func start(ctx context.Context, c Config) (_ *Leaf, err error) {
 	}
 	undo = append(undo, func() { end(srv) })
 	next.Ports = ports
+	her, err := l.startHerald(&next, srv)
+	if err != nil {
+		return nil, err
+	}
+	undo = append(undo, her.gone)
 	var trust TrustStatus
 	select {
 	case trust = <-trusted:
@@ -130,7 +138,7 @@ func start(ctx context.Context, c Config) (_ *Leaf, err error) {
 		return nil, ctx.Err()
 	}
 	l.mu.Lock()
-	l.set, l.srv, l.trust = &next, srv, trust
+	l.set, l.srv, l.her, l.trust = &next, srv, her, trust
 	l.mu.Unlock()
 	if l.access(set).OpenToLAN {
 		set.Logger.Warn("this leaf is open to the LAN: anybody there may read and write; a token, users or nkeys close it",

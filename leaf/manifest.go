@@ -40,6 +40,9 @@ type Manifest struct {
 	DiscoveryNamespace string `json:"discoveryNamespace,omitempty"`
 	IsLeader           bool   `json:"isLeader"`
 	CandidateRole      string `json:"candidateRole"` // leader, follower, candidate or stopped.
+
+	PublicAddresses []string `json:"publicAddresses,omitempty"` // That the backbone sees this LAN at.
+	Tickets         bool     `json:"tickets,omitempty"`         // The leaf gives tickets to hubs of its account.
 }
 
 // Leadership is what a manifest says of the election.

@@ -85,7 +85,7 @@ func serverOptions(s *settings, conf *tls.Config) (*server.Options, error) {
 		Port:       freeOr(s.Ports.Client),
 		NoSigs:     true,
 
-		MaxConn:    s.MaxConnections,
+		MaxConn:    s.MaxConnections + 1, // The herald.
 		MaxPayload: int32(s.MaxPayload),
 		MaxPending: max(server.MAX_PENDING_SIZE, 2*int64(s.MaxPayload)),
 

@@ -190,7 +190,9 @@ func (l *Leaf) manifest(s Status) *Manifest {
 		DiscoveryNamespace: s.DiscoveryNamespace,
 		IsLeader:           true,
 		CandidateRole:      "leader",
+		Tickets:            l.settings().access.tickets != nil,
 	}
+	m.PublicAddresses = l.publicAddresses(l.settings())
 	if ask := l.settings().Leadership; ask != nil {
 		ask().write(m)
 	}
