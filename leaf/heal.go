@@ -110,6 +110,7 @@ func (l *Leaf) restart(everything bool) error {
 		}
 		if err == nil {
 			set.Ports = ports
+			l.openWebTransport(&set, next)
 		} else {
 			set.Ports = l.set.Ports
 		}

@@ -36,6 +36,9 @@ type natsServer struct {
 	*server.Server
 	opts    *server.Options
 	monitor *monitor
+	// For pages by WebTransport, or why there is none. Written under life and mu.
+	wt       *wtListener
+	wtFailed error
 }
 
 // startServer runs a nats-server for s and returns it with the ports of all listeners.
@@ -73,7 +76,7 @@ func startServer(s *settings, conf *tls.Config, log *serverLog) (*natsServer, Po
 	}
 	m := serveMonitor(monitoring, srv, log.debug())
 	ports.Monitor = m.at.(*net.TCPAddr).Port
-	return &natsServer{srv, opts, m}, ports, nil
+	return &natsServer{Server: srv, opts: opts, monitor: m}, ports, nil
 }
 
 func serverOptions(s *settings, conf *tls.Config) (*server.Options, error) {
@@ -83,6 +86,9 @@ func serverOptions(s *settings, conf *tls.Config) (*server.Options, error) {
 		Host:       loopbackHost,
 		Port:       freeOr(s.Ports.Client),
 		NoSigs:     true,
+
+		// By which the WebTransport listener says whose connection it brings. Others may say nothing.
+		ProxyProtocol: !s.NoWebTransport,
 
 		MaxConn:    s.MaxConnections,
 		MaxPayload: int32(s.MaxPayload),
