@@ -227,7 +227,7 @@ func (s *searcher) place() bool {
 	case l.isolated.Load():
 		h.tell(DiscoveryIsolated, l.target.String()+" is not one system with the configured servers: who is there is not heard here")
 	default:
-		h.tell(DiscoveryLocal, l.target.String())
+		h.tell(DiscoveryLocal, strings.TrimSpace(l.target.String()+" "+l.way()))
 	}
 	return true
 }

@@ -57,5 +57,10 @@ func plain(v js.Value) any {
 	return nil
 }
 
+func inside(v any) (object, bool) {
+	o, ok := v.(object)
+	return o, ok
+}
+
 // Quote returns s as a JSON string.
 func Quote(s string) string { return js.Global().Get("JSON").Call("stringify", s).String() }

@@ -22,10 +22,15 @@ func parse(text []byte) (object, error) {
 }
 
 func (o object) get(name string) any {
-	if inside, ok := o[name].(map[string]any); ok {
-		return object(inside)
+	if inside, ok := inside(o[name]); ok {
+		return inside
 	}
 	return o[name]
+}
+
+func inside(v any) (object, bool) {
+	o, ok := v.(map[string]any)
+	return object(o), ok
 }
 
 // Quote returns s as a JSON string.

@@ -62,6 +62,21 @@ func (r *Reader) Texts(name string) []string {
 	return texts
 }
 
+// Objects returns an array of objects.
+func (r *Reader) Objects(name string) []*Reader {
+	const want = "an array of objects"
+	var objects []*Reader
+	for i, one := range field[[]any](r, name, want) {
+		inside, ok := inside(one)
+		if !ok {
+			r.wrong(name, want)
+			return nil
+		}
+		objects = append(objects, &Reader{object: inside, name: r.name + name + "[" + strconv.Itoa(i) + "].", err: r.err})
+	}
+	return objects
+}
+
 // Object returns the fields of an object inside; none if there is none.
 func (r *Reader) Object(name string) *Reader {
 	return &Reader{object: field[object](r, name, "an object"), name: r.name + name + ".", err: r.err}

@@ -18,7 +18,7 @@ export interface Exports {
   kinopio_refresh(hub: number): void;
   kinopio_take(): number;
   kinopio_debug(): number;
-  kinopio_ws_opened(id: number): void;
+  kinopio_ws_opened(id: number, n: number): void;
   kinopio_ws_room(id: number, n: number): number;
   kinopio_ws_commit(id: number, n: number): number;
   kinopio_ws_drained(id: number): void;

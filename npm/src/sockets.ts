@@ -1,6 +1,8 @@
-import { After, type Runtime } from "./runtime.js";
+import { After, type Exports, type Runtime } from "./runtime.js";
 import { messageOf } from "./errors.js";
 import { isNode } from "./node.js";
+import { Race, wayNow } from "./ways.js";
+import type { Way } from "./webtransport.js";
 
 /** What the package needs of a WebSocket class: the browser's, Node's and that of `ws` have it. */
 export interface WebSocketClass {
@@ -94,32 +96,56 @@ export class Sockets {
     this.#channel?.port1.close();
   }
 
-  #open(hub: number, id: number, url: string): void {
+  /** address is a URL, and after a line's end what else is known of the server, as wasm/dialer.go writes it. */
+  #open(hub: number, id: number, address: string): void {
+    const [url, reach] = address.split("\n", 2) as [string, string | undefined];
+    const { ways = [] } = (reach ? JSON.parse(reach) : {}) as { ways?: Way[] };
     let ws: WebSocketLike;
     try {
       const WebSocketClass = this.#classOf(hub);
       if (!WebSocketClass) throw new Error("the hub is gone");
-      ws = new WebSocketClass(url); // throws for a URL that is mixed content, for one
-      ws.binaryType = "arraybuffer";
+      const way = wayNow(ways);
+      if (way) {
+        ws = new Race(url, way, WebSocketClass);
+      } else {
+        ws = new WebSocketClass(url); // throws for a URL that is mixed content, for one
+        ws.binaryType = "arraybuffer";
+      }
     } catch (thrown) {
       queueMicrotask(() => this.#tellEnd(id, Ended.url, messageOf(thrown)));
       return;
     }
     const socket: Socket = { hub, ws, copies: isBrowsers(ws), held: [], heldBytes: 0, unseen: 0, full: false };
     this.#sockets.set(id, socket);
-    let opened = false;
+    if (ws instanceof Race) {
+      ws.onwinner = (winner, description) => {
+        socket.ws = winner;
+        socket.copies = isBrowsers(winner);
+        this.#listen(id, socket, true);
+        this.#opened(id, description);
+      };
+    }
+    this.#listen(id, socket, false);
+  }
+
+  #opened(id: number, description = ""): void {
+    this.#runtime.enter((go) => go.kinopio_ws_opened(id, this.#text(go, description)));
+  }
+
+  #listen(id: number, socket: Socket, opened: boolean): void {
+    const { ws } = socket;
     ws.onopen = () => {
       opened = true;
-      this.#runtime.enter((go) => go.kinopio_ws_opened(id));
+      this.#opened(id);
     };
-    ws.onmessage = (event: { data: ArrayBuffer | string }) => {
+    ws.onmessage = (event: { data: ArrayBuffer | Uint8Array | string }) => {
       const data = event.data;
       if (typeof data === "string") {
         // NATS speaks in binary frames only: this is something else.
         this.#end(id, Ended.unclean, "a text frame arrived: want binary ones");
         return;
       }
-      socket.held.push(new Uint8Array(data));
+      socket.held.push(data instanceof Uint8Array ? data : new Uint8Array(data));
       socket.heldBytes += data.byteLength;
       if (socket.copies && data.byteLength === cutFrame && socket.heldBytes < heldMost) this.#handOnSoon();
       else this.#handOn(id, socket);
@@ -223,12 +249,16 @@ export class Sockets {
   }
 
   #tellEnd(id: number, how: number, text: string): void {
-    this.#runtime.enter((go) => {
-      const bytes = encoder.encode(text);
-      const at = go.kinopio_buffer(bytes.length) >>> 0;
-      this.#runtime.memory.set(bytes, at);
-      go.kinopio_ws_ended(id, how, bytes.length);
-    });
+    this.#runtime.enter((go) => go.kinopio_ws_ended(id, how, this.#text(go, text)));
+  }
+
+  /** Puts a text where Go looks for one, and returns its length in bytes. */
+  #text(go: Exports, text: string): number {
+    if (text === "") return 0;
+    const bytes = encoder.encode(text);
+    const at = go.kinopio_buffer(bytes.length) >>> 0;
+    this.#runtime.memory.set(bytes, at);
+    return bytes.length;
   }
 
   /** The end from Go. */
