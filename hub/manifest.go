@@ -27,7 +27,7 @@ type manifest struct {
 	fallbackServers []string
 	bridgeState     string
 	follows         bool // says of itself that it is not the leader
-	reach           transport.Reach
+	reach           *transport.Reach
 }
 
 func parseManifest(body []byte) (m manifest, err error) {
@@ -85,7 +85,9 @@ func (h *Hub) fetchManifest(ctx context.Context, web fetcher) (target, error) {
 		if may := mayLeadTo(leaf.url, address, h.cfg.Servers); may != nil {
 			return fail(fmt.Errorf("wssUrl = %q: %w", transport.Redact(leaf.url), may))
 		}
-		leaf.reach = h.usableReach(leaf.reach, address)
+		if !mayTell(address) {
+			leaf.reach = nil
+		}
 	}
 	if err != nil && !errors.Is(err, errNoLeader) {
 		_, err = fail(err)
@@ -145,7 +147,7 @@ func readManifest(body []byte, contentType string, now time.Time, require Backbo
 	}
 	// A leaf without a way to its backbone would cut the hub off from everybody there. A leaf of
 	// kinopio-hub 2.1.0 does not say whether it has one: whether marks come through decides.
-	found := target{url: leaf, via: viaLeaf, alone: m.bridgeState != "" && m.bridgeState != "connected", unproven: m.bridgeState == "", reach: &m.reach}
+	found := target{url: leaf, via: viaLeaf, alone: m.bridgeState != "" && m.bridgeState != "connected", unproven: m.bridgeState == "", reach: m.reach}
 	hasBackbone := len(m.fallbackServers) > 0 || m.bridgeState == "connecting" || m.bridgeState == "error"
 	switch {
 	case !found.alone:

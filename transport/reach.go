@@ -5,18 +5,14 @@ import "context"
 // A Reach is what a server says of itself, for a Dialer that has more ways to it than its URL, or that can
 // trust it without a CA of the system. Whoever passes it on believes it.
 type Reach struct {
-	// WebTransport are ways for browsers. A Dialer takes whichever way is usable first, and of two the
-	// one of these; without them nothing is later than it would be.
-	WebTransport []WebTransport
-	// RootPEM is the only root that the certificate of a wss URL may come from, PEM. Empty: those that
+	// WebTransport is a JSON array of ways for browsers, each with its url (https) and certificateHashes (SHA-256 of the
+	// certificates that may be shown there, base64), or "". A Dialer takes whichever way is usable first, and of two the
+	// one of these; without them nothing is later than it would be. It uses none that leads elsewhere
+	// than to a LAN, to this machine or to the host of the URL that is dialed.
+	WebTransport string
+	// RootPEM is the only root that the certificate of a wss URL may come from, PEM. "": those that
 	// are trusted anyway.
 	RootPEM string
-}
-
-// WebTransport is one way.
-type WebTransport struct {
-	URL    string   // https
-	Hashes []string // SHA-256 of the certificates that may be shown there, base64
 }
 
 type reachKey struct{}

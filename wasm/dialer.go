@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"net"
@@ -157,17 +158,8 @@ func reachText(r *transport.Reach) string {
 	if r == nil {
 		return ""
 	}
-	var ways []string
-	for _, way := range r.WebTransport {
-		hashes := make([]string, len(way.Hashes))
-		for i, hash := range way.Hashes {
-			hashes[i] = plainjson.Quote(hash)
-		}
-		var w plainjson.Writer
-		ways = append(ways, w.Text("url", way.URL).Raw("hashes", "["+strings.Join(hashes, ",")+"]").String())
-	}
 	var w plainjson.Writer
-	return "\n" + w.Raw("ways", "["+strings.Join(ways, ",")+"]").Text("rootPem", r.RootPEM).String()
+	return "\n" + w.Raw("webTransport", cmp.Or(r.WebTransport, "null")).Text("rootPem", r.RootPEM).String()
 }
 
 // address is the URL of a conn as a net.Addr.

@@ -22,15 +22,15 @@ func parse(text []byte) (object, error) {
 }
 
 func (o object) get(name string) any {
-	if inside, ok := inside(o[name]); ok {
-		return inside
+	if inside, ok := o[name].(map[string]any); ok {
+		return object(inside)
 	}
 	return o[name]
 }
 
-func inside(v any) (object, bool) {
-	o, ok := v.(map[string]any)
-	return object(o), ok
+func (o object) raw(name string) string {
+	text, _ := json.Marshal(o[name]) // of what was JSON: cannot fail
+	return string(text)
 }
 
 // Quote returns s as a JSON string.

@@ -62,19 +62,12 @@ func (r *Reader) Texts(name string) []string {
 	return texts
 }
 
-// Objects returns an array of objects.
-func (r *Reader) Objects(name string) []*Reader {
-	const want = "an array of objects"
-	var objects []*Reader
-	for i, one := range field[[]any](r, name, want) {
-		inside, ok := inside(one)
-		if !ok {
-			r.wrong(name, want)
-			return nil
-		}
-		objects = append(objects, &Reader{object: inside, name: r.name + name + "[" + strconv.Itoa(i) + "].", err: r.err})
+// Raw returns whatever a field is, as JSON; "" if it is missing or null.
+func (r *Reader) Raw(name string) string {
+	if !r.Has(name) {
+		return ""
 	}
-	return objects
+	return r.object.raw(name)
 }
 
 // Object returns the fields of an object inside; none if there is none.

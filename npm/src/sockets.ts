@@ -2,11 +2,27 @@ import { After, type Exports, type Runtime } from "./runtime.js";
 import { messageOf } from "./errors.js";
 import { isNode } from "./node.js";
 import { Race, wayNow } from "./ways.js";
-import type { Way } from "./webtransport.js";
 
 /** What the package needs of a WebSocket class: the browser's, Node's and that of `ws` have it. */
 export interface WebSocketClass {
   new (url: string): WebSocketLike;
+}
+
+/** One that takes certificates of a given root only, PEM: that of a program which is told whom to trust. */
+export interface RootedWebSocketClass {
+  new (url: string, ca: string): WebSocketLike;
+}
+
+/** The classes of one hub. */
+interface Classes {
+  readonly WebSocket: WebSocketClass;
+  readonly Rooted?: RootedWebSocketClass;
+}
+
+/** What is known of a server beside its URL, as wasm/dialer.go writes it. */
+interface Reach {
+  webTransport?: unknown;
+  rootPem?: string;
 }
 
 /** The part of a WebSocket that is used. */
@@ -56,16 +72,16 @@ interface Socket {
 /** The WebSockets behind wasm/dialer.go. */
 export class Sockets {
   #runtime: Runtime;
-  #classOf: (hub: number) => WebSocketClass | undefined;
+  #classesOf: (hub: number) => Classes | undefined;
   #sockets = new Map<number, Socket>();
   #closing = new Map<WebSocketLike, number>();
   #channel: MessageChannel | undefined; // an event of it is the next task, in a hidden page, too
   #due = false; // that event
   #waiting: { hub: number; done: () => void }[] = []; // for sockets that close
 
-  constructor(runtime: Runtime, classOf: (hub: number) => WebSocketClass | undefined) {
+  constructor(runtime: Runtime, classesOf: (hub: number) => Classes | undefined) {
     this.#runtime = runtime;
-    this.#classOf = classOf;
+    this.#classesOf = classesOf;
   }
 
   /** How many WebSockets are not closed. */
@@ -96,21 +112,20 @@ export class Sockets {
     this.#channel?.port1.close();
   }
 
-  /** address is a URL, and after a line's end what else is known of the server, as wasm/dialer.go writes it. */
+  /** address is a URL, and after a line's end what else is known of the server, if anything. */
   #open(hub: number, id: number, address: string): void {
-    const [url, reach] = address.split("\n", 2) as [string, string | undefined];
-    const { ways = [] } = (reach ? JSON.parse(reach) : {}) as { ways?: Way[] };
+    const [url, known] = address.split("\n", 2) as [string, string | undefined];
+    const reach: Reach = known ? JSON.parse(known) : {};
     let ws: WebSocketLike;
     try {
-      const WebSocketClass = this.#classOf(hub);
-      if (!WebSocketClass) throw new Error("the hub is gone");
-      const way = wayNow(ways);
-      if (way) {
-        ws = new Race(url, way, WebSocketClass);
-      } else {
-        ws = new WebSocketClass(url); // throws for a URL that is mixed content, for one
-        ws.binaryType = "arraybuffer";
-      }
+      const classes = this.#classesOf(hub);
+      if (!classes) throw new Error("the hub is gone");
+      const { WebSocket, Rooted } = classes;
+      const way = wayNow(url, reach.webTransport);
+      if (way) ws = new Race(url, way, WebSocket);
+      else if (reach.rootPem && Rooted && url.startsWith("wss:")) ws = new Rooted(url, reach.rootPem);
+      else ws = new WebSocket(url); // throws for a URL that is mixed content, for one
+      ws.binaryType = "arraybuffer";
     } catch (thrown) {
       queueMicrotask(() => this.#tellEnd(id, Ended.url, messageOf(thrown)));
       return;
@@ -157,7 +172,7 @@ export class Sockets {
       this.#end(id, opened ? Ended.unclean : causeOf(`${event?.error?.code ?? ""} ${text}`), text);
     };
     ws.onclose = (event: { wasClean?: boolean; code?: number; reason?: string }) => {
-      const text = event?.reason ? `closed with ${event.code}: ${event.reason}` : "";
+      const text = !event?.reason ? "" : event.code ? `closed with ${event.code}: ${event.reason}` : event.reason;
       const clean = event?.wasClean && (event.code === 1000 || event.code === 1001 || event.code === 1005);
       this.#end(id, !opened ? Ended.unreachable : clean ? Ended.clean : Ended.unclean, text);
     };

@@ -39,10 +39,33 @@ export class Failures {
 const failures = /* @__PURE__ */ new Failures();
 let turn = 0; // which of a leaf's addresses is tried
 
-/** The way to try now, if there is one. */
-export function wayNow(ways: Way[]): Way | undefined {
-  if (ways.length === 0 || !webTransportClass() || failures.pause() > 0) return undefined;
+/** The way to try now to a leaf, if there is one: of those in its manifest, whatever that has. */
+export function wayNow(leaf: string, said: unknown): Way | undefined {
+  if (!Array.isArray(said) || !webTransportClass() || failures.pause() > 0) return undefined;
+  const ways = said.slice(0, mostWays).filter((way): way is Way => isUsable(way, new URL(leaf).hostname));
   return ways[turn % ways.length];
+}
+
+const mostWays = 8;
+const mostHashes = 4;
+const sha256 = /^[\w+/]{43}=$/;
+const onLoopback = /^(127\.|\[::1\]$)/;
+const onLAN = /^(10\.|192\.168\.|172\.(1[6-9]|2\d|3[01])\.|169\.254\.|100\.(6[4-9]|[7-9]\d|1[01]\d|12[0-7])\.|\[f[cd]|\[fe[89ab])/;
+
+/**
+ * Whether a way leads to the leaf's own host, or to an address where the page may go if it may go to the leaf:
+ * browsers ask their user about this machine and about the LAN separately.
+ */
+export function isUsable(way: Partial<Way> | null, leaf: string): boolean {
+  const { url, certificateHashes: hashes } = way ?? {};
+  if (typeof url !== "string" || !Array.isArray(hashes) || hashes.length === 0 || hashes.length > mostHashes) return false;
+  if (!hashes.every((hash) => typeof hash === "string" && sha256.test(hash)) || !URL.canParse(url)) return false;
+  const { protocol, hostname, username, password } = new URL(url);
+  if (protocol !== "https:" || username || password) return false;
+  if (hostname === leaf) return true;
+  const isNear = onLoopback.test(leaf) || leaf === "localhost";
+  const isNumber = /^[\d.]+$|^\[/.test(leaf);
+  return (onLoopback.test(hostname) && (isNear || !isNumber)) || (onLAN.test(hostname) && !isNear);
 }
 
 /**
@@ -128,7 +151,7 @@ export class Race implements WebSocketLike {
     if (this.#why.session === undefined || this.#why.ws === undefined || this.readyState !== 0) return;
     this.readyState = 3;
     this.#stop();
-    this.onclose?.({ code: 1006, reason: `by WebTransport to ${this.#way.url}: ${this.#why.session}; by WebSocket: ${this.#why.ws}` });
+    this.onclose?.({ reason: `by WebTransport to ${this.#way.url}: ${this.#why.session}; by WebSocket: ${this.#why.ws}` });
   }
 
   /** Ends both. */

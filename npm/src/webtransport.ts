@@ -5,7 +5,7 @@ import type { WebSocketLike } from "./sockets.js";
 export interface Way {
   url: string;
   /** SHA-256 of the certificates that may be shown there, base64. */
-  hashes: string[];
+  certificateHashes: string[];
 }
 
 /** The part of the browser's class that is used; TypeScript's own types lag behind. */
@@ -39,8 +39,8 @@ export class WebTransportSocket implements WebSocketLike {
   #writer: WritableStreamDefaultWriter<Uint8Array> | undefined;
 
   /** Throws what the browser throws for what it does not even try. */
-  constructor(SessionClass: SessionClass, { url, hashes }: Way) {
-    const serverCertificateHashes = hashes.map((hash) => ({ algorithm: "sha-256", value: bytesOf(hash) }));
+  constructor(SessionClass: SessionClass, { url, certificateHashes }: Way) {
+    const serverCertificateHashes = certificateHashes.map((hash) => ({ algorithm: "sha-256", value: bytesOf(hash) }));
     this.#session = new SessionClass(url, { serverCertificateHashes });
     this.#session.closed.catch(() => {}); // what it says, the stream has said
     this.#run().then(
