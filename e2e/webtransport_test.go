@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"strconv"
@@ -54,12 +55,17 @@ func newGuest(t *testing.T, flags ...string) *guest {
 	g.routes.set("/.well-known/kinopio-leader.json", g.handOn)
 	page := serveLab(t, g.routes, nil)
 	g.origin = page.URL
-	if engineOf(t) == engine.Chromium {
-		g.browser = openBrowser(t, "", chromedp.Flag("disable-quic", false))
-	} else {
-		g.browser = openBrowser(t, "")
-	}
+	g.browser = openGuest(t, "")
 	return g
+}
+
+// openGuest opens a browser that speaks QUIC. It trusts the root in caFile, "" for none.
+func openGuest(t *testing.T, caFile string) *browser {
+	t.Helper()
+	if engineOf(t) == engine.Chromium {
+		return openBrowser(t, caFile, chromedp.Flag("disable-quic", false))
+	}
+	return openBrowser(t, caFile)
 }
 
 // manifest asks the leaf, as the server of an app that knows its CA does.
@@ -220,6 +226,40 @@ func TestGuestsOfALeafWithoutWebTransportStay(t *testing.T) {
 	g := newGuest(t, "--no-webtransport")
 	g.open()
 	wants(t, "untrusted", g.awaitDiscovery("untrusted-or-unreachable"), "certificate")
+	g.works()
+}
+
+// Where UDP goes nowhere, a page that trusts the leaf's CA comes by WebSocket, hardly later, and says so; one that
+// does not stays where it is, and says why.
+func TestWhereUDPIsDroppedTheReasonIsTold(t *testing.T) {
+	g := newGuest(t)
+	hole, err := net.ListenPacket("udp", "127.0.0.1:0") // takes all and answers nothing, as a firewall that drops
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer hole.Close()
+	g.alter(func(m map[string]any) {
+		for _, way := range m["webTransport"].([]any) {
+			way.(map[string]any)["url"] = "https://" + hole.LocalAddr().String() + "/webtransport"
+		}
+	})
+	g.open()
+	wants(t, "no trust", g.awaitDiscovery("untrusted-or-unreachable"), "by WebTransport to https://"+hole.LocalAddr().String(), "firewall", "UDP", "by WebSocket")
+	g.works()
+
+	g.browser = openGuest(t, g.status.TLS.CACertFile)
+	g.open()
+	wants(t, "trust", g.awaitDiscovery("local"), g.status.WSSURL, "by WebSocket", hole.LocalAddr().String(), "no answer")
+	g.works()
+	took := eval[[]float64](g.browser, `seen.at(-1).moves?.map((m) => m.tookMs) ?? []`)
+	t.Logf("moves took %v ms", took)
+}
+
+// Another origin is refused by the leaf, as it is for WebSockets.
+func TestForeignPagesAreRefusedByWebTransport(t *testing.T) {
+	g := newGuest(t, "--allowed-origin", "https://app.example.com")
+	g.open()
+	wants(t, "foreign", g.awaitDiscovery("untrusted-or-unreachable"), "by WebTransport", "by WebSocket")
 	g.works()
 }
 

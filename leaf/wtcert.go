@@ -16,6 +16,8 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+
+	"github.com/quic-go/quic-go"
 )
 
 // wtTimes are those of certificates that browsers accept by their hash: at most two weeks from
@@ -121,6 +123,19 @@ func (c *wtCerts) shown() *tls.Certificate {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return &c.present.tls
+}
+
+// resetKey lets a leaf that was killed and started again, at the same port, tell its old sessions that they
+// are over. It is as secret as the key that it is made of.
+func (c *wtCerts) resetKey() *quic.StatelessResetKey {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	private, err := c.present.tls.PrivateKey.(*ecdsa.PrivateKey).Bytes()
+	if err != nil {
+		return nil // They end by themselves, later.
+	}
+	key := quic.StatelessResetKey(sha256.Sum256(append([]byte("kinopio-hub stateless reset "), private...)))
+	return &key
 }
 
 // config is for a QUIC listener.

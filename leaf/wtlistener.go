@@ -97,7 +97,7 @@ func listenWT(s *settings, certs *wtCerts, origins func() []string) (*wtListener
 		conns:   map[*quic.Conn]*wtConn{},
 	}
 	l.ctx, l.stopped = context.WithCancel(context.Background())
-	l.quic = &quic.Transport{Conn: udp, VerifySourceAddress: func(net.Addr) bool { return l.unproven() > wtUnproven }}
+	l.quic = &quic.Transport{Conn: udp, StatelessResetKey: certs.resetKey(), VerifySourceAddress: func(net.Addr) bool { return l.unproven() > wtUnproven }}
 	l.server = &webtransport.Server{
 		CheckOrigin: func(*http.Request) bool { return true }, // Looked at before, for an answer.
 		H3: &http3.Server{
