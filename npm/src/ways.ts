@@ -49,6 +49,7 @@ export function wayNow(leaf: string, said: unknown): Way | undefined {
 const mostWays = 8;
 const mostHashes = 4;
 const sha256 = /^[\w+/]{43}=$/;
+const isNumber = /^[\d.]+$|^\[/; // an address; a name that is one is written as one by URL
 const onLoopback = /^(127\.|\[::1\]$)/;
 const onLAN = /^(10\.|192\.168\.|172\.(1[6-9]|2\d|3[01])\.|169\.254\.|100\.(6[4-9]|[7-9]\d|1[01]\d|12[0-7])\.|\[f[cd]|\[fe[89ab])/;
 
@@ -63,9 +64,9 @@ export function isUsable(way: Partial<Way> | null, leaf: string): boolean {
   const { protocol, hostname, username, password } = new URL(url);
   if (protocol !== "https:" || username || password) return false;
   if (hostname === leaf) return true;
-  const isNear = onLoopback.test(leaf) || leaf === "localhost";
-  const isNumber = /^[\d.]+$|^\[/.test(leaf);
-  return (onLoopback.test(hostname) && (isNear || !isNumber)) || (onLAN.test(hostname) && !isNear);
+  if (!isNumber.test(hostname)) return false;
+  const isNear = leaf === "localhost" || (isNumber.test(leaf) && onLoopback.test(leaf));
+  return (onLoopback.test(hostname) && (isNear || !isNumber.test(leaf))) || (onLAN.test(hostname) && !isNear);
 }
 
 /**
