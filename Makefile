@@ -144,7 +144,7 @@ fuzz:
 
 # Without the race detector, with which a client costs 25 times as much.
 leaf-test: build
-	KINOPIO_PROMPT=$${KINOPIO_PROMPT:-65s} $(GO) test -count=1 -v -run 'Crowd|RenewalCuts|AnotherAddress|WaitedFor' ./leaf
+	KINOPIO_SESSIONS=$${KINOPIO_SESSIONS:-1000} KINOPIO_PROMPT=$${KINOPIO_PROMPT:-65s} $(GO) test -count=1 -v -run 'Crowd|RenewalCuts|RotationCuts|AnotherAddress|WaitedFor' ./leaf
 	KINOPIO_KILLS=$${KINOPIO_KILLS:-200} $(GO) test -count=1 -v -run TestKillAtAnyMoment ./e2e
 
 clean:

@@ -232,7 +232,7 @@ func (s *searcher) place() bool {
 	case l.isolated.Load():
 		h.setDiscovery(DiscoveryIsolated, l.target.String()+" is not one system with the configured servers: who is there is not heard here")
 	default:
-		h.setDiscovery(DiscoveryLocal, l.target.String())
+		h.setDiscovery(DiscoveryLocal, strings.TrimSpace(l.target.String()+" "+l.way()))
 	}
 	return true
 }

@@ -60,6 +60,11 @@ type Config struct {
 	// NoWebSocketTLS serves ws:// and http:// instead of wss:// and https://.
 	NoWebSocketTLS bool
 
+	// NoWebTransport leaves out the listener for browsers that need trust no CA: it knows
+	// them by a hash in the manifest, and takes their sessions at the UDP port of
+	// the WebSockets' number.
+	NoWebTransport bool
+
 	// Ports of the listeners. 0: one that is free.
 	Ports Ports
 
@@ -118,6 +123,7 @@ type Config struct {
 	OnChange func(Status)
 
 	lookup *lanLookup // For tests. nil: this machine's interfaces.
+	times  wtTimes    // For tests. Zero: wtUsual.
 }
 
 // Ports of the four listeners; 0 chooses a free one.
@@ -172,6 +178,9 @@ func (c Config) normalize() (*settings, error) {
 	var err error
 	if s.lookup == nil {
 		s.lookup = &lanLookup{detect: detectLAN, present: presentAddrs, next: nextLAN, every: lookLAN}
+	}
+	if s.times == (wtTimes{}) {
+		s.times = wtUsual
 	}
 	if s.LANBindAddress == "" {
 		s.autoLAN = true

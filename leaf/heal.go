@@ -112,6 +112,7 @@ func (l *Leaf) restart(everything bool) error {
 		var her *herald
 		if err == nil {
 			set.Ports = ports
+			l.openWebTransport(&set, next)
 			var deaf error
 			if her, deaf = l.startHerald(&set, next); deaf != nil {
 				l.log.note(deaf) // The watcher tries again.

@@ -38,6 +38,7 @@ func (l *Leaf) watch(last Status) {
 				l.log.note(err)
 			}
 			pause = min(pause, mend.look(time.Now()))
+			l.keepWebTransport(time.Now())
 		}
 		l.observe()
 		l.keepHerald().look()

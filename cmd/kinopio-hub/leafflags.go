@@ -81,6 +81,7 @@ func (l *leafFlags) add(cmd *cobra.Command) {
 	f.IntVar(&c.Ports.Discovery, "discovery-port", 0, "port for the manifest on the LAN (0: any)")
 	f.IntVar(&c.Ports.Monitor, "monitor-port", 0, "port for monitoring on this machine (0: any)")
 	f.BoolVar(&c.NoWebSocketTLS, "no-websocket-tls", false, "serve ws:// and http:// instead of wss:// and https://")
+	f.BoolVar(&c.NoWebTransport, "no-webtransport", false, "take no pages by WebTransport, which needs no trust in a CA (UDP, at the websocket port)")
 	f.StringVar(&c.TLS.CertFile, "tls-cert-file", "", "PEM certificate chain of your own (default: one from this machine's CA)")
 	f.StringVar(&c.TLS.KeyFile, "tls-key-file", "", "PEM key of that certificate")
 	f.StringVar(&c.ServeDir, "serve", "", "folder with a web app, served beside the manifest")

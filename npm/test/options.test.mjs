@@ -109,13 +109,13 @@ test("leaf options become flags", () => {
   assert.deepEqual(
     toFlags({
       discoveryNamespace: "studio", backboneServers: ["nats://a:7422", "nats://b:7422"], advertisedHostname: "h", nodeId: "n",
-      cacheDir: "c", runtimeDir: "r", lanBindAddress: "127.0.0.1", webSocketTls: false,
+      cacheDir: "c", runtimeDir: "r", lanBindAddress: "127.0.0.1", webSocketTls: false, webTransport: false,
       ports: { client: 1, websocket: 2, discovery: 3, monitor: 4 }, tls: { certFile: "x", keyFile: "y" },
     }),
     [
       "--discovery-namespace=studio", "--advertised-hostname=h", "--node-id=n", "--cache-dir=c", "--runtime-dir=r", "--lan-bind-address=127.0.0.1",
       "--backbone-server=nats://a:7422", "--backbone-server=nats://b:7422", "--client-port=1", "--websocket-port=2", "--discovery-port=3",
-      "--monitor-port=4", "--tls-cert-file=x", "--tls-key-file=y", "--no-websocket-tls",
+      "--monitor-port=4", "--tls-cert-file=x", "--tls-key-file=y", "--no-websocket-tls", "--no-webtransport",
     ],
   );
   assert.throws(() => toFlags({}), { code: "INVALID_CONFIG", message: /discoveryNamespace/ });
