@@ -137,7 +137,7 @@ func (f *finder) pass(leaf string) {
 	if len(f.passed) >= leavesKept {
 		f.passed = map[string]refusal{}
 	}
-	f.passed[leaf] = f.passed[leaf].again(leaf, time.Now(), f.h.cfg.Discovery.CacheTTL)
+	f.passed[leaf] = f.passed[leaf].backOff(leaf, time.Now(), f.h.cfg.Discovery.CacheTTL)
 	f.again()
 }
 

@@ -21,9 +21,9 @@ func (s *searcher) both(fetch func() (target, error)) func() (target, error) {
 		if err == nil || errors.Is(err, errNoBackbone) && leaf.url != "" || address == "" || h.ctx.Err() != nil {
 			return leaf, err
 		}
-		if v, why := s.access.judge(address); v != mayGo && !s.asked {
+		if v, why := s.access.judge(address); v != mayGo && !s.byUser {
 			return target{}, fmt.Errorf("%w; %s", err, why)
-		} else if !s.access.admit(address, s.asked) {
+		} else if !s.access.admit(address, s.byUser) {
 			return target{}, err
 		}
 		other, otherErr := fetch()
@@ -62,7 +62,7 @@ func (s *searcher) refuse(leaf target) {
 	if f := s.h.finder; f != nil {
 		f.pass(leaf.url)
 	}
-	s.refused = s.refused.again(leaf.url, time.Now(), s.h.cfg.Discovery.CacheTTL)
+	s.refused = s.refused.backOff(leaf.url, time.Now(), s.h.cfg.Discovery.CacheTTL)
 }
 
 // forget lets everything be tried again.
