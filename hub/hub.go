@@ -12,6 +12,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/kinopio-hub/kinopio-hub/v3/internal/natswire"
 )
 
 // A Hub is a set of scopes and variables, connected to one server at a time. It is safe for
@@ -120,7 +122,7 @@ func open(ctx context.Context, cfg Config, e engine) *Hub {
 		hub: h, start: time.Now(), seed: maphash.MakeSeed(), remembers: cfg.Standby,
 		gaps: map[*counter]bool{}, deaf: map[uint64]int64{},
 	}
-	h.outbox.hub, h.outbox.publisher, h.outbox.turn = h, newPublisher(), make(chan struct{}, 1)
+	h.outbox.hub, h.outbox.publisher, h.outbox.turn = h, natswire.NewPublisher(), make(chan struct{}, 1)
 	h.outbox.store.limit, h.outbox.store.age = cfg.Repair.Bytes, cfg.Repair.Age
 	h.repairs.h, h.repairs.wake = h, make(chan struct{}, 1)
 	if cfg.Standby {
@@ -287,7 +289,7 @@ func (h *Hub) flush(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		err = l.wire.flush(ctx)
+		err = l.wire.Flush(ctx)
 		if err == nil {
 			l.hears()
 			return nil
@@ -296,7 +298,7 @@ func (h *Hub) flush(ctx context.Context) error {
 			return ctxError(ctx, errUnconfirmed, start)
 		}
 		select { // the link has died: the next one has everything again
-		case <-l.wire.done():
+		case <-l.wire.Done():
 		case <-ctx.Done():
 		}
 		h.awaitChange(ctx, l)
