@@ -28,7 +28,7 @@
 // # Words
 //
 //	link       one connection to one server; at rest a hub has one, around a move two
-//	wire       a link's protocol engine, of package internal/natswire: writes PUB and SUB, reads MSG and HMSG
+//	wire       a link's protocol engine: writes PUB and SUB, reads MSG and HMSG
 //	manager    the one goroutine that decides which link is the current one, and moves
 //	move       from one link that lives to another; its phases are in [Phase]
 //	passage    a move after connecting; overlap: the part of it in which both links are subscribed
