@@ -24,7 +24,7 @@ func (r *repairs) hearAsk(m *Message) {
 		from, err := strconv.ParseUint(f[1], 10, 64)
 		to, err2 := strconv.ParseUint(f[2], 10, 64)
 		age, err3 := strconv.ParseInt(f[3], 10, 32)
-		if !ok || err != nil || err2 != nil || err3 != nil || from == 0 || from > to || to > natswire.MaxCount || age < 0 || checkName(f[4], false) != nil {
+		if !ok || err != nil || err2 != nil || err3 != nil || from == 0 || from > natswire.MaxCount || to != 0 && from > to || to > natswire.MaxCount || age < 0 || checkName(f[4], false) != nil {
 			return
 		}
 		if len(r.requests) == 0 {
@@ -109,7 +109,7 @@ func (r *repairs) respond(now time.Time, sooner func(time.Time)) {
 func (r *repairs) announce() {
 	o := &r.h.outbox
 	o.mu.Lock()
-	head := fmt.Appendf(nil, "counts %s\n", natswire.PublisherName(o.publisher))
+	head := r.countsHead()
 	var texts [][]byte
 	text := head
 	announced := map[*outStream]bool{}
@@ -118,7 +118,7 @@ func (r *repairs) announce() {
 			return true
 		}
 		announced[s] = true
-		text = fmt.Appendf(natswire.AppendStream(text, s.id), " %d %s\n", s.count, s.subject)
+		text = appendCount(text, s)
 		if len(text) > questionBytes {
 			texts = append(texts, text)
 			text = head[:len(head):len(head)]
@@ -132,6 +132,16 @@ func (r *repairs) announce() {
 	for _, text := range texts {
 		r.trySend(OutMsg{Subject: subjectSync, Data: text})
 	}
+}
+
+// countsHead is the first line of what says how far this hub has counted. r.h.outbox.mu is held.
+func (r *repairs) countsHead() []byte {
+	return fmt.Appendf(nil, "counts %s\n", natswire.PublisherName(r.h.outbox.publisher))
+}
+
+// appendCount appends the line of s.
+func appendCount(text []byte, s *outStream) []byte {
+	return fmt.Appendf(natswire.AppendStream(text, s.id), " %d %s\n", s.count, s.subject)
 }
 
 // answer sends again what was asked for, each message once, and says what it does not have.
@@ -184,6 +194,9 @@ func (r *repairs) answer(requests []repairRequest, now time.Time) (bytes int) {
 	})
 	for i := range requests {
 		w := &requests[i]
+		if w.tail() {
+			continue
+		}
 		gone := func(from, to, count uint64) {
 			m := OutMsg{Subject: ownPrefix + "again." + publisher + "." + w.subject, Header: Header{headerGone: {
 				string(natswire.AppendStream(nil, w.stream)) + fmt.Sprintf(" %d %d %d %d", from, to, count, w.age.Milliseconds()),
@@ -214,5 +227,5 @@ func (r *repairs) answer(requests []repairRequest, now time.Time) (bytes int) {
 			gone(from, to, s.count)
 		}
 	}
-	return bytes
+	return bytes + r.ahead(requests, streams)
 }

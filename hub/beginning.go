@@ -50,15 +50,20 @@ func (in *intake) mayLack(c *counter, n uint64) bool {
 	case in.absent(e):
 		c.gap.from = in.sinceAbsence(e)
 	case n <= mostYoung && in.now()-here > int64(acquainted) && len(in.backfills) < maxBackfills && !in.hub.repairs.unable.Load():
-		c.gap.from = max(here, in.now()-int64(in.hub.cfg.Repair.Age))
-		if in.backfills == nil {
-			in.backfills = map[*counter]bool{}
-		}
-		in.backfills[c] = true
+		in.backfill(c)
 	default:
 		return false
 	}
 	return true
+}
+
+// backfill lets c's publisher be asked for what it has published since the hub heard of it.
+func (in *intake) backfill(c *counter) {
+	c.gap.from = max(c.entry.since, in.here, in.now()-int64(in.hub.cfg.Repair.Age), 1)
+	if in.backfills == nil {
+		in.backfills = map[*counter]bool{}
+	}
+	in.backfills[c] = true
 }
 
 // isBackfill says that the beginning of c is still searched for: nothing before its first message is known to be missing.

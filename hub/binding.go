@@ -1,6 +1,9 @@
 package hub
 
-import "slices"
+import (
+	"maps"
+	"slices"
+)
 
 // A binding is the entries' life on one link.
 type binding struct {
@@ -138,6 +141,13 @@ func (r *registry) carries(l *link) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.binding(l) != nil
+}
+
+// all are the entries.
+func (r *registry) all() []*entry {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Collect(maps.Values(r.entries))
 }
 
 // matching are the entries that get what is published on subject, without those of queue groups.

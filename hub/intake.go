@@ -27,6 +27,7 @@ type intake struct {
 	backfills map[*counter]bool // whose beginning is looked for
 
 	gaps  map[*counter]bool // that miss something
+	tails []tail            // whose end is asked about
 	bytes int               // of what waits, in all of them
 	deaf  map[uint64]int64  // publishers that have not answered, and until when nobody waits for them
 

@@ -124,6 +124,8 @@ func (s *connManager) carry(old, next *link, m *Move) error {
 	if died {
 		m.Planned, m.Reason = false, s.kindOf(old)+" lost"
 		s.missed(old)
+	} else {
+		h.repairs.moved(p.trip)
 	}
 	p.close()
 	return nil

@@ -143,7 +143,18 @@ func (in *intake) canceled() {
 	defer in.mu.Unlock()
 	in.over = nil
 	in.settled = in.now() + int64(settling)
+	in.ahead()
 	in.beginAll()
+}
+
+// ahead looks for the beginning of streams that only the new link has brought so far: the old one brings all of them,
+// and what is before, which the hub was too late for there.
+func (in *intake) ahead() {
+	for c := range in.gaps {
+		if !c.begun && c.gap.from == 0 && len(c.waiting) > 0 && c.waiting[0].Number.Count > 1 && len(in.backfills) < maxBackfills {
+			in.backfill(c)
+		}
+	}
 }
 
 // beginAll lets the counters begin that have waited for what the other link has.

@@ -16,7 +16,8 @@ import (
 // which keeps what it sent lately, sends that again, once for everybody who asks. Hubs talk about it
 // on subjects of their own, in lines of text:
 //
-//	_KH.ask.<publisher>             "<stream> <from> <to> <age in ms> <subject>": wanted
+//	_KH.ask.<publisher>             "<stream> <from> <to> <age in ms> <subject>": wanted;
+//	                                with to = 0: is there more than from? If not, nobody answers
 //	_KH.again.<publisher>.<subject> a message with its old number, or, with the header Kseq-Gone,
 //	                                "<stream> <from> <to> <count> <age in ms>": these will not come, of so many;
 //	                                with an age other than 0 they are too old for who asked for younger ones
@@ -52,6 +53,9 @@ type repairRequest struct {
 	age     time.Duration
 	subject string
 }
+
+// tail says that it is asked whether there is more than from.
+func (r repairRequest) tail() bool { return r.to == 0 }
 
 type announcement struct {
 	stream, count uint64
@@ -300,6 +304,11 @@ func (r *repairs) ask(now time.Time, sooner func(time.Time)) {
 		}
 		sooner(at(min(g.due, g.since+int64(limit))))
 	}
+	in.askTails(func(publisher uint64, line []byte) {
+		if len(questions[publisher])+len(line) < questionBytes {
+			questions[publisher] = append(questions[publisher], line...)
+		}
+	}, func(t int64) { sooner(at(t)) })
 	in.mu.Unlock()
 	r.subscribe(keys, now, sooner)
 	for publisher, text := range questions {

@@ -21,7 +21,7 @@ const (
 	closeTimeout     = 250 * time.Millisecond // for what a connection still has to write
 )
 
-// A protoWire is one connection that is up. One goroutine reads and hands on, one writes. It
+// A Conn is one connection that is up. One goroutine reads and hands on, one writes. It
 // implements [transport.Sink], for connections that need no such goroutines.
 type Conn struct {
 	conn     net.Conn
@@ -47,6 +47,7 @@ type Conn struct {
 	serial   uint64
 	subs     map[uint64]*sub
 	pongs    []pong // what the server's next answers to PING are for
+	clientIP string // as the server sees it; "": it has not said
 	longest  int    // the most bytes of names in a line since the last PING; see lineError
 	retired  int    // subscriptions that it has not answered for yet
 
@@ -65,7 +66,7 @@ type Conn struct {
 // A pong is an answer to PING that is still to come.
 type pong struct {
 	answered func()
-	longest  int // protoWire.longest of the lines that it will confirm
+	longest  int // Conn.longest of the lines that it will confirm
 }
 
 // A lineError is the end of a connection over a line that is longer than its server takes. Which one
@@ -76,6 +77,21 @@ type LineError struct {
 
 func (e *LineError) Error() string {
 	return fmt.Sprintf("nats: maximum control line exceeded, by a line with %d bytes of names at most", e.Names)
+}
+
+// Description is the connection's, as in [transport.Described]; "" if it has none.
+func (w *Conn) Description() string {
+	if d, ok := w.conn.(transport.Described); ok {
+		return d.Description()
+	}
+	return ""
+}
+
+// SeenAs is the client's address, as the server sees it.
+func (w *Conn) SeenAs() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.clientIP
 }
 
 type sub struct {

@@ -169,11 +169,12 @@ func (w *Conn) handleOp(op *operation) error {
 	return nil
 }
 
-// protoServer is what a server says of itself in INFO.
+// ServerInfo is what a server says of itself in INFO.
 type ServerInfo struct {
 	Nonce    string // to be signed; "" if the server asks for no key
 	Headers  bool
 	LameDuck bool
+	ClientIP string // the client's address, as the server sees it
 
 	TLSRequired, TLSAvailable bool
 }
@@ -184,9 +185,15 @@ func (w *Conn) info(op *operation) (info ServerInfo, err error) {
 	if err == nil {
 		info = ServerInfo{
 			Nonce: r.Text("nonce"), Headers: r.Bool("headers"), LameDuck: r.Bool("ldm"),
+			ClientIP:    r.Text("client_ip"),
 			TLSRequired: r.Bool("tls_required"), TLSAvailable: r.Bool("tls_available"),
 		}
 		w.max.Store(r.Int("max_payload"))
+		if ip := info.ClientIP; ip != "" { // behind a proxy that tells it, in the second INFO
+			w.mu.Lock()
+			w.clientIP = ip
+			w.mu.Unlock()
+		}
 		err = r.Err()
 	}
 	if err != nil {
