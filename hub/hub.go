@@ -12,6 +12,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/kinopio-hub/kinopio-hub/v3/internal/natswire"
 )
 
 // A Hub is a set of scopes and variables, connected to one server at a time. It is safe for
@@ -121,7 +123,7 @@ func open(ctx context.Context, cfg Config, e engine) *Hub {
 		hub: h, start: time.Now(), seed: maphash.MakeSeed(), remembers: cfg.Standby,
 		gaps: map[*counter]bool{}, deaf: map[uint64]int64{},
 	}
-	h.outbox.hub, h.outbox.publisher, h.outbox.turn = h, newPublisher(), make(chan struct{}, 1)
+	h.outbox.hub, h.outbox.publisher, h.outbox.turn = h, natswire.NewPublisher(), make(chan struct{}, 1)
 	h.outbox.store.limit, h.outbox.store.age = cfg.Repair.Bytes, cfg.Repair.Age
 	h.finder = h.newFinder()
 	if cfg.leaves == nil {
@@ -293,7 +295,7 @@ func (h *Hub) flush(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		err = l.wire.flush(ctx)
+		err = l.wire.Flush(ctx)
 		if err == nil {
 			l.hears()
 			return nil
@@ -302,7 +304,7 @@ func (h *Hub) flush(ctx context.Context) error {
 			return ctxError(ctx, errUnconfirmed, start)
 		}
 		select { // the link has died: the next one has everything again
-		case <-l.wire.done():
+		case <-l.wire.Done():
 		case <-ctx.Done():
 		}
 		h.awaitChange(ctx, l)

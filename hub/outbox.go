@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/kinopio-hub/kinopio-hub/v3/internal/natswire"
 )
 
 // The outbox is where everything that the hub sends goes through, in order: straight to the
@@ -392,13 +394,13 @@ func (o *outbox) publish(m *OutMsg) error {
 		return err
 	}
 	var s *outStream
-	if !o.hub.cfg.NoNumbers && m.number.stream == 0 && !m.answer && numbered(m.Subject) && m.size()+numberSize <= o.link.limit {
+	if !o.hub.cfg.NoNumbers && m.number.Stream == 0 && !m.answer && numbered(m.Subject) && m.size()+natswire.NumberSize <= o.link.limit {
 		s = o.stream(m.Subject)
 		one := *m // the caller's stays as it is
-		one.number, one.line = number{s.id, s.count + 1}, s.line
+		one.number, one.line = number{Stream: s.id, Count: s.count + 1}, s.line
 		m = &one
 	}
-	err := o.link.wire.publish(*m)
+	err := o.link.wire.Publish(m.wire())
 	if err != nil {
 		return err
 	}
@@ -446,8 +448,8 @@ func (s *outStream) counted() {
 		}
 		return
 	}
-	s.line = appendNumber(s.line[:0:0], number{s.id, s.count + 1})
-	s.line = append([]byte(numberLine), s.line...)
+	s.line = natswire.AppendNumber(s.line[:0:0], number{Stream: s.id, Count: s.count + 1})
+	s.line = append([]byte(natswire.NumberLine), s.line...)
 	s.digits++
 }
 
@@ -469,12 +471,12 @@ func (o *outbox) begin(subject string) *outStream {
 			}
 		}
 	}
-	if o.index++; o.index >= 1<<streamBits {
-		o.publisher, o.index = newPublisher(), 1
+	if o.index++; o.index >= 1<<natswire.StreamBits {
+		o.publisher, o.index = natswire.NewPublisher(), 1
 		o.hub.spawn(o.hub.repairs.serve)
 	}
-	s := &outStream{subject: subject, id: streamOf(o.publisher, o.index), digits: 1}
-	s.line = appendNumber([]byte(numberLine), number{s.id, 1})
+	s := &outStream{subject: subject, id: natswire.StreamOf(o.publisher, o.index), digits: 1}
+	s.line = natswire.AppendNumber([]byte(natswire.NumberLine), number{Stream: s.id, Count: 1})
 	o.streams[subject] = s
 	return s
 }

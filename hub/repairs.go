@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/kinopio-hub/kinopio-hub/v3/internal/natswire"
 )
 
 // The repairs bring what is missing: who misses something asks its publisher, and the publisher,
@@ -111,7 +113,7 @@ func (r *repairs) serve() {
 	o.mu.Lock()
 	publisher := o.publisher
 	o.mu.Unlock()
-	r.h.listenTo(ownPrefix+"ask."+publisherName(publisher), r.hearAsk)
+	r.h.listenTo(ownPrefix+"ask."+natswire.PublisherName(publisher), r.hearAsk)
 	r.listen()
 	r.mu.Lock()
 	r.keeps = true
@@ -150,9 +152,9 @@ func (r *repairs) heard(m *Message) {
 		if len(f) != 3 || len(r.news) >= repairRequestsKept {
 			break
 		}
-		stream, ok := parseStream(f[0])
+		stream, ok := natswire.ParseStream(f[0])
 		count, err := strconv.ParseUint(f[1], 10, 64)
-		if !ok || err != nil || count == 0 || count > mostCount || checkName(f[2], false) != nil {
+		if !ok || err != nil || count == 0 || count > natswire.MaxCount || checkName(f[2], false) != nil {
 			break
 		}
 		r.news = append(r.news, announcement{stream, count, f[2]})
@@ -230,7 +232,7 @@ func (r *repairs) takeNews() {
 		for _, e := range entries {
 			c := e.counters[counterKey{a.stream, a.subject}]
 			switch {
-			case r.h.cfg.NoEcho && a.stream>>streamBits == r.h.outbox.publisher:
+			case r.h.cfg.NoEcho && a.stream>>natswire.StreamBits == r.h.outbox.publisher:
 				continue
 			case c == nil && in.absent(e):
 				c = &counter{stream: a.stream, subject: a.subject, entry: e}
@@ -270,7 +272,7 @@ func (r *repairs) ask(now time.Time, sooner func(time.Time)) {
 			sooner(at(g.due))
 			continue
 		}
-		publisher := c.stream >> streamBits
+		publisher := c.stream >> natswire.StreamBits
 		limit := r.h.cfg.Repair.Wait
 		if in.deaf[publisher] != 0 || in.isBackfill(c) {
 			limit = min(limit, deafWait+4*r.distance())
@@ -290,7 +292,7 @@ func (r *repairs) ask(now time.Time, sooner func(time.Time)) {
 		}
 		if g.due <= clock {
 			for _, s := range c.missing() {
-				line := appendStream(nil, c.stream)
+				line := natswire.AppendStream(nil, c.stream)
 				g.maxAge = in.age(g)
 				line = fmt.Appendf(line, " %d %d %d %s\n", s.from, s.to, g.maxAge, c.subject)
 				if len(questions[publisher])+len(line) < questionBytes {
@@ -310,7 +312,7 @@ func (r *repairs) ask(now time.Time, sooner func(time.Time)) {
 	in.mu.Unlock()
 	r.subscribe(keys, now, sooner)
 	for publisher, text := range questions {
-		r.trySend(OutMsg{Subject: ownPrefix + "ask." + publisherName(publisher), Data: text})
+		r.trySend(OutMsg{Subject: ownPrefix + "ask." + natswire.PublisherName(publisher), Data: text})
 	}
 }
 
@@ -325,7 +327,7 @@ func (r *repairs) distance() time.Duration {
 	if o.link == nil {
 		return 0
 	}
-	return o.link.wire.distance()
+	return o.link.wire.RTT()
 }
 
 // trySend publishes without waiting for a link.
@@ -346,7 +348,7 @@ func (r *repairs) subscribe(keys map[repairSubKey]bool, now time.Time, sooner fu
 	for key := range keys {
 		s := r.subs[key]
 		if s == nil {
-			prefix := ownPrefix + "again." + publisherName(key.publisher) + "."
+			prefix := ownPrefix + "again." + natswire.PublisherName(key.publisher) + "."
 			s = &repairSub{sub: r.h.listenTo(prefix+key.entry.key.subject, func(m *Message) { r.answered(key.entry, prefix, m) })}
 			if s.sub == nil {
 				continue
@@ -374,7 +376,7 @@ func (r *repairs) answered(e *entry, prefix string, m *Message) {
 		if len(f) != 5 {
 			return
 		}
-		stream, ok := parseStream(f[0])
+		stream, ok := natswire.ParseStream(f[0])
 		from, err := strconv.ParseUint(f[1], 10, 64)
 		to, err2 := strconv.ParseUint(f[2], 10, 64)
 		count, err3 := strconv.ParseUint(f[3], 10, 64)
@@ -389,17 +391,17 @@ func (r *repairs) answered(e *entry, prefix string, m *Message) {
 		in.gone(c, span{from, to}, count)
 		return
 	}
-	c := e.counters[counterKey{m.number.stream, subject}]
+	c := e.counters[counterKey{m.number.Stream, subject}]
 	if c == nil || !in.gaps[c] {
 		return
 	}
-	switch n := m.number.count; {
+	switch n := m.number.Count; {
 	case !c.begun && c.gap.from == 0:
 		return
 	case c.begun && n <= c.last:
 		return // somebody else has asked for it; here it came long ago
 	}
-	resent := &inbound{route: &linkSub{entry: e, link: m.link}, subject: subject, reply: m.Reply, header: m.Header, data: m.Data, number: m.number}
+	resent := &inbound{Route: &linkSub{entry: e, link: m.link}, Subject: subject, Reply: m.Reply, Header: m.Header, Data: m.Data, Number: m.number}
 	c.gap.since = in.now() // it is getting on
 	in.judge(c, resent)
 }
@@ -413,7 +415,7 @@ func (in *intake) gone(c *counter, s span, count uint64) {
 		return
 	}
 	c.announced = min(c.announced, count)
-	for n := len(c.waiting); n > 0 && c.waiting[n-1].number.count > count; n = len(c.waiting) {
+	for n := len(c.waiting); n > 0 && c.waiting[n-1].Number.Count > count; n = len(c.waiting) {
 		// Somebody else made this number up, or the message goes round in circles: it is delivered, and
 		// says nothing.
 		m := c.waiting[n-1]

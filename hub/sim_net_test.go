@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/kinopio-hub/kinopio-hub/v3/internal/natswire"
 )
 
 // A simNet is a system of NATS servers in memory, and the network between them, for tests in which time
@@ -209,7 +211,7 @@ type simEnd struct {
 type simSub struct {
 	wire  *simWire
 	key   simKey
-	route *linkSub
+	route any
 	gone  bool // the client has forgotten it
 }
 
@@ -554,7 +556,7 @@ func (s *simServer) leave() {
 	s.n.logf("%s wants its clients to leave", s.name)
 	s.lame = true
 	for _, w := range s.conns {
-		w.hand(simItem{do: w.receiver.leaving})
+		w.hand(simItem{do: w.receiver.Leaving})
 	}
 }
 
@@ -664,14 +666,14 @@ func (w *simWire) hand(item simItem) {
 func (w *simWire) read() {
 	items := w.inbox
 	w.inbox, w.reading = nil, false
-	var batch []inbound
+	var batch []natswire.Inbound
 	deliver := func() {
 		if len(batch) == 0 {
 			return
 		}
 		all := batch
 		batch = nil
-		w.n.calls = append(w.n.calls, func() { w.receiver.receive(all) })
+		w.n.calls = append(w.n.calls, func() { w.receiver.Receive(all) })
 	}
 	for _, item := range items {
 		switch {
@@ -692,36 +694,37 @@ func (w *simWire) read() {
 }
 
 // add puts a message into the batch, or into the run at its end.
-func (w *simWire) add(batch []inbound, item simItem) []inbound {
+func (w *simWire) add(batch []natswire.Inbound, item simItem) []natswire.Inbound {
 	m := item.m
-	in := inbound{route: item.sub.route, subject: m.Subject, reply: m.Reply, data: m.Data, number: m.number}
-	if in.stored() {
-		in.number = number{}
+	in := natswire.Inbound{Route: item.sub.route, Subject: m.Subject, Reply: m.Reply, Data: m.Data, Number: m.number}
+	if natswire.IsStored(in.Reply) {
+		in.Number = number{}
 	}
 	if len(m.Header) > 0 {
-		in.header = maps.Clone(m.Header)
+		in.Header = maps.Clone(m.Header)
 	}
-	if !w.n.runs || in.route == nil || in.reply != "" || in.header != nil {
+	if !w.n.runs || in.Route == nil || in.Reply != "" || in.Header != nil {
 		return append(batch, in)
 	}
 	if len(batch) > 0 {
 		last := &batch[len(batch)-1]
-		next := last.number
-		if next.stream != 0 {
-			next.count += uint64(len(last.run))
+		next := last.Number
+		if next.Stream != 0 {
+			next.Count += uint64(len(last.Run))
 		}
-		if last.run != nil && last.route == in.route && last.subject == in.subject && next == in.number {
-			last.run = append(last.run, in.data)
+		if last.Run != nil && last.Route == in.Route && last.Subject == in.Subject && next == in.Number {
+			last.Run = append(last.Run, in.Data)
 			return batch
 		}
 	}
-	in.data, in.run = nil, [][]byte{in.data}
+	in.Data, in.Run = nil, [][]byte{in.Data}
 	return append(batch, in)
 }
 
 func (w *simWire) disconnected() error { return fmt.Errorf("%w: %w", ErrDisconnected, w.err) }
 
-func (w *simWire) publish(m OutMsg) error {
+func (w *simWire) Publish(wired natswire.Msg) error {
+	m := OutMsg{Subject: wired.Subject, Reply: wired.Reply, Header: wired.Header, Data: wired.Data, number: wired.Number, line: wired.Line}
 	w.n.mu.Lock()
 	defer w.n.mu.Unlock()
 	if w.over {
@@ -730,7 +733,7 @@ func (w *simWire) publish(m OutMsg) error {
 	m.Data = append([]byte(nil), m.Data...)
 	m.Header = maps.Clone(m.Header)
 	if strings.HasPrefix(m.Subject, ownPrefix) {
-		w.n.logf("%s says to %s: %s %v %q number %d", w.name, w.server.name, m.Subject, m.Header, m.Data, m.number.count)
+		w.n.logf("%s says to %s: %s %v %q number %d", w.name, w.server.name, m.Subject, m.Header, m.Data, m.number.Count)
 	}
 	if w.n.published != nil {
 		w.n.published(w, &m)
@@ -744,7 +747,7 @@ func (w *simWire) publish(m OutMsg) error {
 	return nil
 }
 
-func (w *simWire) subscribe(subject, queue string, route *linkSub) (wireSub, error) {
+func (w *simWire) Subscribe(subject, queue string, route any) (wireSub, error) {
 	w.n.mu.Lock()
 	defer w.n.mu.Unlock()
 	if w.over {
@@ -757,7 +760,7 @@ func (w *simWire) subscribe(subject, queue string, route *linkSub) (wireSub, err
 		case !w.attached:
 		case s.refuses != nil && s.refuses(subject):
 			err := fmt.Errorf("%w: Permissions Violation for Subscription to %q", ErrPermission, subject)
-			w.hand(simItem{do: func() { w.receiver.trouble(err) }})
+			w.hand(simItem{do: func() { w.receiver.Trouble(err) }})
 		default:
 			w.subs = append(w.subs, sub)
 			s.counts[sub.key]++
@@ -781,7 +784,7 @@ func (w *simWire) unsubscribe(sub *simSub) {
 	s.changed(sub.key, nil)
 }
 
-func (w *simWire) retire(s wireSub) error {
+func (w *simWire) Unsubscribe(s wireSub) error {
 	sub := s.(*simSub)
 	w.n.mu.Lock()
 	defer w.n.mu.Unlock()
@@ -811,7 +814,7 @@ func (w *simWire) pingLocked(answered func()) {
 	})
 }
 
-func (w *simWire) ping(answered func()) error {
+func (w *simWire) Ping(answered func()) error {
 	w.n.mu.Lock()
 	defer w.n.mu.Unlock()
 	if w.over {
@@ -821,9 +824,9 @@ func (w *simWire) ping(answered func()) error {
 	return nil
 }
 
-func (w *simWire) flush(ctx context.Context) error {
+func (w *simWire) Flush(ctx context.Context) error {
 	answered := make(chan struct{})
-	if err := w.ping(func() { close(answered) }); err != nil {
+	if err := w.Ping(func() { close(answered) }); err != nil {
 		return err
 	}
 	select {
@@ -836,20 +839,20 @@ func (w *simWire) flush(ctx context.Context) error {
 	}
 }
 
-func (w *simWire) distance() time.Duration { return w.measured }
-func (w *simWire) maxPayload() int         { return 1 << 20 }
-func (w *simWire) done() <-chan struct{}   { return w.ended }
-func (w *simWire) cause() error            { return w.err }
+func (w *simWire) RTT() time.Duration    { return w.measured }
+func (w *simWire) MaxPayload() int       { return 1 << 20 }
+func (w *simWire) Done() <-chan struct{} { return w.ended }
+func (w *simWire) Cause() error          { return w.err }
 
-// close ends the connection, as protoWire does: when the server has answered to what was retired.
-func (w *simWire) close() {
+// Disconnect ends the connection, as natswire.Conn does: when the server has answered to what was retired.
+func (w *simWire) Disconnect() {
 	w.n.mu.Lock()
 	retiring := w.retired > 0 && !w.over
 	w.n.mu.Unlock()
 	if retiring {
-		ctx, cancel := context.WithTimeout(context.Background(), closing)
+		ctx, cancel := context.WithTimeout(context.Background(), 250*time.Millisecond)
 		defer cancel()
-		_ = w.flush(ctx) // whatever comes of it, the connection ends
+		_ = w.Flush(ctx) // whatever comes of it, the connection ends
 	}
 	w.n.mu.Lock()
 	defer w.n.mu.Unlock()

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/kinopio-hub/kinopio-hub/v3/internal/natswire"
 )
 
 // A simWorld plays a plan, writes down what everybody publishes and hears, and checks it.
@@ -138,7 +140,7 @@ func (w *simWorld) published(wire *simWire, m *OutMsg) {
 	if !ok || strings.HasPrefix(m.Subject, "_") {
 		return
 	}
-	w.logf("%s sends %s on %s to %s, number %d", publisher, m.Data, m.Subject, wire.server.name, m.number.count)
+	w.logf("%s sends %s on %s to %s, number %d", publisher, m.Data, m.Subject, wire.server.name, m.number.Count)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	s := w.stream(publisher, m.Subject)
@@ -290,12 +292,12 @@ type simEar struct {
 	l *simListener
 }
 
-func (e simEar) leaving()      {}
-func (e simEar) trouble(error) {}
-func (e simEar) receive(batch []inbound) bool {
+func (e simEar) Leaving()      {}
+func (e simEar) Trouble(error) {}
+func (e simEar) Receive(batch []natswire.Inbound) bool {
 	for i := range batch {
 		m := &batch[i]
-		e.l.hear(e.w, m.subject, m.data) // without a route there are no runs
+		e.l.hear(e.w, m.Subject, m.Data) // without a route there are no runs
 	}
 	return true
 }
@@ -308,7 +310,7 @@ func (w *simWorld) openClient(i int) {
 	w.n.mu.Lock()
 	c.wire = e.attach(w.n.servers[plan.server], simEar{w, l})
 	w.n.mu.Unlock()
-	c.wire.subscribe(plan.sub, "", nil)
+	c.wire.Subscribe(plan.sub, "", nil)
 	l.settled = w.n.now() + plan.delay + w.spreads()
 	w.clients = append(w.clients, c)
 }
@@ -398,7 +400,7 @@ func (w *simWorld) post(post simPost, counts map[string]int, receipts *[]func())
 	}
 	if post.hub < 0 {
 		c := w.clients[-1-post.hub]
-		c.wire.publish(OutMsg{Subject: post.subject, Data: next(c.name)})
+		c.wire.Publish(natswire.Msg{Subject: post.subject, Data: next(c.name)})
 		return
 	}
 	h := w.hubs[post.hub]
