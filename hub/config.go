@@ -118,12 +118,10 @@ type Config struct {
 	Logger Logger
 	// Dialers open the connections. Nil means the platform's own.
 	Dialers []transport.Dialer
-	// OnBatch, if set, is called on a link's goroutine after each run of messages that one
-	// read of the socket brought, for callers that hand on messages in batches.
-	OnBatch func()
-	// OnDenied, if set, is called on a link's goroutine for each message that the server did not permit to publish on
+
+	// onDenied, if set, is called on a link's goroutine for each message that the server did not permit to publish on
 	// subject, of which OnError tells once, for bridges that have values of their own.
-	OnDenied func(subject string)
+	onDenied func(subject string)
 }
 
 // Discovery says whether and how a hub looks for the leaf on its LAN.
@@ -137,7 +135,7 @@ type Discovery struct {
 	NoBackgroundProbe bool
 	// SwitchTimeout bounds the fetch of a manifest and, apart, the connection to a leaf. Default 1.5 s.
 	SwitchTimeout time.Duration
-	// CacheTTL is the time between two looks at the manifest. Default 5 s.
+	// CacheTTL is the time between two fetches of the manifest. Default 5 s.
 	CacheTTL time.Duration
 	// LocalNetwork is what a page does about the browser's permission. Default LocalNetworkAsk.
 	LocalNetwork LocalNetwork

@@ -26,7 +26,7 @@ type manifest struct {
 	wssURL          string
 	fallbackServers []string
 	bridgeState     string
-	follows         bool // says of itself that it is not the leader
+	notLeader       bool // says of itself that it is not the leader
 }
 
 func parseManifest(body []byte) (m manifest, err error) {
@@ -41,7 +41,7 @@ func parseManifest(body []byte) (m manifest, err error) {
 		wssURL:          r.Text("wssUrl"),
 		fallbackServers: r.Texts("fallbackServers"),
 		bridgeState:     r.Text("bridgeState"),
-		follows:         r.Has("isLeader") && !r.Bool("isLeader"),
+		notLeader:       r.Has("isLeader") && !r.Bool("isLeader"),
 	}
 	return m, r.Err()
 }
@@ -122,7 +122,7 @@ func readManifest(body []byte, contentType string, now time.Time, require Backbo
 	if expires.Before(now.Truncate(time.Second)) {
 		return fail("expired at %s", m.expiresAt)
 	}
-	if m.follows {
+	if m.notLeader {
 		return target{}, errNoLeader
 	}
 	address := m.wssURL

@@ -69,7 +69,7 @@ func TestReadyWaitsForTheFirstValue(t *testing.T) {
 	if err := v.Ready(ctx); !errors.Is(err, hub.ErrTimeout) {
 		t.Errorf("ready without a value gave %v, want a time-out", err)
 	}
-	if err := h.Publish(hub.OutMsg{Subject: "s.v", Data: []byte("1")}).Wait(soon(t)); err != nil {
+	if err := h.Send(hub.OutMsg{Subject: "s.v", Data: []byte("1")}).Wait(soon(t)); err != nil {
 		t.Fatal(err)
 	}
 	if err := v.Ready(soon(t)); err != nil || v.Value() != 1.0 {

@@ -8,10 +8,10 @@ const watcherChanges = 64 << 10
 
 // A watcher is one callback on a variable's value.
 type watcher struct {
-	mu      sync.Mutex
-	some    sync.Cond
-	waiting [][]byte
-	over    bool
+	mu       sync.Mutex
+	nonEmpty sync.Cond
+	waiting  [][]byte
+	over     bool
 }
 
 // Watch calls fn with the present value, if there is one, and then with each change, in
@@ -27,7 +27,7 @@ func (v *Variable) Watch(fn func(value any)) (stop func(), err error) {
 	}
 	v.track(true)
 	w := &watcher{}
-	w.some.L = &w.mu
+	w.nonEmpty.L = &w.mu
 	started := v.hub.spawn(func() {
 		for {
 			data, ok := w.take()
@@ -88,14 +88,14 @@ func (w *watcher) put(data []byte) {
 		w.waiting = nil
 	}
 	w.waiting = append(w.waiting, data)
-	w.some.Signal()
+	w.nonEmpty.Signal()
 }
 
 func (w *watcher) take() ([]byte, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for len(w.waiting) == 0 && !w.over {
-		w.some.Wait()
+		w.nonEmpty.Wait()
 	}
 	if w.over {
 		return nil, false
@@ -109,7 +109,7 @@ func (w *watcher) close() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.over = true
-	w.some.Signal()
+	w.nonEmpty.Signal()
 }
 
 // close ends the watchers of v.

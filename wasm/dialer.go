@@ -73,8 +73,8 @@ func (s *sockets) room(id uint32, n int) (first, second []byte) {
 	return nil, nil
 }
 
-// commit says that they are there; calm is as in [transport.Sink].
-func (s *sockets) commit(id uint32, n int) (calm bool) {
+// commit says that they are there; idle is as in [transport.Sink].
+func (s *sockets) commit(id uint32, n int) (idle bool) {
 	if c := s.find(id); c != nil {
 		return c.commit(n)
 	}

@@ -161,8 +161,8 @@ type browser struct {
 
 // page is one socket of a browser, with what waits to be sent.
 type page struct {
-	cancel context.CancelFunc
-	some   chan struct{}
+	cancel   context.CancelFunc
+	nonEmpty chan struct{}
 
 	mu       sync.Mutex
 	waiting  [][]byte
@@ -180,7 +180,7 @@ const (
 
 func (b *browser) open(_, id uint32, url string) {
 	ctx, cancel := context.WithCancel(context.Background())
-	s := &page{cancel: cancel, some: make(chan struct{}, 1)}
+	s := &page{cancel: cancel, nonEmpty: make(chan struct{}, 1)}
 	b.mu.Lock()
 	b.pages[id] = s
 	b.mu.Unlock()
@@ -233,7 +233,7 @@ func (b *browser) write(ctx context.Context, id uint32, s *page, c *websocket.Co
 		s.mu.Unlock()
 		if frame == nil {
 			select {
-			case <-s.some:
+			case <-s.nonEmpty:
 				continue
 			case <-ctx.Done():
 				return
@@ -269,7 +269,7 @@ func (b *browser) send(id uint32, p []byte) (full bool) {
 	s.buffered += len(p)
 	s.full = s.full || s.buffered > highWater
 	select {
-	case s.some <- struct{}{}:
+	case s.nonEmpty <- struct{}{}:
 	default:
 	}
 	return s.full

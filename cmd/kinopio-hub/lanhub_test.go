@@ -145,11 +145,7 @@ func playHub(ctx context.Context, args []string, in <-chan string, out io.Writer
 		return err
 	}
 	publish := func(b []byte) error {
-		r := h.Publish(hub.OutMsg{Subject: fromHub, Data: b})
-		if r.Settled() {
-			return r.Err()
-		}
-		return nil // counted, if it is not sent
+		return h.Publish(hub.OutMsg{Subject: fromHub, Data: b}) // counted, if it is not sent later
 	}
 	return play(ctx, in, out, fromBackbone, &book, publish, func() error { return h.Flush(ctx) })
 }
