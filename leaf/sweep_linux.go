@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"os"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -26,6 +27,7 @@ type sweeper struct {
 	known map[netip.AddrPort]bool      // Who is.
 	rules halfOpenRules
 
+	once              sync.Once
 	stopping, stopped chan struct{}
 }
 
@@ -70,9 +72,9 @@ func (s *sweeper) close() {
 	}
 }
 
-// stop ends the looking, and waits until it has ended.
+// stop ends the looking, and waits until it has ended; also when it is called twice.
 func (s *sweeper) stop() {
-	close(s.stopping)
+	s.once.Do(func() { close(s.stopping) })
 	<-s.stopped
 }
 
