@@ -241,6 +241,7 @@ func (w *protoWire) add(op *protoOp) error {
 		if m.number, text, plain = onlyNumber(op.header); !plain {
 			h, wrong := parseHeader(op.header)
 			if wrong != nil {
+				w.deliver() // what came before is told before
 				w.receiver.trouble(fmt.Errorf("%w: headers of a message on %s: %w", ErrMalformed, m.subject, wrong))
 			}
 			m.header = h
