@@ -22,7 +22,7 @@ type searcher struct {
 	fetch   func() (target, error) // the leaf that the manifest names
 	refused refusal
 	stay    stay
-	asked   bool // by the user, for this look
+	byUser  bool // this probe was asked for by the user
 }
 
 // discover is the searcher's goroutine.
@@ -108,7 +108,7 @@ func (s *searcher) onLeaf() bool {
 func (s *searcher) probe(byUser bool) (goOn bool) {
 	h := s.h
 	address := h.cfg.Discovery.ManifestURL
-	if s.asked = byUser; byUser {
+	if s.byUser = byUser; byUser {
 		s.forget()
 	}
 	if h.finder == nil && !s.access.admit(address, byUser) {
@@ -130,6 +130,8 @@ func (s *searcher) probe(byUser bool) (goOn bool) {
 		return true
 	case err != nil && s.place():
 		h.cfg.Logger.Debug("no manifest", "err", err) // as long as the leaf serves, it is the one
+		return true
+	case errors.Is(err, errResting): // the status says why
 		return true
 	case errors.Is(err, errNoLeader):
 		s.refused = refusal{}

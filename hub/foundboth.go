@@ -21,9 +21,9 @@ func (s *searcher) both(fetch func() (target, error)) func() (target, error) {
 		if err == nil || errors.Is(err, errNoBackbone) && leaf.url != "" || address == "" || h.ctx.Err() != nil {
 			return leaf, err
 		}
-		if v, why := s.access.judge(address); v != mayGo && !s.asked {
+		if v, why := s.access.judge(address); v != mayGo && !s.byUser {
 			return target{}, fmt.Errorf("%w; %s", err, why)
-		} else if !s.access.admit(address, s.asked) {
+		} else if !s.access.admit(address, s.byUser) {
 			return target{}, err
 		}
 		other, otherErr := fetch()
