@@ -277,8 +277,9 @@ func (in *intake) deliver(m *inbound) (idle bool) {
 }
 
 func (in *intake) deliverTo(r receivers, m *inbound) (idle bool) {
-	in.scratch = Message{Subject: m.Subject, Reply: m.Reply, Header: m.Header, Data: m.Data, number: m.Number, hub: in.hub, link: m.sub().link}
-	return m.sub().entry.deliver(&in.scratch, r)
+	s := m.sub()
+	in.scratch = Message{Subject: m.Subject, Reply: m.Reply, Header: m.Header, Data: m.Data, number: m.Number, hub: in.hub, link: s.link}
+	return s.entry.deliver(&in.scratch, r)
 }
 
 // deliverRun is deliver for a run, which is handed on as a whole to a handle that takes runs and is
