@@ -122,6 +122,8 @@ type Config struct {
 	// onDenied, if set, is called on a link's goroutine for each message that the server did not permit to publish on
 	// subject, of which OnError tells once, for bridges that have values of their own.
 	onDenied func(subject string)
+
+	leaves *leafBook // of this hub
 }
 
 // Discovery says whether and how a hub looks for the leaf on its LAN.
@@ -131,6 +133,12 @@ type Discovery struct {
 	// ManifestURL is where the leaf's manifest is served (http or https). In a browser the
 	// default is the page's origin + /.well-known/kinopio-leader.json; natively there is none.
 	ManifestURL string
+	// Namespace, if set, is that of leaves which are asked for over the session (kinopio-hub leaf … --discovery-namespace):
+	// then no ManifestURL is needed, and with one both ways are gone.
+	Namespace string
+	// NamespaceKey, as kinopio-hub leaf key prints it, is the public key of Namespace: leaves count only if they have signed
+	// their answer with it. Without it a leaf is believed as far as the account is, and shown no credentials but a ticket.
+	NamespaceKey string
 	// NoBackgroundProbe looks once, after the first connection, instead of going on.
 	NoBackgroundProbe bool
 	// SwitchTimeout bounds the fetch of a manifest and, apart, the connection to a leaf. Default 1.5 s.
@@ -165,6 +173,10 @@ type Credentials string
 const (
 	// CredentialsNone, the default: nothing.
 	CredentialsNone Credentials = "none"
+	// CredentialsTicket: nothing but a ticket, which the leaf gives over the session of the configured servers and which
+	// is good once, there. A leaf that gives none is not moved to. (With CredentialsNone tickets are used where leaves give
+	// them.)
+	CredentialsTicket Credentials = "ticket"
 	// CredentialsSame: what the configured servers are shown, from Auth or Authenticator. A
 	// token or password can then be used elsewhere by whoever runs the leaf, and with an nkey
 	// it can log in to the configured servers for as long as it is connected.
@@ -297,18 +309,23 @@ func (cfg Config) normalize() (Config, error) {
 		return cfg, configError("MaxReconnects", cfg.MaxReconnects, "a positive number, 0 or -1 for no bound, or NoReconnects (-2) for none")
 	}
 	if cfg.Discovery.Enabled {
-		if cfg.Discovery.ManifestURL == "" {
+		if cfg.Discovery.ManifestURL == "" && cfg.Discovery.Namespace == "" {
 			cfg.Discovery.ManifestURL = defaultManifestURL()
 		}
+		if err := cfg.Discovery.checkNamespace(); err != nil {
+			return cfg, err
+		}
 		u, err := url.Parse(cfg.Discovery.ManifestURL)
-		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
-			return cfg, configError("Discovery.ManifestURL", transport.Redact(cfg.Discovery.ManifestURL), "an http or https URL such as https://app.example.com"+manifestPath)
+		if cfg.Discovery.Namespace != "" && cfg.Discovery.ManifestURL == "" {
+			// Through the session alone.
+		} else if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+			return cfg, configError("Discovery.ManifestURL", transport.Redact(cfg.Discovery.ManifestURL), "an http or https URL such as https://app.example.com"+manifestPath+", or a Discovery.Namespace to find leaves through the session")
 		}
 	}
 	if err := cfg.Auth.check(); err != nil {
 		return cfg, err
 	}
-	if cfg.Discovery.Enabled {
+	if cfg.leaves = new(leafBook); cfg.Discovery.Enabled {
 		cfg.Authenticator = cfg.leafAuthenticator()
 	}
 	if cfg.Dialers == nil {
@@ -330,6 +347,9 @@ func canonicalURL(raw string) (string, error) {
 	u, err := url.Parse(strings.TrimSpace(raw))
 	if err != nil || u.Host == "" || u.Hostname() == "" {
 		return "", fmt.Errorf("%s", want)
+	}
+	if strings.Contains(u.Hostname(), ":") && !strings.HasPrefix(u.Host, "[") { // host:1:2, or an IPv6 address
+		return "", fmt.Errorf("%s, with an IPv6 address in brackets", want)
 	}
 	u.Scheme = strings.ToLower(u.Scheme)
 	if err := toASCII(u); err != nil {

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"strings"
 	"time"
-
-	"github.com/kinopio-hub/kinopio-hub/v3/transport"
 )
 
 // A proposal is to move to one of several servers.
@@ -24,6 +22,7 @@ type searcher struct {
 	fetch   func() (target, error) // the leaf that the manifest names
 	refused refusal
 	stay    stay
+	byUser  bool // this probe was asked for by the user
 }
 
 // discover is the searcher's goroutine.
@@ -35,6 +34,10 @@ func (h *Hub) discover() {
 	}
 	s := &searcher{h: h, access: access{h, map[string]bool{}, map[string]time.Time{}}}
 	s.fetch = func() (target, error) { return h.fetchManifest(h.ctx, web) }
+	if h.finder != nil {
+		h.finder.listen()
+		s.fetch = s.both(s.fetch)
+	}
 	goOn := s.probe(false)
 	for {
 		byUser, ok := s.wait(goOn)
@@ -82,6 +85,8 @@ func (s *searcher) wait(goOn bool) (byUser chan struct{}, ok bool) {
 			stop()
 			s.refused = refusal{}
 			return nil, true
+		case <-h.newsCome():
+			// The pause is another now.
 		case <-h.visibilityForDiscovery:
 		case <-changed:
 		case <-h.ctx.Done():
@@ -103,15 +108,15 @@ func (s *searcher) onLeaf() bool {
 func (s *searcher) probe(byUser bool) (goOn bool) {
 	h := s.h
 	address := h.cfg.Discovery.ManifestURL
-	if byUser {
-		s.refused = refusal{}
+	if s.byUser = byUser; byUser {
+		s.forget()
 	}
-	if !s.access.admit(address, byUser) {
+	if h.finder == nil && !s.access.admit(address, byUser) {
 		return s.access.inCooldown(address)
 	}
 	switch h.DiscoveryStatus().State {
 	case DiscoveryIdle, DiscoveryPermissionNeeded, DiscoveryPermissionDenied:
-		h.setDiscovery(DiscoveryProbing, transport.Redact(address))
+		h.setDiscovery(DiscoveryProbing, h.looksAt())
 	}
 	leaf, err := s.fetch()
 	switch {
@@ -126,9 +131,11 @@ func (s *searcher) probe(byUser bool) (goOn bool) {
 	case err != nil && s.place():
 		h.cfg.Logger.Debug("no manifest", "err", err) // as long as the leaf serves, it is the one
 		return true
+	case errors.Is(err, errResting): // the status says why
+		return true
 	case errors.Is(err, errNoLeader):
 		s.refused = refusal{}
-		h.setDiscovery(DiscoveryNoLeader, "")
+		h.setDiscovery(DiscoveryNoLeader, strings.TrimPrefix(strings.TrimPrefix(err.Error(), errNoLeader.Error()), ": "))
 		return true
 	case errors.Is(err, errNoAnswer):
 		s.refused = refusal{} // what answers there again may be another one
@@ -153,7 +160,7 @@ func (s *searcher) probe(byUser bool) (goOn bool) {
 	}
 	if !s.access.admit(leaf.url, byUser) {
 		// The manifest may be reached all the same, and tells when the leaf is another.
-		return h.DiscoveryStatus().State == DiscoveryPermissionNeeded || s.access.inCooldown(leaf.url)
+		return h.finder != nil || h.DiscoveryStatus().State == DiscoveryPermissionNeeded || s.access.inCooldown(leaf.url)
 	}
 	h.setDiscovery(DiscoverySwitching, leaf.String())
 	if err = s.change(here, leaf); err == nil {
@@ -171,14 +178,14 @@ func (s *searcher) probe(byUser bool) (goOn bool) {
 	if h.ctx.Err() != nil || s.place() {
 		return true
 	}
-	s.refused = s.refused.backOff(leaf.url, time.Now(), h.cfg.Discovery.CacheTTL)
+	s.refuse(leaf)
 	if errors.Is(err, ErrConnect) && s.access.blame(leaf.url) {
 		return true
 	}
 	why := strings.TrimPrefix(err.Error(), ErrMove.Error()+": ")
 	switch {
 	case errors.Is(err, ErrConnect) && strings.Contains(strings.ToLower(why), "authorization"):
-		why += h.cfg.Discovery.refusedFor()
+		why += h.refusedFor(leaf)
 	case errors.Is(err, ErrConnect):
 		why += s.silence()
 	}
@@ -227,7 +234,7 @@ func (s *searcher) place() bool {
 	case l.isolated.Load():
 		h.setDiscovery(DiscoveryIsolated, l.target.String()+" is not one system with the configured servers: who is there is not heard here")
 	default:
-		h.setDiscovery(DiscoveryLocal, l.target.String())
+		h.setDiscovery(DiscoveryLocal, strings.TrimSpace(l.target.String()+" "+l.way()))
 	}
 	return true
 }

@@ -24,6 +24,7 @@ type Hub struct {
 	intake       intake
 	outbox       outbox
 	repairs      repairs
+	finder       *finder       // nil unless a namespace is configured
 	missing      atomic.Uint64 // messages, by their numbers
 	longestNames atomic.Int64  // bytes; see checkLength
 	requests     requests
@@ -122,6 +123,11 @@ func open(ctx context.Context, cfg Config, e engine) *Hub {
 	}
 	h.outbox.hub, h.outbox.publisher, h.outbox.turn = h, newPublisher(), make(chan struct{}, 1)
 	h.outbox.store.limit, h.outbox.store.age = cfg.Repair.Bytes, cfg.Repair.Age
+	h.finder = h.newFinder()
+	if cfg.leaves == nil {
+		h.cfg.leaves = new(leafBook)
+	}
+	h.cfg.leaves.hub = h
 	h.repairs.h, h.repairs.wake = h, make(chan struct{}, 1)
 	if cfg.Standby {
 		h.standby = &standby{h: h, turn: make(chan struct{}, 1)}

@@ -27,6 +27,7 @@ type manifest struct {
 	fallbackServers []string
 	bridgeState     string
 	notLeader       bool // says of itself that it is not the leader
+	reach           *transport.Reach
 }
 
 func parseManifest(body []byte) (m manifest, err error) {
@@ -42,6 +43,7 @@ func parseManifest(body []byte) (m manifest, err error) {
 		fallbackServers: r.Texts("fallbackServers"),
 		bridgeState:     r.Text("bridgeState"),
 		notLeader:       r.Has("isLeader") && !r.Bool("isLeader"),
+		reach:           readReach(r),
 	}
 	return m, r.Err()
 }
@@ -83,6 +85,10 @@ func (h *Hub) fetchManifest(ctx context.Context, web fetcher) (target, error) {
 		leaf.url = onLinkOf(leaf.url, address)
 		if may := mayLeadTo(leaf.url, address, h.cfg.Servers); may != nil {
 			return fail(fmt.Errorf("wssUrl = %q: %w", transport.Redact(leaf.url), may))
+		}
+		h.cfg.leaves.noteManifest(leaf.url, got.body)
+		if !mayTell(address) {
+			leaf.reach = nil
 		}
 	}
 	if err != nil && !errors.Is(err, errNoLeader) {
@@ -143,7 +149,7 @@ func readManifest(body []byte, contentType string, now time.Time, require Backbo
 	}
 	// A leaf without a way to its backbone would cut the hub off from everybody there. A leaf of
 	// kinopio-hub 2.1.0 does not say whether it has one: whether marks come through decides.
-	found := target{url: leaf, via: viaLeaf, alone: m.bridgeState != "" && m.bridgeState != "connected", unproven: m.bridgeState == ""}
+	found := target{url: leaf, via: viaLeaf, alone: m.bridgeState != "" && m.bridgeState != "connected", unproven: m.bridgeState == "", reach: m.reach}
 	hasBackbone := len(m.fallbackServers) > 0 || m.bridgeState == "connecting" || m.bridgeState == "error"
 	switch {
 	case !found.alone:

@@ -78,6 +78,8 @@ func (l *link) trouble(err error) {
 // denied does what follows from what l's server does not permit, and tells whom it concerns, once.
 func (h *Hub) denied(l *link, v *PermissionError) {
 	switch {
+	case h.finder != nil && strings.HasPrefix(v.Subject, leafPrefix):
+		h.finder.forbidden(l, v)
 	case strings.HasPrefix(v.Subject, ownPrefix):
 		h.repairs.forbidden(v)
 	case strings.HasPrefix(v.Subject, h.inboxes()):

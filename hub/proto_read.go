@@ -174,6 +174,7 @@ type protoServer struct {
 	nonce    string // to be signed; "" if the server asks for no key
 	headers  bool
 	lameDuck bool
+	clientIP string // the client's address, as the server sees it
 
 	tlsRequired, tlsAvailable bool
 }
@@ -184,9 +185,15 @@ func (w *protoWire) info(op *protoOp) (info protoServer, err error) {
 	if err == nil {
 		info = protoServer{
 			nonce: r.Text("nonce"), headers: r.Bool("headers"), lameDuck: r.Bool("ldm"),
+			clientIP:    r.Text("client_ip"),
 			tlsRequired: r.Bool("tls_required"), tlsAvailable: r.Bool("tls_available"),
 		}
 		w.max.Store(r.Int("max_payload"))
+		if ip := info.clientIP; ip != "" { // behind a proxy that tells it, in the second INFO
+			w.mu.Lock()
+			w.clientIP = ip
+			w.mu.Unlock()
+		}
 		err = r.Err()
 	}
 	if err != nil {

@@ -45,6 +45,7 @@ type protoWire struct {
 	serial   uint64
 	subs     map[uint64]*protoSub
 	pongs    []pong // what the server's next answers to PING are for
+	clientIP string // as the server sees it; "": it has not said
 	longest  int    // the most bytes of names in a line since the last PING; see lineError
 	retired  int    // subscriptions that it has not answered for yet
 
@@ -74,6 +75,13 @@ type lineError struct {
 
 func (e *lineError) Error() string {
 	return fmt.Sprintf("nats: maximum control line exceeded, by a line with %d bytes of names at most", e.names)
+}
+
+// seenAs is the hub's address, as the server sees it.
+func (w *protoWire) seenAs() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.clientIP
 }
 
 type protoSub struct {

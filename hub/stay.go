@@ -28,6 +28,9 @@ const (
 // pause is the time between two probes.
 func (s *searcher) pause(onLeaf bool) time.Duration {
 	ttl := s.h.cfg.Discovery.CacheTTL
+	if f := s.h.finder; f != nil && s.h.cfg.Discovery.ManifestURL == "" && (s.stay.doubted.IsZero() || s.stay.decided) {
+		return f.pause()
+	}
 	switch {
 	case onLeaf && s.h.hidden():
 		return max(ttl, hiddenProbeInterval)

@@ -13,10 +13,11 @@ import (
 
 // Leaf is a running leaf. Its methods may be called from any goroutine.
 type Leaf struct {
-	log  *serverLog
-	dir  *runDir
-	cert *certificate
-	web  *webHandler
+	log     *serverLog
+	dir     *runDir
+	cert    *certificate
+	wtCerts *wtCerts // nil without WebTransport.
+	web     *webHandler
 
 	wake     chan struct{}   // Something may have changed.
 	ctx      context.Context // Ends when Stop begins.
@@ -27,6 +28,7 @@ type Leaf struct {
 	stopped  chan struct{}
 	probes   sync.WaitGroup // Of the backbone's largest payload.
 	payload  chan int       // What they found.
+	wtNext   time.Time      // When the watcher may try again to listen for WebTransport.
 	fixed    Ports          // Those that were asked for.
 
 	// life is held while a listener or the server is started, ended or replaced. The
@@ -36,8 +38,11 @@ type Leaf struct {
 	set  *settings
 	srv  *natsServer // nil while it is down.
 	disc *discovery  // nil while it is down.
+	her  *herald     // Of srv; nil while that is down.
 
-	phase       Phase // Like the rest under mu alone.
+	phase       Phase     // Like the rest under mu alone.
+	public      []string  // Addresses of the LAN, as learned.
+	asked       time.Time // When they were last asked for; the watcher's.
 	trust       TrustStatus
 	rtt         *float64
 	connections int
@@ -104,6 +109,11 @@ func start(ctx context.Context, c Config) (_ *Leaf, err error) {
 	if l.cert, err = openCertificate(set, l.dir); err != nil {
 		return nil, err
 	}
+	if !set.NoWebTransport {
+		if l.wtCerts, err = openWTCerts(wtDir(set), set.times, set.Logger); err != nil {
+			return nil, err
+		}
+	}
 	trusted := l.installTrust(ctx)
 	undo = append(undo, func() { <-trusted })
 	// The manifest answers 204 until the phase is running.
@@ -123,6 +133,12 @@ func start(ctx context.Context, c Config) (_ *Leaf, err error) {
 	}
 	undo = append(undo, func() { end(srv) })
 	next.Ports = ports
+	l.openWebTransport(&next, srv)
+	her, err := l.startHerald(&next, srv)
+	if err != nil {
+		return nil, err
+	}
+	undo = append(undo, her.gone)
 	var trust TrustStatus
 	select {
 	case trust = <-trusted:
@@ -130,7 +146,7 @@ func start(ctx context.Context, c Config) (_ *Leaf, err error) {
 		return nil, ctx.Err()
 	}
 	l.mu.Lock()
-	l.set, l.srv, l.trust = &next, srv, trust
+	l.set, l.srv, l.her, l.trust = &next, srv, her, trust
 	l.mu.Unlock()
 	if l.access(set).OpenToLAN {
 		set.Logger.Warn("this leaf is open to the LAN: anybody there may read and write; a token, users or nkeys close it",
@@ -225,6 +241,9 @@ func end(srv *natsServer) (all bool) {
 	}
 	srv.monitor.stop()
 	srv.sweeper.stop()
+	if srv.wt != nil { // Its sessions end with the server's connections, and are let go in peace.
+		defer srv.wt.stop()
+	}
 	gone := make(chan struct{})
 	go func() {
 		defer close(gone)

@@ -27,7 +27,7 @@ type sweeper struct {
 	known map[netip.AddrPort]bool      // Who is.
 	rules halfOpenRules
 
-	once              sync.Once
+	ending            sync.Once
 	stopping, stopped chan struct{}
 }
 
@@ -72,9 +72,9 @@ func (s *sweeper) close() {
 	}
 }
 
-// stop ends the looking, and waits until it has ended; also when it is called twice.
+// stop ends the looking, and waits until it has ended. What did not start again is ended again.
 func (s *sweeper) stop() {
-	s.once.Do(func() { close(s.stopping) })
+	s.ending.Do(func() { close(s.stopping) })
 	<-s.stopped
 }
 

@@ -111,7 +111,7 @@ func caError(s *settings, err error) error {
 func (c *certificate) copyOut(s *settings, chain []byte) {
 	err := os.MkdirAll(filepath.Dir(c.certFile), 0o700)
 	if err == nil {
-		err = replaceFile(c.certFile, chain)
+		err = replaceFile(c.certFile, chain, 0o644)
 	}
 	if err != nil {
 		s.Logger.Warn("the copy of the certificate is not written", "error", err)
@@ -205,14 +205,14 @@ func fileStamp(f TLSFiles) string {
 	return stamp
 }
 
-// replaceFile writes a public file so that a reader sees the old or the new one.
-func replaceFile(path string, data []byte) error {
+// replaceFile writes a file so that a reader sees the old or the new one.
+func replaceFile(path string, data []byte, mode os.FileMode) error {
 	tmp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
 	if err != nil {
 		return err
 	}
 	_, err = tmp.Write(data)
-	err = errors.Join(err, tmp.Chmod(0o644), tmp.Close())
+	err = errors.Join(err, tmp.Chmod(mode), tmp.Close())
 	if err == nil {
 		err = os.Rename(tmp.Name(), path)
 	}

@@ -23,6 +23,7 @@ type conn struct {
 	in      *inbox.Queue
 	ready   chan struct{} // closed when it is open
 	once    sync.Once     // closes ready
+	way     string        // by which it goes, if there was a choice; set before ready is closed
 	gone    chan struct{} // closed when it has ended, by either side
 	more    chan struct{} // a token when a writer that waits should try again
 
@@ -39,6 +40,9 @@ type conn struct {
 	deadline time.Time      // of Write
 	sink     transport.Sink // nil: who reads, Reads
 }
+
+// Description implements [transport.Described].
+func (c *conn) Description() string { return c.way }
 
 func (c *conn) Read(p []byte) (int, error) { return c.in.Read(p) }
 

@@ -59,7 +59,7 @@ func keepsTheContract(t *testing.T, of func(dialer) transport.Dialer) {
 type brief struct{ sockets *sockets }
 
 func (b brief) open(_, id uint32, _ string) {
-	b.sockets.opened(id)
+	b.sockets.opened(id, "")
 	b.sockets.room(id, 3)
 	b.sockets.commit(id, 3)
 	b.sockets.ended(id, endUnclean, "gone")
@@ -193,7 +193,7 @@ func (b *browser) open(_, id uint32, url string) {
 		}
 		defer func() { _ = c.CloseNow() }()
 		c.SetReadLimit(-1)
-		b.sockets.opened(id)
+		b.sockets.opened(id, "")
 		b.wg.Go(func() { b.write(ctx, id, s, c) })
 		b.read(ctx, id, c)
 	})

@@ -201,10 +201,18 @@ func kinopioDebug() unsafe.Pointer {
 	return unsafe.Pointer(&out)
 }
 
-// kinopio_ws_opened says that a socket is open.
+// kinopio_ws_opened says that a socket is open, and by which way, in a text of n bytes in the buffer.
 //
 //go:wasmexport kinopio_ws_opened
-func kinopioWsOpened(id uint32) { page.sockets.opened(id) }
+func kinopioWsOpened(id, n uint32) { page.sockets.opened(id, staged(n)) }
+
+// staged is a text of n bytes in the buffer.
+func staged(n uint32) string {
+	if n == 0 {
+		return ""
+	}
+	return string(page.staged[:n])
+}
 
 // kinopio_ws_room returns the address of two pieces (address and length each) for the n
 // bytes of a frame; kinopio_ws_commit follows at once.
@@ -233,11 +241,7 @@ func kinopioWsDrained(id uint32) { page.sockets.drained(id) }
 //
 //go:wasmexport kinopio_ws_ended
 func kinopioWsEnded(id, how, n uint32) {
-	text := ""
-	if n > 0 {
-		text = string(page.staged[:n])
-	}
-	page.sockets.ended(id, how, text)
+	page.sockets.ended(id, how, staged(n))
 }
 
 // get returns a buffer of at least n bytes.

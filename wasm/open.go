@@ -77,6 +77,8 @@ func readConfig(r *plainjson.Reader) hub.Config {
 		Discovery: hub.Discovery{
 			Enabled:           r.Bool("discovery"),
 			ManifestURL:       r.Text("manifestUrl"),
+			Namespace:         r.Text("namespace"),
+			NamespaceKey:      r.Text("namespaceKey"),
 			NoBackgroundProbe: r.Bool("noBackgroundProbe"),
 			SwitchTimeout:     millis("switchTimeout"),
 			CacheTTL:          millis("cacheTtl"),
