@@ -42,7 +42,12 @@ func main() {
 		"ws":  fmt.Sprintf("ws://127.0.0.1:%d", ws),
 	}
 	if *leafNodes {
-		urls["leaf"] = fmt.Sprintf("nats://127.0.0.1:%d", port(info.LeafNodes[0]))
+		about, err := s.Varz(nil)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "error:", err)
+			os.Exit(1)
+		}
+		urls["leaf"] = fmt.Sprintf("nats://127.0.0.1:%d", about.LeafNode.Port)
 	}
 	print(urls)
 	stop := func() {
