@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/kinopio-hub/kinopio-hub/v3/internal/plainjson"
 	"github.com/kinopio-hub/kinopio-hub/v3/transport"
@@ -88,13 +89,55 @@ func (h *Hub) askTicket(ctx context.Context, server string, leaf leafRecord) (Au
 	return Auth{NkeySeed: seedText(seed)}, nil
 }
 
-// admitKey has the leaf admit a public key, once.
+// admitKey has the leaf admit a public key, once. Whoever the account lets may answer, too: of several answers one
+// that is right counts.
 func (h *Hub) admitKey(ctx context.Context, server string, leaf leafRecord, public string) error {
-	nonce := newNonce()
-	m, err := h.askLeaf(ctx, leafPrefix+"ticket."+subjectToken(leaf.namespace)+"."+subjectToken(leaf.node), nonce, public)
-	if err != nil {
-		return err
+	subject, nonce := leafPrefix+"ticket."+subjectToken(leaf.namespace)+"."+subjectToken(leaf.node), newNonce()
+	var w plainjson.Writer
+	out := OutMsg{Subject: subject, answer: true, Data: []byte(w.Text("nonce", nonce).Text("key", public).String())}
+	answers, ended := make(chan *Message, maxAnswers), make(chan error, 1)
+	cancel := h.requestMany(ctx, out, h.cfg.Discovery.SwitchTimeout, maxAnswers, func(m *Message) {
+		answers <- &Message{Header: m.Header, Data: append([]byte(nil), m.Data...)} // it has room for all
+	}, func(err error) { ended <- err })
+	defer cancel()
+	var wrong error // the first answer's
+	var enough <-chan time.Time
+	check := func(m *Message) (ok bool) {
+		err := h.checkTicket(m, server, nonce, public)
+		if err != nil && wrong == nil {
+			wrong, enough = err, time.After(answerWindow)
+		}
+		return err == nil
 	}
+	for {
+		select {
+		case m := <-answers:
+			if check(m) {
+				return nil
+			}
+		case <-enough:
+			return wrong
+		case err := <-ended:
+			for len(answers) > 0 {
+				if check(<-answers) {
+					return nil
+				}
+			}
+			switch {
+			case wrong != nil:
+				return wrong
+			case err == nil || errors.Is(err, ErrNoResponders):
+				return fmt.Errorf("nobody answers at %s: the leaf has not shown that it belongs to these servers", subject)
+			}
+			return err
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// checkTicket says what is wrong with an answer.
+func (h *Hub) checkTicket(m *Message, server, nonce, public string) error {
 	key, _ := parseNamespaceKey(h.cfg.Discovery.NamespaceKey) // it was checked
 	if _, err := verify(key, ticketLabel, nonce, m.Header, m.Data); err != nil {
 		return err
@@ -116,32 +159,6 @@ func (h *Hub) admitKey(ctx context.Context, server string, leaf leafRecord, publ
 		return errors.New("it is for another key")
 	}
 	return nil
-}
-
-// askLeaf asks one leaf, and returns its answer.
-func (h *Hub) askLeaf(ctx context.Context, subject, nonce, key string) (*Message, error) {
-	var w plainjson.Writer
-	out := OutMsg{Subject: subject, answer: true, Data: []byte(w.Text("nonce", nonce).Text("key", key).String())}
-	came, failed := make(chan *Message, 1), make(chan error, 1)
-	cancel := h.request(ctx, out, h.cfg.Discovery.SwitchTimeout, &request{done: func(m *Message, err error) {
-		if err != nil {
-			failed <- err
-			return
-		}
-		came <- &Message{Header: m.Header, Data: append([]byte(nil), m.Data...)}
-	}})
-	defer cancel()
-	select {
-	case m := <-came:
-		return m, nil
-	case err := <-failed:
-		if errors.Is(err, ErrNoResponders) {
-			err = fmt.Errorf("nobody answers at %s: the leaf has not shown that it belongs to these servers", subject)
-		}
-		return nil, err
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
 }
 
 // seedText is the text of a user nkey's seed, as [userKey] reads it.
