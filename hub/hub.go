@@ -127,7 +127,7 @@ func open(ctx context.Context, cfg Config, e engine) *Hub {
 	h.outbox.store.limit, h.outbox.store.age = cfg.Repair.Bytes, cfg.Repair.Age
 	h.finder = h.newFinder()
 	if cfg.leaves == nil {
-		h.cfg.leaves = new(leafBook)
+		h.cfg.leaves = new(leafRecords)
 	}
 	h.cfg.leaves.hub = h
 	h.repairs.h, h.repairs.wake = h, make(chan struct{}, 1)

@@ -79,7 +79,7 @@ func (l *link) Trouble(err error) {
 func (h *Hub) denied(l *link, v *PermissionError) {
 	switch {
 	case h.finder != nil && strings.HasPrefix(v.Subject, leafPrefix):
-		h.finder.forbidden(l, v)
+		h.finder.handlePermissionError(l, v)
 	case strings.HasPrefix(v.Subject, ownPrefix):
 		h.repairs.forbidden(v)
 	case strings.HasPrefix(v.Subject, h.inboxes()):

@@ -31,7 +31,7 @@ const (
 func (s *searcher) pause(onLeaf bool) time.Duration {
 	ttl := s.h.cfg.Discovery.CacheTTL
 	if f := s.h.finder; f != nil && s.h.cfg.Discovery.ManifestURL == "" && (s.stay.doubted.IsZero() || s.stay.decided) {
-		return f.pause()
+		return f.untilNextQuestion()
 	}
 	switch {
 	case onLeaf && s.h.hidden():
