@@ -48,8 +48,8 @@ type link struct {
 // target is a server that a hub may be on, and how the hub came by it.
 type target struct {
 	url   string
-	via   string           // viaConfigured or viaLeaf
-	reach *transport.Reach // other ways to it, and whom to trust there; nil: none, and as ever
+	via   string          // viaConfigured or viaLeaf
+	reach transport.Reach // other ways to it, and whom to trust there
 	// alone: the server is known to be a system of its own. unproven: that is not known.
 	alone, unproven bool
 }
@@ -76,7 +76,7 @@ func (h *Hub) openLink(ctx context.Context, t target) (*link, error) {
 		leave:  make(chan struct{}),
 		quiet:  make(chan struct{}, 1),
 	}
-	w, err := h.engine.dial(transport.WithReach(ctx, t.reach), t.url, l)
+	w, err := h.engine.dial(t.withReach(ctx), t.url, l)
 	if err != nil {
 		return nil, err
 	}
