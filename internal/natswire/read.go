@@ -248,6 +248,7 @@ func (w *Conn) add(op *operation) error {
 		if m.Number, text, plain = onlyNumber(op.header); !plain {
 			h, wrong := parseHeader(op.header)
 			if wrong != nil {
+				w.deliver() // what came before is told before
 				w.receiver.Trouble(fmt.Errorf("%w: headers of a message on %s: %w", w.errs.Malformed, m.Subject, wrong))
 			}
 			m.Header = h
