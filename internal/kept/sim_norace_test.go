@@ -1,0 +1,5 @@
+//go:build !race
+
+package kept
+
+const simShare = 1
