@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/kinopio-hub/kinopio-hub/v3/internal/keep"
 	"github.com/kinopio-hub/kinopio-hub/v3/transport"
 )
 
@@ -34,7 +35,8 @@ type inbound struct {
 	header         Header
 	data           []byte
 	number         number
-	run            [][]byte // payloads of several messages that differ in nothing else, with numbers in a row if the first has one; nil: it is one
+	stamp          *keep.Stamp // of a set value; nil: it is none
+	run            [][]byte    // payloads of several messages that differ in nothing else, with numbers in a row if the first has one; nil: it is one
 }
 
 // A wire is one connection to one server. Its methods may be called from any goroutine,

@@ -24,6 +24,7 @@ type Hub struct {
 	intake       intake
 	outbox       outbox
 	repairs      repairs
+	kept         keeping
 	missing      atomic.Uint64 // messages, by their numbers
 	longestNames atomic.Int64  // bytes; see checkLength
 	requests     requests
@@ -123,6 +124,7 @@ func open(ctx context.Context, cfg Config, e engine) *Hub {
 	h.outbox.hub, h.outbox.publisher, h.outbox.turn = h, newPublisher(), make(chan struct{}, 1)
 	h.outbox.store.limit, h.outbox.store.age = cfg.Repair.Bytes, cfg.Repair.Age
 	h.repairs.h, h.repairs.wake = h, make(chan struct{}, 1)
+	h.kept.init(h)
 	if cfg.Standby {
 		h.standby = &standby{h: h, turn: make(chan struct{}, 1)}
 	}
@@ -342,7 +344,7 @@ func (h *Hub) Status() Status {
 	}
 	s.Missing, s.Repairing = h.missing.Load(), h.intake.waitingFor()
 	s.Standby = h.standby.server()
-	s.Subscriptions, s.PendingBytes = h.registry.size(), h.outbox.pending()
+	s.Subscriptions, s.PendingBytes = h.registry.size(), h.outbox.pending()+h.kept.pending()
 	return s
 }
 

@@ -3,6 +3,7 @@ package hub
 import (
 	"hash/maphash"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -33,6 +34,8 @@ type intake struct {
 	remembers bool         // for a standby
 	late      []remembered // messages without numbers
 	former    []remembered
+
+	stirred atomic.Bool // a goroutine has something to do because of what came
 
 	scratch Message // that is being delivered
 	run     Run     // that is being delivered
@@ -82,6 +85,10 @@ func (in *intake) receive(l *link, batch []inbound) (calm bool) {
 		}
 	}
 	l.heard.Store(in.now())
+	if in.stirred.Load() {
+		in.stirred.Store(false)
+		calm = false
+	}
 	in.mu.Unlock()
 	in.hub.traffic.inMessages.Add(uint64(count))
 	in.hub.traffic.inBytes.Add(uint64(size))
@@ -274,7 +281,10 @@ func (in *intake) deliver(m *inbound) (calm bool) {
 }
 
 func (in *intake) deliverTo(r receivers, m *inbound) (calm bool) {
-	in.scratch = Message{Subject: m.subject, Reply: m.reply, Header: m.header, Data: m.data, number: m.number, hub: in.hub, link: m.route.link}
+	in.scratch = Message{Subject: m.subject, Reply: m.reply, Header: m.header, Data: m.data, number: m.number, stamp: m.stamp, hub: in.hub, link: m.route.link}
+	if m.stamp != nil && r != early && !in.passes(m.route.entry, &in.scratch) {
+		return true
+	}
 	return m.route.entry.deliver(&in.scratch, r)
 }
 

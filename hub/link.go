@@ -167,7 +167,7 @@ const refusalsKept = 64
 // answer takes what came to an inbox: a mark of a move, or the answer to a request. in.mu is held.
 func (h *Hub) answer(l *link, m *inbound) (calm bool) {
 	if token, ok := strings.CutPrefix(m.subject, l.inbox); ok {
-		h.intake.scratch = Message{Subject: m.subject, Reply: m.reply, Header: m.header, Data: m.data, hub: h, link: l}
+		h.intake.scratch = Message{Subject: m.subject, Reply: m.reply, Header: m.header, Data: m.data, stamp: m.stamp, hub: h, link: l}
 		h.requests.answer(token, &h.intake.scratch)
 		return true
 	}

@@ -146,6 +146,7 @@ func (s *session) missed(old *link) {
 	h.requests.lost(old)
 	h.intake.returned(old.silence())
 	h.repairs.returned()
+	h.kept.online()
 }
 
 // rescue completes a move whose old link has died on the way.
@@ -188,6 +189,7 @@ func (s *session) part(old, next *link, m *Move) error {
 	if reunited {
 		h.repairs.returned()
 	}
+	h.kept.online()
 	return nil
 }
 

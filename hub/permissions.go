@@ -78,6 +78,7 @@ func (l *link) trouble(err error) {
 // denied does what follows from what l's server does not permit, and tells whom it concerns, once.
 func (h *Hub) denied(l *link, v *PermissionError) {
 	switch {
+	case strings.HasPrefix(v.Subject, ownPrefix) && h.kept.denied(v):
 	case strings.HasPrefix(v.Subject, ownPrefix):
 		h.repairs.forbidden(v)
 	case strings.HasPrefix(v.Subject, h.inboxes()):
@@ -91,6 +92,7 @@ func (h *Hub) denied(l *link, v *PermissionError) {
 		h.inboxDenied.Do(func() { h.report(v) })
 	case v.Publish:
 		asked := h.requests.fail(v, func(q *request) bool { return q.link == l && q.subject == v.Subject })
+		h.kept.unpublished(v.Subject)
 		h.mu.Lock()
 		known, tell := h.variables[v.Subject] != nil, h.variableDenied
 		h.mu.Unlock()

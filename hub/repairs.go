@@ -391,7 +391,7 @@ func (r *repairs) answered(e *entry, prefix string, m *Message) {
 	case c.begun && n <= c.last:
 		return // somebody else has asked for it; here it came long ago
 	}
-	again := &inbound{route: &leg{entry: e, link: m.link}, subject: subject, reply: m.Reply, header: m.Header, data: m.Data, number: m.number}
+	again := &inbound{route: &leg{entry: e, link: m.link}, subject: subject, reply: m.Reply, header: m.Header, data: m.Data, number: m.number, stamp: m.stamp}
 	c.gap.since = in.now() // it is getting on
 	in.judge(c, again)
 }

@@ -207,6 +207,7 @@ func (s *session) open(l *link) {
 	if !s.absent.IsZero() {
 		h.repairs.returned()
 	}
+	h.kept.online()
 	s.absent = time.Time{}
 }
 
@@ -392,6 +393,7 @@ func (s *session) lose() (reason string) {
 	reason = s.kind() + " lost"
 	h.outbox.hold()
 	h.losses.Add(1)
+	h.kept.offline()
 	h.registry.forget(l)
 	l.shut()
 	h.requests.lost(l)

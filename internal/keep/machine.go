@@ -1,6 +1,7 @@
-package kept
+package keep
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 	"time"
@@ -97,7 +98,8 @@ const (
 	Offer
 	// Beat: send the text Data.
 	Beat
-	// Changed: what is known of Name is another: Stamp, Data, by an answer.
+	// Changed: what is known of Name is another: Stamp, Data, by an answer; or, with what Set was given as ID, it is
+	// what was set, and has its version.
 	Changed
 	// Superseded: what Set was given with ID will not be sent, as a newer value has come.
 	Superseded
@@ -256,6 +258,7 @@ func (m *Machine) learn(now time.Duration, c *cell) {
 	}
 	if c.own != nil {
 		m.assign(now, c)
+		return
 	}
 	m.do(Effect{Kind: Changed, Name: c.name, Stamp: c.stamp, Data: c.data})
 }
@@ -266,6 +269,7 @@ func (m *Machine) assign(now time.Duration, c *cell) {
 	c.most++
 	c.stamp, c.data = Stamp{Version: Version{c.most, c.writer}, Deleted: o.deleted}, o.data
 	m.changed(now, c)
+	m.do(Effect{Kind: Changed, Name: c.name, Stamp: c.stamp, Data: c.data, ID: o.id})
 	m.publish(c)
 }
 
@@ -369,11 +373,14 @@ func (m *Machine) take(now time.Duration, c *cell, s Stamp, data []byte) Verdict
 		m.do(Effect{Kind: Superseded, Name: c.name, ID: c.own.id})
 		c.own = nil
 	}
-	c.stamp, c.data = s, data
-	if !c.want.Before(s.Version) {
+	c.stamp, c.data = s, bytes.Clone(data)
+	if !s.Version.Before(c.want) {
 		delete(c.region.behind, c)
 	}
 	m.changed(now, c)
+	if c.own != nil {
+		return Older // than that will be
+	}
 	return Newer
 }
 

@@ -1,7 +1,7 @@
-// Package kept decides what the present value of a name is, who is asked for it, and how everybody comes to the
+// Package keep decides what the present value of a name is, who is asked for it, and how everybody comes to the
 // same one. It is pure: messages, connections and the time are given to it, and it says what is to be sent. No
 // goroutine, no lock, no clock is in it, so that it is simulated from seeds.
-package kept
+package keep
 
 import "strconv"
 

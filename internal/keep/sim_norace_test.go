@@ -1,5 +1,5 @@
 //go:build !race
 
-package kept
+package keep
 
 const simShare = 1

@@ -1,4 +1,4 @@
-package kept
+package keep
 
 import (
 	"container/heap"
