@@ -197,9 +197,7 @@ func (k *keeping) denied(v *PermissionError) bool {
 	if !asks && v.Subject != subjectBeat && !strings.HasPrefix(v.Subject, offerPrefix) {
 		return false
 	}
-	k.warned.Do(func() {
-		k.h.cfg.Logger.Warn("values that were set before are not known, or not told: the server permits too little of "+ownPrefix+">", "err", v)
-	})
+	k.warn(v)
 	if asks && v.Publish {
 		k.h.requests.fail(v, func(q *request) bool { return q.subject == v.Subject })
 		first, _, _ := strings.Cut(subject, ".")
@@ -208,6 +206,13 @@ func (k *keeping) denied(v *PermissionError) bool {
 		k.mu.Unlock()
 	}
 	return true
+}
+
+// warn tells, once, that a server does not let the hub do this.
+func (k *keeping) warn(v *PermissionError) {
+	k.warned.Do(func() {
+		k.h.cfg.Logger.Warn("values that others have set before are not known, or not told to others: the server permits too little of "+ownPrefix+">, or no inbox", "err", v)
+	})
 }
 
 // unpublished takes that the server does not permit to publish on a subject.
@@ -327,7 +332,7 @@ func (k *keeping) ask(subject string) {
 		k.do(unanswered)
 		return
 	}
-	k.h.request(k.h.ctx, OutMsg{Subject: askPrefix + subject}, keep.AskFor, &request{done: func(m *Message, err error) {
+	k.h.request(k.h.ctx, OutMsg{Subject: askPrefix + subject}, keep.AskFor, &request{quiet: true, done: func(m *Message, err error) {
 		switch {
 		case err == nil && m.stamp != nil:
 			data, stamp := append([]byte(nil), m.Data...), *m.stamp

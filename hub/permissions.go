@@ -88,7 +88,12 @@ func (h *Hub) denied(l *link, v *PermissionError) {
 		}
 		v.needs = "; " + what + " to " + h.inboxes() + ">, or to the same below Config.InboxPrefix (inboxPrefix in JavaScript); see docs/permissions.md"
 		which.Store(v)
-		h.requests.fail(v, func(q *request) bool { return q.link == l && l.noInbox.Load() != nil })
+		own := h.requests.fail(v, func(q *request) bool { return q.quiet && q.link == l && l.noInbox.Load() != nil })
+		programs := h.requests.fail(v, func(q *request) bool { return q.link == l && l.noInbox.Load() != nil })
+		if own > 0 && programs == 0 {
+			h.kept.warn(v)
+			return
+		}
 		h.inboxDenied.Do(func() { h.report(v) })
 	case v.Publish:
 		asked := h.requests.fail(v, func(q *request) bool { return q.link == l && q.subject == v.Subject })
