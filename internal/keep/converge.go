@@ -1,7 +1,6 @@
 package keep
 
 import (
-	"bytes"
 	"strings"
 	"time"
 )
@@ -10,21 +9,19 @@ import (
 
 // reconcile offers everything, after a while in which others may offer the same.
 func (m *Machine) reconcile(now time.Duration) {
-	for _, name := range sorted(m.regions) {
-		r := m.regions[name]
+	for _, r := range m.regions {
 		at := now + m.late(offerWithin)
 		for _, c := range r.cells {
-			r.offers(c, at)
+			c.offer(at)
 		}
 	}
 }
 
-// offers lets c be offered at a time, or sooner.
-func (r *region) offers(c *cell, at time.Duration) {
-	if len(r.offer) == 0 || at < r.offerAt {
-		r.offerAt = at
-	}
-	r.offer[c] = true
+// offer lets c be offered at a time, or sooner.
+func (c *cell) offer(at time.Duration) {
+	c.plan(toOffer, at)
+	of := &c.region.jobs[toOffer]
+	of.at = min(of.at, at)
 }
 
 // HeardOffer takes an offer: lines of a stamp and a name.
@@ -36,20 +33,16 @@ func (m *Machine) HeardOffer(now time.Duration, text string) {
 		if !ok || c == nil {
 			continue
 		}
-		r := c.region
 		c.most = max(c.most, s.Counter)
 		switch {
 		case c.stamp.Version == s.Version:
-			delete(r.offer, c)
+			c.done(toOffer)
 		case s.Version.Before(c.stamp.Version):
-			delete(r.offer, c)
+			c.done(toOffer)
 			if c.own != nil || c.mute {
 				break // it is about to be sent, or cannot be
 			}
-			if len(r.send) == 0 {
-				r.sendAt = now + m.late(replyWithin)
-			}
-			r.send[c] = true
+			c.plan(toSend, now+m.late(replyWithin))
 		default:
 			m.lacks(now, c, s.Version)
 		}
@@ -58,15 +51,11 @@ func (m *Machine) HeardOffer(now time.Duration, text string) {
 
 // lacks notes that others have a newer version, and lets them know who has not.
 func (m *Machine) lacks(now time.Duration, c *cell, v Version) {
-	r := c.region
 	if c.want.Before(v) {
 		c.want, c.wanted = v, 0
 	}
-	r.offers(c, now+m.late(replyWithin))
-	if len(r.behind) == 0 {
-		r.behindAt = now + wantAgain
-	}
-	r.behind[c] = true
+	c.offer(now + m.late(replyWithin))
+	c.plan(toDemand, now+wantAgain)
 }
 
 // HeardBeat takes a beat: its token and the one before it.
@@ -102,24 +91,23 @@ func (m *Machine) beat(now time.Duration, token string) {
 	}
 	m.heard = append(m.heard, token)
 	m.last = token
+	m.beatAt = now + beatLeast + m.late(beatMost-beatLeast)
 	at := now + m.late(offerWithin)
 	another := now-m.beatOf >= beatLeast/2 // not one of several that crossed
 	if another {
 		m.beatOf = now
 	}
-	for c, beats := range m.recent {
-		if now-c.at < busy {
-			continue // at the next beat
-		}
-		c.region.offers(c, at)
-		if !another {
-			continue
-		}
-		if m.recent[c]--; beats <= 1 {
-			delete(m.recent, c)
+	for _, r := range m.regions {
+		for _, c := range r.cells {
+			if c.recent == 0 || now-c.at < busy {
+				continue // that is offered at the next beat
+			}
+			c.offer(at)
+			if another {
+				c.recent--
+			}
 		}
 	}
-	m.beatAt = now + beatLeast + m.late(beatMost-beatLeast)
 }
 
 // Next is when Tick is to be called; 0 for never.
@@ -127,109 +115,85 @@ func (m *Machine) Next() (at time.Duration) {
 	if !m.online {
 		return 0
 	}
-	sooner := func(t time.Duration, if_ bool) {
-		if if_ && (at == 0 || t < at) {
-			at = t
-		}
-	}
-	sooner(m.beatAt, m.beatAt != 0)
-	for c := range m.asking {
-		sooner(c.askAt, true)
-	}
+	at = m.beatAt
 	for _, r := range m.regions {
-		sooner(r.offerAt, len(r.offer) > 0)
-		sooner(r.sendAt, len(r.send) > 0)
-		sooner(r.behindAt, len(r.behind) > 0)
+		for j := range r.jobs {
+			if of := &r.jobs[j]; of.cells > 0 {
+				at = min(at, of.at)
+			}
+		}
+		if m.asking == 0 {
+			continue
+		}
+		for _, c := range r.cells {
+			if c.asking {
+				at = min(at, c.askAt)
+			}
+		}
 	}
 	return at
 }
 
 // Tick does what is due.
 func (m *Machine) Tick(now time.Duration) {
-	if !m.online {
+	if !m.online || m.beatAt == 0 {
 		return
 	}
-	var due []*cell
-	for c := range m.asking {
-		if c.askAt <= now {
-			due = append(due, c)
+	for _, r := range m.regions {
+		for i := 0; m.asking > 0 && i < len(r.cells); i++ {
+			if c := r.cells[i]; c.asking && c.askAt <= now {
+				m.askNext(now, c)
+			}
+		}
+		for j := jobs; j > 0; j-- { // what is demanded is offered at once
+			if of := &r.jobs[j-1]; of.cells > 0 && of.at <= now {
+				of.at = now + pace
+				m.work(now, r, j-1)
+			}
 		}
 	}
-	for _, c := range due {
-		m.askNext(now, c)
-	}
-	for _, name := range sorted(m.regions) {
-		r := m.regions[name]
-		if len(r.behind) > 0 && r.behindAt <= now {
-			m.wantAgain(now, r)
-		}
-		if len(r.offer) > 0 && r.offerAt <= now {
-			m.offer(now, r)
-		}
-		if len(r.send) > 0 && r.sendAt <= now {
-			m.send(now, r)
-		}
-	}
-	if m.beatAt != 0 && m.beatAt <= now {
+	if m.beatAt <= now {
 		token, before := m.token(), m.last
 		m.beat(now, token)
 		m.do(Effect{Kind: Beat, Data: []byte(token + " " + before)})
 	}
 }
 
-// wantAgain asks again for what others have.
-func (m *Machine) wantAgain(now time.Duration, r *region) {
-	for c := range r.behind {
-		if c.wanted++; c.wanted >= wantTries || !c.stamp.Version.Before(c.want) {
-			delete(r.behind, c)
+// work does a job with as many cells of a region as may be done at a time.
+func (m *Machine) work(now time.Duration, r *region, j job) {
+	var text []byte // of the offer
+	size := 0
+	for _, c := range r.cells {
+		if !c.jobs[j] {
 			continue
 		}
-		r.offers(c, now)
-	}
-	r.behindAt = now + wantAgain
-}
-
-// offer sends a chunk of what is to be offered.
-func (m *Machine) offer(now time.Duration, r *region) {
-	var text []byte
-	for _, name := range ordered(r.offer) {
-		if len(text)+len(name) > chunk-64 && len(text) > 0 {
+		if j == toDemand {
+			r.jobs[j].at = now + wantAgain
+			c.offer(now)
+			if c.wanted++; c.wanted < wantTries && c.stamp.Version.Before(c.want) {
+				continue
+			}
+			c.done(j)
+			continue
+		}
+		more := len(c.name) + 64
+		if j == toSend {
+			more += len(c.data)
+		}
+		if size > 0 && size+more > chunk {
 			break
 		}
-		c := r.cells[name]
-		delete(r.offer, c)
-		if !c.known && c.stamp.Counter == 0 {
-			continue // it is being asked for
-		}
-		text = append(append(append(c.stamp.Append(text), ' '), name...), '\n')
-	}
-	r.offerAt = now + pace
-	if len(text) > 0 {
-		m.do(Effect{Kind: Offer, Name: r.name, Data: bytes.Clone(text)})
-	}
-}
-
-// send sends again some of what others lack.
-func (m *Machine) send(now time.Duration, r *region) {
-	size := 0
-	for _, name := range ordered(r.send) {
-		c := r.cells[name]
-		if size > 0 && size+len(c.data) > 2*chunk {
-			break
-		}
-		size += len(c.data) + len(name) + 64
-		delete(r.send, c)
+		size += more
+		c.done(j)
 		s := c.stamp
-		s.Again = true
-		m.do(Effect{Kind: Publish, Name: name, Stamp: s, Data: c.data})
+		if j == toSend {
+			s.Again = true
+			m.do(Effect{Kind: Publish, Name: c.name, Stamp: s, Data: c.data})
+		} else if c.known || s.Counter > 0 { // else it is being asked for
+			text = append(append(append(s.Append(text), ' '), c.name...), '\n')
+		}
 	}
-	r.sendAt = now + pace
-}
-
-func ordered(cells map[*cell]bool) []string {
-	names := map[string]bool{}
-	for c := range cells {
-		names[c.name] = true
+	if len(text) > 0 {
+		m.do(Effect{Kind: Offer, Name: r.name, Data: text})
 	}
-	return sorted(names)
 }

@@ -2,7 +2,7 @@ package keep
 
 import (
 	"bytes"
-	"slices"
+	"sort"
 	"strings"
 	"time"
 )
@@ -29,9 +29,8 @@ type Machine struct {
 	token  func() string
 
 	cells   map[string]*cell
-	regions map[string]*region
-	asking  map[*cell]bool // that wait for an answer, or for the next question
-	recent  map[*cell]int  // changed lately: at so many of the next beats they are offered
+	regions []*region // in the order of their names, so that a seed decides everything
+	asking  int       // cells that wait for an answer, or for the next question
 	online  bool
 
 	beatAt time.Duration // 0: there is nothing to do
@@ -44,13 +43,23 @@ type Machine struct {
 
 // A region is what the names with one first part have in common.
 type region struct {
-	name            string
-	cells           map[string]*cell
-	offer, send     map[*cell]bool // to be offered, to be sent again
-	offerAt, sendAt time.Duration
-	behind          map[*cell]bool // of which others know a newer version
-	behindAt        time.Duration
+	name  string
+	cells []*cell // in the order of their names
+	jobs  [jobs]struct {
+		cells int // that are to be done
+		at    time.Duration
+	}
 }
+
+// A job is what is to be done with a cell at a time of its region.
+type job uint8
+
+const (
+	toOffer  job = iota // to be offered
+	toSend              // to be sent again
+	toDemand            // others know a newer version, and it has not come
+	jobs
+)
 
 type cell struct {
 	name   string
@@ -61,9 +70,12 @@ type cell struct {
 	most   uint64        // the highest counter that was seen
 	mute   bool          // the server does not take it from this hub
 	at     time.Duration // when it changed
-	known  bool          // it is known whether it has a value
-	served bool          // others may ask for it here
-	follow bool          // a handle does
+	jobs   [jobs]bool
+	recent int  // at so many of the next beats it is offered, as it has changed
+	known  bool // it is known whether it has a value
+	asking bool
+	served bool // others may ask for it here
+	follow bool // a handle does
 
 	own      *own          // a value that was set here and is to be sent
 	tries    int           // of asking
@@ -147,7 +159,7 @@ const (
 func New(writer func() string, random func(time.Duration) time.Duration, token func() string) *Machine {
 	return &Machine{
 		writer: writer, random: random, token: token,
-		cells: map[string]*cell{}, regions: map[string]*region{}, asking: map[*cell]bool{}, recent: map[*cell]int{},
+		cells: map[string]*cell{},
 	}
 }
 
@@ -181,20 +193,51 @@ func (m *Machine) Follow(now time.Duration, name string) {
 
 func (m *Machine) add(now time.Duration, name string) *cell {
 	first, _, _ := strings.Cut(name, ".")
-	r := m.regions[first]
-	if r == nil {
-		r = &region{name: first, cells: map[string]*cell{}, offer: map[*cell]bool{}, send: map[*cell]bool{}, behind: map[*cell]bool{}}
-		m.regions[first] = r
+	i := sort.Search(len(m.regions), func(i int) bool { return m.regions[i].name >= first })
+	if i == len(m.regions) || m.regions[i].name != first {
+		m.regions = append(m.regions, nil)
+		copy(m.regions[i+1:], m.regions[i:])
+		m.regions[i] = &region{name: first}
 		m.do(Effect{Kind: Hear, Name: first})
 	}
+	r := m.regions[i]
 	c := &cell{name: name, region: r, writer: m.writer()}
-	m.cells[name], r.cells[name] = c, c
+	m.cells[name] = c
+	i = r.index(name)
+	r.cells = append(r.cells, nil)
+	copy(r.cells[i+1:], r.cells[i:])
+	r.cells[i] = c
 	if len(m.cells) == 1 {
 		m.do(Effect{Kind: Hear})
 		m.last, m.heard = "0", nil
 		m.beatAt = now + beatFirst + m.random(time.Second)
 	}
 	return c
+}
+
+// index is where name is among the cells, or would be.
+func (r *region) index(name string) int {
+	return sort.Search(len(r.cells), func(i int) bool { return r.cells[i].name >= name })
+}
+
+// plan lets a job be done with c, at a time if the region has none for it yet.
+func (c *cell) plan(j job, at time.Duration) {
+	if c.jobs[j] {
+		return
+	}
+	c.jobs[j] = true
+	of := &c.region.jobs[j]
+	if of.cells++; of.cells == 1 {
+		of.at = at
+	}
+}
+
+// done takes a job from c.
+func (c *cell) done(j job) {
+	if c.jobs[j] {
+		c.jobs[j] = false
+		c.region.jobs[j].cells--
+	}
 }
 
 // Unfollow ends it: what was known of the name is forgotten. A value that waits to be sent is lost.
@@ -205,17 +248,22 @@ func (m *Machine) Unfollow(name string) {
 	}
 	r := c.region
 	delete(m.cells, name)
-	delete(m.asking, c)
-	delete(m.recent, c)
-	delete(r.cells, name)
-	delete(r.offer, c)
-	delete(r.send, c)
-	delete(r.behind, c)
+	m.asks(c, false)
+	for j := range jobs {
+		c.done(j)
+	}
+	i := r.index(name)
+	r.cells = append(r.cells[:i], r.cells[i+1:]...)
 	if c.served {
 		m.do(Effect{Kind: Unserve, Name: name})
 	}
 	if len(r.cells) == 0 {
-		delete(m.regions, r.name)
+		for i := range m.regions {
+			if m.regions[i] == r {
+				m.regions = append(m.regions[:i], m.regions[i+1:]...)
+				break
+			}
+		}
 		m.do(Effect{Kind: Unhear, Name: r.name})
 	}
 	if len(m.cells) == 0 {
@@ -226,12 +274,23 @@ func (m *Machine) Unfollow(name string) {
 
 // ask begins to ask for what is not known.
 func (m *Machine) ask(now time.Duration, c *cell) {
-	if c.known || !m.online || m.asking[c] {
+	if c.known || !m.online || c.asking {
 		return
 	}
 	c.tries, c.askAt, c.askUntil = 0, now, now+AskFor
-	m.asking[c] = true
+	m.asks(c, true)
 	m.askNext(now, c)
+}
+
+func (m *Machine) asks(c *cell, asking bool) {
+	if c.asking == asking {
+		return
+	}
+	if c.asking = asking; asking {
+		m.asking++
+	} else {
+		m.asking--
+	}
 }
 
 // askNext sends the question that is due, or gives up.
@@ -247,14 +306,14 @@ func (m *Machine) askNext(now time.Duration, c *cell) {
 
 // learn notes that it is known what there is: nothing better will come.
 func (m *Machine) learn(now time.Duration, c *cell) {
-	asked := m.asking[c]
-	delete(m.asking, c)
+	asked := c.asking
+	m.asks(c, false)
 	if c.known {
 		return
 	}
 	c.known = true
 	if asked {
-		c.region.offers(c, now+assure+m.random(assure/2))
+		c.plan(toOffer, now+assure+m.random(assure/2))
 	}
 	if c.own != nil {
 		m.assign(now, c)
@@ -276,7 +335,7 @@ func (m *Machine) assign(now time.Duration, c *cell) {
 // changed notes that c has another version.
 func (m *Machine) changed(now time.Duration, c *cell) {
 	c.at = now
-	m.recent[c] = beatsOffered
+	c.recent = beatsOffered
 	if !c.served {
 		c.served = true
 		m.do(Effect{Kind: Serve, Name: c.name})
@@ -330,7 +389,7 @@ func (m *Machine) Refused(now time.Duration, name string, mute bool) {
 			m.do(Effect{Kind: Unserve, Name: name})
 		}
 	}
-	delete(c.region.send, c)
+	c.done(toSend)
 	m.ask(now, c)
 }
 
@@ -361,7 +420,7 @@ func (m *Machine) take(now time.Duration, c *cell, s Stamp, data []byte) Verdict
 	s.Again = false
 	c.most = max(c.most, s.Counter)
 	if !s.Version.Before(c.stamp.Version) {
-		delete(c.region.send, c)
+		c.done(toSend)
 	}
 	switch {
 	case s.Version == c.stamp.Version:
@@ -375,7 +434,7 @@ func (m *Machine) take(now time.Duration, c *cell, s Stamp, data []byte) Verdict
 	}
 	c.stamp, c.data = s, bytes.Clone(data)
 	if !s.Version.Before(c.want) {
-		delete(c.region.behind, c)
+		c.done(toDemand)
 	}
 	m.changed(now, c)
 	if c.own != nil {
@@ -400,7 +459,7 @@ func (m *Machine) Answered(now time.Duration, name string, s Stamp, data []byte)
 
 // Unanswered: nobody knows the name. Questions that get no answer at all need not be told.
 func (m *Machine) Unanswered(now time.Duration, name string) {
-	if c := m.cells[name]; c != nil && m.asking[c] {
+	if c := m.cells[name]; c != nil && c.asking {
 		m.learn(now, c)
 	}
 }
@@ -421,11 +480,12 @@ func (m *Machine) Online(now time.Duration) {
 		return
 	}
 	m.beatAt = now + beatFirst + m.random(time.Second)
-	for _, name := range sorted(m.cells) {
-		c := m.cells[name]
-		c.mute = false
-		m.ask(now, c)
-		m.publish(c)
+	for _, r := range m.regions {
+		for _, c := range r.cells {
+			c.mute = false
+			m.ask(now, c)
+			m.publish(c)
+		}
 	}
 	m.reconcile(now)
 }
@@ -433,14 +493,9 @@ func (m *Machine) Online(now time.Duration) {
 // Offline: it has none.
 func (m *Machine) Offline() {
 	m.online = false
-	clear(m.asking)
-}
-
-func sorted[T any](all map[string]T) []string {
-	names := make([]string, 0, len(all))
-	for name := range all {
-		names = append(names, name)
+	for _, r := range m.regions {
+		for _, c := range r.cells {
+			m.asks(c, false)
+		}
 	}
-	slices.Sort(names)
-	return names
 }
