@@ -1,8 +1,6 @@
 package hub
 
 import (
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
@@ -67,11 +65,7 @@ func (k *keeping) init(h *Hub) {
 	k.machine = keep.New(
 		func() string { return publisherName(newPublisher()) },
 		func(n time.Duration) time.Duration { return time.Duration(randomFraction() * float64(n)) },
-		func() string {
-			var b [4]byte
-			rand.Read(b[:])
-			return hex.EncodeToString(b[:])
-		})
+		func() string { return publisherName(newPublisher()) })
 }
 
 func (k *keeping) now() time.Duration { return time.Since(k.start) }

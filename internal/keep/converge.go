@@ -73,7 +73,7 @@ func (m *Machine) HeardBeat(now time.Duration, text string) {
 	m.beat(now, token)
 }
 
-const beatDigits = 8
+const beatDigits = WriterDigits
 
 func (m *Machine) knows(token string) bool {
 	for _, t := range m.heard {

@@ -155,7 +155,7 @@ const (
 )
 
 // New makes the machine of one hub. random gives a time from 0 to below its argument,
-// writer gives a new random writer, and token 8 random characters.
+// writer gives a new random writer, and token as many random characters.
 func New(writer func() string, random func(time.Duration) time.Duration, token func() string) *Machine {
 	return &Machine{
 		writer: writer, random: random, token: token,

@@ -114,7 +114,7 @@ func (w *world) join(group int) *simHub {
 	h := &simHub{w: w, id: len(w.hubs), group: group, follows: map[string]time.Duration{}, hears: map[string]time.Duration{}, was: map[string]Version{}, asked: map[string]time.Duration{}}
 	rng := w.rng
 	writer := func() string { return fmt.Sprintf("%07d", rng.IntN(10_000_000)) }
-	h.m = New(writer, func(n time.Duration) time.Duration { return time.Duration(rng.Int64N(int64(n))) }, func() string { return fmt.Sprintf("%08x", rng.Uint32()) })
+	h.m = New(writer, func(n time.Duration) time.Duration { return time.Duration(rng.Int64N(int64(n))) }, func() string { return fmt.Sprintf("%07d", rng.IntN(10_000_000)) })
 	w.hubs = append(w.hubs, h)
 	h.connect()
 	return h
