@@ -25,7 +25,7 @@ JS      = GOOS=js GOARCH=wasm
 
 # Packages that work once for a connection, or never, and sync, whose locks nobody contends for in a page: in the
 # page's module their functions stand once each, not wherever they are called, which saves a thirtieth of the download.
-cold    = context crypto/... encoding/json fmt net/... reflect sync time
+cold    = context crypto/... encoding/... errors fmt io math/... github.com/kinopio-hub/kinopio-hub/v3/internal/... net/... reflect sync time
 
 # Tests must not touch the trust stores of whoever runs them.
 export KINOPIO_SKIP_CA_TRUST_INSTALL = 1
@@ -144,7 +144,7 @@ fuzz:
 
 # Without the race detector, with which a client costs 25 times as much.
 leaf-test: build
-	KINOPIO_PROMPT=$${KINOPIO_PROMPT:-65s} $(GO) test -count=1 -v -run 'Crowd|RenewalCuts|AnotherAddress|WaitedFor' ./leaf
+	KINOPIO_SESSIONS=$${KINOPIO_SESSIONS:-1000} KINOPIO_PROMPT=$${KINOPIO_PROMPT:-65s} $(GO) test -count=1 -v -run 'Crowd|RenewalCuts|RotationCuts|AnotherAddress|WaitedFor' ./leaf
 	KINOPIO_KILLS=$${KINOPIO_KILLS:-200} $(GO) test -count=1 -v -run TestKillAtAnyMoment ./e2e
 
 clean:

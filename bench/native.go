@@ -85,11 +85,15 @@ func (s hubSide) serve(ctx context.Context, subject string) (func() error, error
 
 func (s hubSide) close() error { return s.h.Close() }
 
-type natsSide struct{ nc *nats.Conn }
+type natsSide struct {
+	nc     *nats.Conn
+	header nats.Header // of what is published
+}
 
 func (s natsSide) publish(ctx context.Context, subject string, payload []byte, n int) error {
+	m := &nats.Msg{Subject: subject, Data: payload, Header: s.header}
 	for range n {
-		if err := s.nc.Publish(subject, payload); err != nil {
+		if err := s.nc.PublishMsg(m); err != nil {
 			return err
 		}
 	}
@@ -143,6 +147,11 @@ type native struct {
 	feeder     *nats.Conn
 }
 
+const (
+	headedWork = "publish 200k × 55 B, the peer with a header of the same size"
+	plainWork  = "publish 200k × 55 B, ours without numbers"
+)
+
 // The native suite must have 0.90 of the rate of nats.go, and better all of it.
 const nativeMust, nativeGoal = 1 / 0.90, 1.0
 
@@ -165,13 +174,26 @@ func runNative(ctx context.Context, e *env) (err error) {
 		return err
 	}
 	defer feeder.Close()
-	n := &native{env: e, ours: hubSide{h}, peer: natsSide{nc}, feeder: feeder}
+	bare, err := hub.Open(ctx, hub.Config{Servers: []string{e.server.NATS}, NoNumbers: true})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, bare.Close()) }()
+	if err := bare.Connected(ctx); err != nil {
+		return err
+	}
+	n := &native{env: e, ours: hubSide{h}, peer: natsSide{nc: nc}, feeder: feeder}
+	// What a header costs is the server's: the same work on equal terms, both ways.
+	headed, plain := *n, *n
+	headed.peer = natsSide{nc, nats.Header{"Kseq": {"4tZqP0a1.2s3x"}}}
+	plain.ours = hubSide{bare}
+	publish := n.publishing([]byte(small), e.count(200_000))
 	big, huge := make([]byte, 64<<10), make([]byte, 1<<20)
 	works := []struct {
 		name, unit string
 		do         func(context.Context, side) (float64, error)
 	}{
-		{"publish 200k × 55 B", "ms", n.publishing([]byte(small), e.count(200_000))},
+		{"publish 200k × 55 B", "ms", publish},
 		{"receive 200k × 55 B, bytes", "ms", n.receiving(feed{Count: e.count(200_000)}, 1, false)},
 		{"receive 200k × 55 B, decoded", "ms", n.receiving(feed{Count: e.count(200_000)}, 1, true)},
 		{"10 subscribers of one variable, 20k", "ms", n.receiving(feed{Count: e.count(20_000)}, 10, false)},
@@ -191,6 +213,14 @@ func runNative(ctx context.Context, e *env) (err error) {
 		}
 		if err := n.turnAbout(ctx, w.name, w.unit, w.do); err != nil {
 			return fmt.Errorf("%s: %w", w.name, err)
+		}
+	}
+	for name, sides := range map[string]*native{headedWork: &headed, plainWork: &plain} {
+		if !e.wanted(name) {
+			continue
+		}
+		if err := sides.turnAbout(ctx, name, "ms", publish); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
 	return n.reads(h)
@@ -333,7 +363,7 @@ func (n *native) serving(count int) func(context.Context, side) (float64, error)
 			return 0, err
 		}
 		defer func() { err = errors.Join(err, stop()) }()
-		return requests64(ctx, natsSide{n.feeder}, "bench.service", count)
+		return requests64(ctx, natsSide{nc: n.feeder}, "bench.service", count)
 	}
 }
 

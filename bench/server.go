@@ -136,7 +136,7 @@ func serve(in io.Reader, out io.Writer) error {
 		var a ask
 		err := json.Unmarshal(m.Data, &a)
 		if err == nil {
-			_, err = requests64(context.Background(), natsSide{echoes}, a.Subject, a.Count)
+			_, err = requests64(context.Background(), natsSide{nc: echoes}, a.Subject, a.Count)
 		}
 		if err == nil {
 			err = m.Respond(nil)

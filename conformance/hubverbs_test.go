@@ -203,19 +203,15 @@ func publish(ctx context.Context, s step, h *testHub, v *hub.Variable) error {
 		}
 		return nil
 	}
-	var receipts []*hub.Receipt
+	var errs []error
 	for i := range s.Times {
 		data, err := json.Marshal(revive(s.Value, i))
 		if err != nil {
 			return err
 		}
-		receipts = append(receipts, h.Publish(hub.OutMsg{Subject: v.Subject(), Data: data}))
+		errs = append(errs, h.Publish(hub.OutMsg{Subject: v.Subject(), Data: data}))
 	}
-	var errs []error
-	for _, r := range receipts {
-		errs = append(errs, r.Wait(ctx))
-	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, h.Flush(ctx))...)
 }
 
 // load publishes 0, 1, 2 … each after the server has the one before, until the handle ends.

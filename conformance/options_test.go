@@ -80,9 +80,12 @@ var optionTable = map[string]option{
 		var d struct {
 			Enabled     bool   `json:"enabled"`
 			ManifestURL string `json:"manifestUrl"`
+			Namespace   string `json:"namespace"`
+			Key         string `json:"namespaceKey"`
 		}
 		err := json.Unmarshal(value, &d)
 		c.Discovery.Enabled, c.Discovery.ManifestURL = d.Enabled, d.ManifestURL
+		c.Discovery.Namespace, c.Discovery.NamespaceKey = d.Namespace, d.Key
 		return err
 	}},
 }

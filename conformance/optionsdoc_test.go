@@ -143,6 +143,9 @@ func jsOptions(t *testing.T) (names []string, defaults map[string]string) {
 func configFields(of reflect.Type, prefix string) (names []string) {
 	for i := range of.NumField() {
 		f := of.Field(i)
+		if !f.IsExported() {
+			continue
+		}
 		if f.Type.Kind() == reflect.Struct && f.Type.PkgPath() == of.PkgPath() {
 			names = append(names, configFields(f.Type, prefix+f.Name+".")...)
 		} else {

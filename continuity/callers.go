@@ -28,7 +28,7 @@ type caller struct {
 	answered ledger.Calls
 
 	mu   sync.Mutex
-	wave *atomic.Int64 // requests without an answer or error yet, of those since the last call of calm
+	wave *atomic.Int64 // requests without an answer or error yet, of those since the last call of settle
 }
 
 // asks notes a request, which is over when the function that it returns is called.
@@ -40,8 +40,8 @@ func (r *caller) asks() (over func()) {
 	return func() { wave.Add(-1) }
 }
 
-// calm returns when all requests so far have an answer, or an error.
-func (r *caller) calm(ctx context.Context, limit time.Duration) error {
+// settle returns when all requests so far have an answer, or an error.
+func (r *caller) settle(ctx context.Context, limit time.Duration) error {
 	r.mu.Lock()
 	wave := r.wave
 	r.wave = &atomic.Int64{}
@@ -113,15 +113,15 @@ func (c *callers) rest(ctx context.Context, name string, _ map[string]int) (map[
 	}
 	r.cancel()
 	<-r.done
-	return nil, r.calm(ctx, 2*c.setup.timeout)
+	return nil, r.settle(ctx, 2*c.setup.timeout)
 }
 
-func (c *callers) calm(ctx context.Context) error {
+func (c *callers) settle(ctx context.Context) error {
 	for name, r := range c.at {
 		if r.peer == nil {
 			continue
 		}
-		if err := r.calm(ctx, 2*c.setup.timeout); err != nil {
+		if err := r.settle(ctx, 2*c.setup.timeout); err != nil {
 			return fmt.Errorf("at %s: %w", name, err)
 		}
 	}

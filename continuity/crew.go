@@ -18,8 +18,8 @@ type crew interface {
 	rest(ctx context.Context, name string, sent map[string]int) (map[string]int, error)
 	// depart takes the peer away that has rested.
 	depart(name string)
-	// calm returns when it is known what has become of all that was asked so far.
-	calm(ctx context.Context) error
+	// settle returns when it is known what has become of all that was asked so far.
+	settle(ctx context.Context) error
 	// tally completes what the subject has counted.
 	tally(r report) tally
 	// mark begins to look for the longest pause between two messages or answers.
@@ -131,10 +131,10 @@ func (c *sources) depart(name string) {
 	}
 }
 
-func (c *sources) calm(context.Context) error { return nil }
-func (c *sources) tally(r report) tally       { return r.tally() }
-func (c *sources) mark()                      {}
-func (c *sources) defects() []string          { return nil }
+func (c *sources) settle(context.Context) error { return nil }
+func (c *sources) tally(r report) tally         { return r.tally() }
+func (c *sources) mark()                        {}
+func (c *sources) defects() []string            { return nil }
 
 func (c *sources) close() {
 	for name := range c.at {
@@ -170,10 +170,10 @@ func (c *responders) arrive(ctx context.Context, at place) error {
 func (c *responders) rest(context.Context, string, map[string]int) (map[string]int, error) {
 	return nil, nil
 }
-func (c *responders) calm(context.Context) error { return nil }
-func (c *responders) depart(string)              {}
-func (c *responders) mark()                      {}
-func (c *responders) defects() []string          { return nil }
+func (c *responders) settle(context.Context) error { return nil }
+func (c *responders) depart(string)                {}
+func (c *responders) mark()                        {}
+func (c *responders) defects() []string            { return nil }
 
 // tally: of what was handled by several servers, the order says nothing; the answers' does.
 func (c *responders) tally(r report) tally {

@@ -78,7 +78,7 @@ func (c *listeners) defects() (lines []string) {
 	return lines
 }
 
-func (c *listeners) calm(context.Context) error { return nil }
+func (c *listeners) settle(context.Context) error { return nil }
 
 func (c *listeners) mark() { c.at[lasting].book.Mark() }
 

@@ -157,7 +157,7 @@ func (r *run) fall(ctx context.Context) error {
 			t, err := r.tally(ctx, res)
 			res.Gap = append(res.Gap, t.GapMs)
 			if err == nil {
-				err = r.crew.calm(ctx) // what fails now was asked before
+				err = r.crew.settle(ctx) // what fails now was asked before
 			}
 			if err != nil || r.kind != leafKilled {
 				return err

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -92,23 +93,11 @@ func (s *native) work(context.Context) error {
 
 // publish sends pairs on each subject in turn.
 func (s *native) publish(ctx context.Context) {
-	waiting := make(chan *hub.Receipt, 1<<16) // in moves they do
-	var checker sync.WaitGroup
-	checker.Go(func() {
-		for r := range waiting {
-			if err := r.Wait(context.Background()); err != nil {
-				s.fail(err)
-			}
-		}
-	})
 	n, err := paced(ctx, 0, s.setup.rate/2, func(pair int) error {
 		name := streamName(pair%s.setup.subjects, moving)
 		for _, payload := range []string{strconv.Itoa(pair / s.setup.subjects), ledger.Same} {
-			r := s.hub.Publish(hub.OutMsg{Subject: name, Data: []byte(payload)})
-			if !r.Settled() {
-				waiting <- r
-			} else if r.Err() != nil {
-				s.fail(r.Err())
+			if err := s.hub.Publish(hub.OutMsg{Subject: name, Data: []byte(payload)}); err != nil {
+				s.fail(err) // an error that comes later is trouble's
 			}
 		}
 		s.sent.Store(int64(pair) + 1)
@@ -118,8 +107,6 @@ func (s *native) publish(ctx context.Context) {
 	if err != nil {
 		s.fail(err)
 	}
-	close(waiting)
-	checker.Wait()
 }
 
 func (s *native) request(ctx context.Context) {
@@ -229,6 +216,10 @@ func (s *native) fail(err error) {
 
 // trouble notes errors that were nobody's return value, such as a server's complaints.
 func (s *native) trouble(err error) {
+	if errors.Is(err, hub.ErrDisconnected) {
+		s.fail(err) // what was published has waited too long
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.note(err)

@@ -54,7 +54,15 @@ func (s setup) dial(ctx context.Context, addresses ...string) (peer, error) {
 		_ = h.Close() // it has no error to tell
 		return nil, fmt.Errorf("connect a hub: %w", err)
 	}
-	return &hubPeer{hub: h, patience: s.patience}, nil
+	p := &hubPeer{hub: h, patience: s.patience}
+	h.OnError(func(err error) {
+		if errors.Is(err, hub.ErrDisconnected) {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			p.late = errors.Join(p.late, err)
+		}
+	})
+	return p, nil
 }
 
 // hubPeer is a hub that has no reason to move as long as its server lives.
@@ -62,19 +70,12 @@ type hubPeer struct {
 	hub      *hub.Hub
 	patience time.Duration
 
-	mu      sync.Mutex
-	waiting []*hub.Receipt // that wait for a connection
+	mu   sync.Mutex
+	late error // what was published had waited too long for a connection
 }
 
 func (p *hubPeer) publish(subject string, payload []byte) error {
-	r := p.hub.Publish(hub.OutMsg{Subject: subject, Data: payload})
-	if r.Settled() {
-		return r.Err()
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.waiting = append(p.waiting, r)
-	return nil
+	return p.hub.Publish(hub.OutMsg{Subject: subject, Data: payload})
 }
 
 func (p *hubPeer) listen(subject string, take func(string, []byte)) error {
@@ -107,18 +108,12 @@ func (p *hubPeer) serve(subject string, answer func([]byte) ([]byte, error)) err
 
 func (p *hubPeer) flush(ctx context.Context) error {
 	p.mu.Lock()
-	waiting := p.waiting
-	p.waiting = nil
+	late := p.late
+	p.late = nil
 	p.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, p.patience)
 	defer cancel()
-	var failed error
-	for _, r := range waiting {
-		if err := r.Wait(ctx); err != nil && failed == nil {
-			failed = err
-		}
-	}
-	return errors.Join(failed, p.hub.Flush(ctx))
+	return errors.Join(late, p.hub.Flush(ctx))
 }
 
 func (p *hubPeer) missing() int { return int(p.hub.Status().Missing) }

@@ -52,6 +52,8 @@ var promises = map[string]promise{
 	"places":            {play: TestHubsInFramesOfEveryKind, short: true},
 	"file":              {play: TestHubInAPageFromAFile},
 	"globals":           {play: TestPatchedGlobalsDisturbNoHub, short: true},
+	"guests":            {play: TestGuestsComeToTheLeafByWebTransport, short: true, not: engine.WebKit}, // it has no WebTransport
+	"killed leaf":       {play: TestGuestsNoticeAKilledLeaf, not: engine.WebKit},
 	"hidden":            {play: TestHiddenTabIsNotIdleForAMinute},
 	"visible":           {play: TestVisibleAgainChecksTheLinkAtOnce, short: true},
 	"silence":           {play: TestSilentServerIsFoundByPings, short: true},

@@ -11,6 +11,7 @@ import (
 // leafStatus is what these tests read of a leaf's status document.
 type leafStatus struct {
 	Phase          string         `json:"phase"`
+	BridgeState    string         `json:"bridgeState"`
 	WSSURL         string         `json:"wssUrl"`
 	DiscoveryURL   string         `json:"discoveryUrl"`
 	LANBindAddress string         `json:"lanBindAddress"`

@@ -19,7 +19,7 @@ func TestUntrustedLeafIsRefusedAndExplained(t *testing.T) {
 	wants(t, "its steps", eval[string](b, `document.getElementById("trust").innerText`), d.ready.Ready.CAFile, "kinopio-hub ca path", "Firefox", "macOS", "Windows")
 	p.receive(100)
 	if c := p.counters(); c.Lost != 0 || c.Repeated != 0 || c.Disordered != 0 {
-		t.Errorf("the session on the remote server was disturbed: %v", c)
+		t.Errorf("the connection to the remote server was disturbed: %v", c)
 	}
 	if via := eval[string](b, `document.body.dataset.via`); via != "configured" {
 		t.Errorf("the page is on %q, want the configured server", via)

@@ -56,6 +56,8 @@ type Agent struct {
 	confirmed map[string]*Manifest // What was read of leaders, by node; of those that are heard.
 	refused   []refusedClaim
 	warned    []string
+	wrong     []string  // What does not work on the LAN, as the bus says,
+	asked     time.Time // when it was asked.
 	// Without a secret: heartbeats that prove one were heard.
 	sealedHeard bool
 	unhold      context.CancelFunc
@@ -123,7 +125,7 @@ func Enable(ctx context.Context, c Config) (*Agent, error) {
 	a.m = NewMachine(Options{NodeID: id.node, Grace: c.LeaderMissingGrace, FastFailover: c.FastFailover, WarmStandby: c.WarmStandby}, 0)
 	a.picture()
 	a.work.Go(func() {
-		probe(a.ctx, c.BackboneServers, func(rtt RTT) { a.tell(outcome{event: Event{Kind: Measured, RTT: rtt}}) })
+		probe(a.ctx, c.BackboneServers, a.bridge, a.searching, func(rtt RTT) { a.tell(outcome{event: Event{Kind: Measured, RTT: rtt}}) })
 	})
 	go a.run()
 	return a, nil
@@ -162,6 +164,24 @@ func (a *Agent) Leadership() (epoch int64, until time.Time, role Role, leads boo
 	return a.status.LeaderEpoch, a.until, a.status.Role, a.status.State == Leading
 }
 
+// bridge is the round-trip time to the backbone that this agent's own leaf has measured at its bridge.
+func (a *Agent) bridge() RTT {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	m := a.status.LocalLeaf
+	if m == nil || m.BridgeState != "connected" {
+		return Unmeasured
+	}
+	return rttOf(m.BackboneRTTMs)
+}
+
+// searching: it matters now how near this agent is to the backbone.
+func (a *Agent) searching() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.status.State != Leading && a.status.State != Following || a.status.PreemptionStreak > 0
+}
+
 // tell hands an event to the loop, unless that has ended.
 func (a *Agent) tell(o outcome) {
 	select {
@@ -187,12 +207,12 @@ func (a *Agent) run() {
 		case <-stop:
 			stop = nil
 			a.step(Event{Kind: Stop})
-		case data, ok := <-packets:
+		case p, ok := <-packets:
 			if !ok {
 				packets = nil
 				continue
 			}
-			a.packet(data)
+			a.packet(p)
 		case heard, ok := <-announcements:
 			if !ok {
 				announcements = nil
@@ -238,7 +258,8 @@ func (a *Agent) finish() {
 	}
 }
 
-func (a *Agent) packet(data []byte) {
+func (a *Agent) packet(p datagram) {
+	data := p.data
 	h, err := parseHeartbeat(data, a.config.DiscoveryNamespace)
 	switch {
 	case err != nil:
@@ -246,6 +267,9 @@ func (a *Agent) packet(data []byte) {
 		h, err = nil, rejectProof
 	case a.key == nil && !a.sealedHeard && looksSealed(data):
 		a.sealedHeard = true
+	}
+	if h != nil {
+		h.inZone(p.netif)
 	}
 	a.hear(h, err)
 }
@@ -334,6 +358,9 @@ func (a *Agent) picture() {
 		}
 	} else if s.State == Leading {
 		now.Leader = now.LocalLeaf
+	}
+	if at := time.Now(); at.Sub(a.asked) > time.Second {
+		a.asked, a.wrong = at, a.bus.Problems()
 	}
 	now.Warnings = a.warnings(now.LocalLeaf)
 	a.mu.Lock()

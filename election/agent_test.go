@@ -25,13 +25,13 @@ type air struct {
 
 type airBus struct {
 	air *air
-	in  chan []byte
+	in  chan datagram
 }
 
 func (a *air) join() *airBus {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	b := &airBus{a, make(chan []byte, 256)}
+	b := &airBus{a, make(chan datagram, 256)}
 	if a.members == nil {
 		a.members = map[*airBus]bool{}
 	}
@@ -44,14 +44,16 @@ func (b *airBus) Send(data []byte) error {
 	defer b.air.mu.Unlock()
 	for m := range b.air.members { // The sender, too.
 		select {
-		case m.in <- data:
+		case m.in <- datagram{data: data}:
 		default:
 		}
 	}
 	return nil
 }
 
-func (b *airBus) Receive() <-chan []byte { return b.in }
+func (b *airBus) Receive() <-chan datagram { return b.in }
+
+func (b *airBus) Problems() []string { return nil }
 
 func (b *airBus) Close() error {
 	b.air.mu.Lock()
@@ -70,6 +72,7 @@ type station struct {
 	bus     *airBus
 	mu      sync.Mutex
 	refuse  error
+	bridge  *float64 // What its leaves' bridges measure; nil without one.
 	current *manifestLeaf
 	changed chan struct{}
 }
@@ -98,10 +101,13 @@ func (s *station) Start(_ context.Context, term Term) (Leaf, error) {
 
 func (l *manifestLeaf) Manifest() *Manifest {
 	l.s.mu.Lock()
-	a := l.s.agent
+	a, bridge := l.s.agent, l.s.bridge
 	l.s.mu.Unlock()
 	m := &Manifest{Version: "1", NodeID: l.term.NodeID, DiscoveryNamespace: "test", FallbackServers: []string{},
 		DiscoveryURL: l.server.URL + manifestPath, WSSURL: "wss://127.0.0.1:1"}
+	if bridge != nil {
+		m.BridgeState, m.BackboneRTTMs = "connected", bridge
+	}
 	if a != nil {
 		m.LeaderEpoch, _, m.CandidateRole, m.IsLeader = a.Leadership()
 	}

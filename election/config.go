@@ -88,8 +88,15 @@ type Leaf interface {
 // bus is what heartbeats travel on.
 type bus interface {
 	Send(data []byte) error
-	Receive() <-chan []byte
+	Receive() <-chan datagram
+	Problems() []string // What does not work at the moment, for people.
 	Close() error
+}
+
+// datagram is what came, and by which interface; "" when that is not known.
+type datagram struct {
+	data  []byte
+	netif string
 }
 
 // ConfigError says which field of a [Config] cannot be used, and what would be right.
@@ -129,7 +136,7 @@ func (c Config) normalize() (Config, *proofKey, error) {
 	}
 	if c.CacheDir == "" {
 		if c.CacheDir, err = os.UserCacheDir(); err != nil {
-			return c, nil, fmt.Errorf("CacheDir: empty, and this user has no cache directory: %w: name a directory", err)
+			return c, nil, &ConfigError{"CacheDir", "", fmt.Sprintf("not given, and this user has no cache directory (%v): name one for this node's identity", err)}
 		}
 	}
 	return c, key, nil

@@ -2,6 +2,7 @@ package election
 
 import (
 	"context"
+	"strings"
 	"time"
 )
 
@@ -82,7 +83,7 @@ func (a *Agent) startLeaf(epoch int64) {
 		if err != nil {
 			close(r.started)
 			cancel()
-			a.tell(outcome{event: Event{Kind: LeafFailed, Err: err.Error()}, of: r})
+			a.tell(outcome{event: Event{Kind: LeafFailed, Err: strings.TrimPrefix(err.Error(), "start leaf: ")}, of: r})
 			return
 		}
 		r.made = l

@@ -9,9 +9,10 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
-	"github.com/gofrs/flock"
+	"github.com/kinopio-hub/kinopio-hub/v3/internal/filelock"
 )
 
 const (
@@ -25,18 +26,20 @@ const (
 type identity struct {
 	node     string
 	instance string
-	lock     *flock.Flock
-	file     string // Of the count.
+	lock     *filelock.Lock
+	file     string // Of the count; "" when nothing can be kept.
+	trouble  error  // Why the identity is not kept, or kept apart; nil if it is.
 	count    int64
 	kept     int64
 }
 
 // openIdentity takes the first identity that nobody else has. A node that is given is
-// kept as it is; only the count comes from the cache then.
+// kept as it is; only the count comes from the cache then. Where the cache cannot be written, the
+// identity is a new one that ends with this agent: the trouble says so.
 func openIdentity(cacheDir, node string) (*identity, error) {
 	dir := filepath.Join(cacheDir, "kinopio-hub", "auto-leaf")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("open identity: %w", err)
+		return unkept(cacheDir, node, err)
 	}
 	for i := range maxIdentities {
 		name := "node-id"
@@ -47,21 +50,46 @@ func openIdentity(cacheDir, node string) (*identity, error) {
 		if info, err := os.Lstat(file + ".lock"); err == nil && !info.Mode().IsRegular() {
 			return nil, fmt.Errorf("open identity: %s.lock is no regular file (%v): remove it, or name another cache directory", file, info.Mode().Type())
 		}
-		lock := flock.New(file+".lock", flock.SetPermissions(0o600))
-		ok, err := lock.TryLock()
+		lock := filelock.New(file+".lock", 0)
+		ok, err := lock.Try()
 		if err != nil {
-			return nil, fmt.Errorf("open identity: lock %s: %w", file, err)
+			return unkept(cacheDir, node, fmt.Errorf("lock: %w", err))
 		}
 		if !ok {
 			continue
 		}
 		id := &identity{node: node, lock: lock, file: file + ".count", instance: randomHex(8)}
+		if why := lock.Missing(); why != nil {
+			id.trouble = fmt.Errorf("nothing keeps another agent of this cache directory from this one's node id: %w", why)
+		}
 		if err := id.load(file); err != nil {
-			return nil, errors.Join(fmt.Errorf("open identity: %w", err), lock.Unlock())
+			err = errors.Join(err, lock.Release())
+			if node == "" && !unwritable(err) {
+				return nil, fmt.Errorf("open identity: %w", err)
+			}
+			return unkept(cacheDir, node, err)
 		}
 		return id, nil
 	}
 	return nil, fmt.Errorf("open identity: %d agents use %s already: name another cache directory", maxIdentities, dir)
+}
+
+// unkept is an identity of one life, where the cache refuses with err.
+func unkept(cacheDir, node string, err error) (*identity, error) {
+	if !unwritable(err) {
+		return nil, &ConfigError{"CacheDir", cacheDir, fmt.Sprintf("open identity: %v: name a directory that this user can write", err)}
+	}
+	id := &identity{node: node, instance: randomHex(8), count: time.Now().UnixMilli(), kept: largestJSInteger}
+	if node == "" {
+		id.node = "node-" + randomHex(8)
+	}
+	id.trouble = fmt.Errorf("this node's identity is not kept, so it is another node after each start: %w", err)
+	return id, nil
+}
+
+// unwritable tells whether an error is that of a place where this user can write nothing now.
+func unwritable(err error) bool {
+	return errors.Is(err, syscall.EROFS) || errors.Is(err, os.ErrPermission) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
 
 func (id *identity) load(file string) error {
@@ -110,7 +138,12 @@ func (id *identity) keep() error {
 }
 
 // close gives the identity back.
-func (id *identity) close() error { return id.lock.Unlock() }
+func (id *identity) close() error {
+	if id.lock == nil {
+		return nil
+	}
+	return id.lock.Release()
+}
 
 // writeFile replaces a file as a whole.
 func writeFile(name, text string) error {

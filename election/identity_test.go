@@ -26,7 +26,7 @@ func FuzzIdentityFilesNeverHinderAStart(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer id.lock.Unlock()
+		defer id.close()
 		if checkName("node-id", id.node) != nil || id.count < 0 {
 			t.Errorf("node %q, count %d", id.node, id.count)
 		}

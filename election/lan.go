@@ -16,7 +16,7 @@ import (
 // lanBus is the multicast group of the LAN.
 type lanBus struct {
 	*multicast.Bus
-	out chan []byte
+	out chan datagram
 }
 
 func openLAN(log *slog.Logger) (*lanBus, error) {
@@ -24,17 +24,27 @@ func openLAN(log *slog.Logger) (*lanBus, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &lanBus{b, make(chan []byte)}
+	l := &lanBus{b, make(chan datagram)}
 	go func() { // Ends with the bus, before Close returns.
 		defer close(l.out)
 		for p := range b.Packets() {
-			l.out <- p.Data
+			l.out <- datagram{p.Data, p.Interface}
 		}
 	}()
 	return l, nil
 }
 
-func (l *lanBus) Receive() <-chan []byte { return l.out }
+func (l *lanBus) Receive() <-chan datagram { return l.out }
+
+// Problems are at most a few of what does not work.
+func (l *lanBus) Problems() []string {
+	const most = 4
+	all := l.Stats().Problems
+	if more := len(all) - most; more > 0 {
+		all = append(all[:most:most], fmt.Sprintf("multicast: %d more interfaces do not work", more))
+	}
+	return all
+}
 
 func (l *lanBus) Close() error {
 	err := l.Bus.Close()
@@ -53,7 +63,7 @@ func announcement(h *heartbeat, key *proofKey, until time.Time) (mdns.Leaf, erro
 	if err != nil {
 		return mdns.Leaf{}, err
 	}
-	address, err := lanAddress(discovery.Hostname())
+	address, err := lanAddress(bare(discovery.Hostname()))
 	if err != nil {
 		return mdns.Leaf{}, err
 	}
@@ -62,7 +72,7 @@ func announcement(h *heartbeat, key *proofKey, until time.Time) (mdns.Leaf, erro
 		return uint16(n) // 0 is refused by mdns.
 	}
 	l := mdns.Leaf{
-		Namespace: h.DiscoveryNamespace, NodeID: h.NodeID, Host: h.AdvertisedHostname, Epoch: h.LeaderEpoch,
+		Namespace: h.DiscoveryNamespace, NodeID: h.NodeID, Host: bare(h.AdvertisedHostname), Epoch: h.LeaderEpoch,
 		Lease: until, WebSocketPort: port(socket), WebSocketProtocol: socket.Scheme, DiscoveryProtocol: discovery.Scheme,
 		RTT: int(rttOf(h.BackboneRTTMs)), Port: port(discovery), Address: address,
 		Extra: map[string]string{"seq": strconv.FormatInt(h.Sequence, 10)},
@@ -83,12 +93,18 @@ func lanAddress(host string) (netip.Addr, error) {
 	if err != nil {
 		return netip.Addr{}, err
 	}
-	for _, address := range addresses {
-		if p, err := netip.ParsePrefix(address.String()); err == nil && p.Addr().Is4() && (p.Addr().IsPrivate() || sharedAddresses.Contains(p.Addr())) {
-			return p.Addr(), nil
+	for _, fits := range []func(netip.Addr) bool{
+		func(a netip.Addr) bool { return a.Is4() && (a.IsPrivate() || sharedAddresses.Contains(a)) },
+		func(a netip.Addr) bool { return a.Is6() && a.IsPrivate() },
+		netip.Addr.IsLinkLocalUnicast,
+	} {
+		for _, address := range addresses {
+			if p, err := netip.ParsePrefix(address.String()); err == nil && fits(p.Addr()) {
+				return p.Addr(), nil
+			}
 		}
 	}
-	return netip.Addr{}, fmt.Errorf("this machine has no private IPv4 address for %s", host)
+	return netip.Addr{}, fmt.Errorf("this machine has no private address for %s", host)
 }
 
 func announcedProof(l mdns.Leaf, key *proofKey) string {
@@ -122,6 +138,7 @@ func heartbeatOf(a *mdns.Announcement, namespace string, key *proofKey) (*heartb
 		h.WSSURL = at(a.WebSocketProtocol, a.WebSocketPort, "")
 		h.WebsocketURL, h.DiscoveryURL = h.WSSURL, at(a.DiscoveryProtocol, a.Port, manifestPath)
 	}
+	h.inZone(a.Interface)
 	if a.RTT >= 0 && a.RTT <= maxRTT {
 		h.BackboneRTTMs = RTT(a.RTT).milliseconds()
 	}

@@ -7,21 +7,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 )
 
 const (
-	probeEvery    = 5 * time.Second
 	probeTimeout  = 1500 * time.Millisecond
-	probeFailures = 3 // Running, until a measured backbone counts as unreachable.
 	verifyTimeout = 1500 * time.Millisecond
 	manifestLimit = 64 << 10
 	holdAgain     = time.Second
@@ -29,61 +25,6 @@ const (
 	refusedAgain  = 10 * time.Millisecond
 	manifestPath  = "/.well-known/kinopio-leader.json"
 )
-
-// probe measures the backbone every 5 s until ctx ends: a TCP connect, the best of the
-// list, in whole milliseconds.
-func probe(ctx context.Context, servers []string, tell func(RTT)) {
-	if len(servers) == 0 {
-		return
-	}
-	tick := time.NewTicker(probeEvery)
-	defer tick.Stop()
-	failures := probeFailures // The first result counts at once.
-	for {
-		rtt := measure(ctx, servers)
-		if rtt != Unmeasured {
-			failures = 0
-			tell(rtt)
-		} else if failures++; failures >= probeFailures {
-			tell(Unmeasured)
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
-}
-
-func measure(ctx context.Context, servers []string) RTT {
-	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
-	defer cancel()
-	var mu sync.Mutex
-	var all sync.WaitGroup
-	best := Unmeasured
-	for _, s := range servers {
-		address, err := dialAddress(s)
-		if err != nil {
-			continue // Refused by normalize.
-		}
-		all.Go(func() {
-			began := time.Now()
-			conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
-			if err != nil {
-				return
-			}
-			rtt := RTT(math.Round(float64(time.Since(began)) / float64(time.Millisecond)))
-			conn.Close()
-			mu.Lock()
-			defer mu.Unlock()
-			if best == Unmeasured || rtt < best {
-				best = rtt
-			}
-		})
-	}
-	all.Wait()
-	return best
-}
 
 // verifier looks whether the leaf that a record speaks of is there and leads.
 type verifier struct {
@@ -171,6 +112,9 @@ func (v *verifier) verify(ctx context.Context, m *Manifest) (*Manifest, error) {
 	if is.NodeID != m.NodeID || is.DiscoveryNamespace != v.namespace || !is.IsLeader {
 		return nil, fmt.Errorf("its manifest is that of %q in %q, leading: %v", is.NodeID, is.DiscoveryNamespace, is.IsLeader)
 	}
+	if a, err := netip.ParseAddr(u.Hostname()); err == nil {
+		is.inZone(a.Zone())
+	}
 	return &is, nil
 }
 
@@ -212,7 +156,7 @@ func (m *Manifest) oneHost(at *url.URL) error {
 		case field.value == "" && field.name != "discoveryUrl": // One of the two is enough.
 		case err != nil || u.User != nil || u.Scheme != field.plain && u.Scheme != field.secure || u.Hostname() == "":
 			return fmt.Errorf("%s is no %s URL", field.name, field.secure)
-		case !strings.EqualFold(u.Hostname(), at.Hostname()):
+		case !strings.EqualFold(bare(u.Hostname()), bare(at.Hostname())):
 			return fmt.Errorf("%s has the host %s, and the manifest is that of %s", field.name, u.Hostname(), at.Hostname())
 		case at.Scheme == "https" && u.Scheme != field.secure:
 			return fmt.Errorf("%s is %s, and the manifest was served with TLS", field.name, u.Scheme)

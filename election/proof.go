@@ -23,7 +23,7 @@ func newProofKey(secret, namespace string) (*proofKey, error) {
 		return nil, nil
 	}
 	if len(secret) < minSecret {
-		return nil, fmt.Errorf("NamespaceSecret: has %d bytes: give at least %d, such as the output of openssl rand -hex 16", len(secret), minSecret)
+		return nil, fmt.Errorf("it has %d bytes: give at least %d, such as the output of openssl rand -hex 16", len(secret), minSecret)
 	}
 	h := hmac.New(sha256.New, []byte(secret))
 	h.Write([]byte("kinopio-hub election 1\x00" + namespace))

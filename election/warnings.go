@@ -2,9 +2,11 @@ package election
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"net/url"
 	"slices"
+	"strings"
 )
 
 // mostClaims is how many leaders that were not found are told of.
@@ -26,6 +28,10 @@ func (a *Agent) claimed(node, url string, err error) {
 // warnings are what a person should know of this node's part in the election.
 func (a *Agent) warnings(own *Manifest) []string {
 	all := []string{}
+	if a.id.trouble != nil {
+		all = append(all, a.id.trouble.Error())
+	}
+	all = append(all, a.wrong...)
 	for _, c := range a.refused {
 		if a.m.Knows(c.node) {
 			all = append(all, c.why)
@@ -46,8 +52,31 @@ func (a *Agent) warnings(own *Manifest) []string {
 	if own != nil {
 		if u, err := url.Parse(own.DiscoveryURL); err == nil {
 			if ip, err := netip.ParseAddr(u.Hostname()); err == nil && ip.IsLoopback() {
-				all = append(all, "this node's leaf is reachable on this machine only: no address of a LAN was found")
+				why := "no address of a LAN was found"
+				if public := publicAddresses(); len(public) > 0 {
+					why += ", and public ones (" + strings.Join(public, ", ") + ") are not opened unasked: --lan-bind-address takes one, with --advertised-hostname for its name"
+				}
+				all = append(all, "this node's leaf is reachable on this machine only: "+why)
 			}
+		}
+	}
+	return all
+}
+
+// publicAddresses are those of this machine that are no LAN's, at most two.
+func publicAddresses() (all []string) {
+	addresses, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil
+	}
+	for _, a := range addresses {
+		p, err := netip.ParsePrefix(a.String())
+		if err != nil {
+			continue
+		}
+		ip := p.Addr().Unmap()
+		if ip.IsGlobalUnicast() && !ip.IsPrivate() && !sharedAddresses.Contains(ip) && len(all) < 2 {
+			all = append(all, ip.String())
 		}
 	}
 	return all

@@ -43,6 +43,7 @@ type Manifest struct {
 	DiscoveryNamespace string   `json:"discoveryNamespace"`
 	IsLeader           bool     `json:"isLeader"`
 	CandidateRole      Role     `json:"candidateRole"`
+	Tickets            bool     `json:"tickets,omitempty"` // The leaf gives tickets to hubs of its account.
 }
 
 // heartbeat is one datagram. The fields after the manifest are this version's own;

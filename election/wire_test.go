@@ -3,6 +3,7 @@ package election
 import (
 	"bytes"
 	"encoding/json"
+	"net/url"
 	"strings"
 	"testing"
 )
@@ -117,6 +118,7 @@ func TestProofIsOfThisSecretNamespaceAndContent(t *testing.T) {
 func FuzzHeartbeat(f *testing.F) {
 	f.Add([]byte(oldHeartbeat))
 	f.Add([]byte(`{"kind":"kinopio-auto-leaf-heartbeat","protocolVersion":1,"discoveryNamespace":"studio","nodeId":"a"}`))
+	f.Add([]byte(`{"kind":"kinopio-auto-leaf-heartbeat","protocolVersion":1,"discoveryNamespace":"studio","nodeId":"a","wssUrl":"wss://[fe80::1%25eth7]:8443"}`))
 	f.Add([]byte(`{}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		h, err := parseHeartbeat(data, "studio")
@@ -125,6 +127,13 @@ func FuzzHeartbeat(f *testing.F) {
 				t.Fatalf("%v is no rejection", err)
 			}
 			return
+		}
+		before := h.Manifest
+		h.inZone("eth0")
+		if u, err := url.Parse(before.WSSURL); err == nil {
+			if now, err := url.Parse(h.WSSURL); err != nil || bare(now.Hostname()) != bare(u.Hostname()) || now.Port() != u.Port() {
+				t.Errorf("%q became %q, %v", before.WSSURL, h.WSSURL, err)
+			}
 		}
 		r := h.record(false)
 		if r.NodeID == "" || r.Epoch < 0 || r.Order < 0 || r.RTT < Unmeasured {

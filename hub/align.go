@@ -18,8 +18,8 @@ type logged struct {
 // each, and how many copies of which messages are still to come by the new one, and how many may be: where
 // several have published on one subject. old and next are all that came by the two links lately, in order;
 // old has ended.
-func align(old, next []logged) (came []bool, owed, perhaps map[uint64]int) {
-	owed, perhaps = map[uint64]int{}, map[uint64]int{}
+func align(old, next []logged) (came []bool, expected, possible map[uint64]int) {
+	expected, possible = map[uint64]int{}, map[uint64]int{}
 	o, n := bySubject(old), bySubject(next)
 	for _, e := range next {
 		if e.mark == 0 {
@@ -37,11 +37,11 @@ func align(old, next []logged) (came []bool, owed, perhaps map[uint64]int) {
 				came[by.at[i]] = true
 			}
 			for _, print := range was.prints[min(max(shift+len(by.prints), 0), len(was.prints)):] {
-				owed[print]++
+				expected[print]++
 			}
 			continue
 		}
-		by.count(was, came, perhaps)
+		by.count(was, came, possible)
 	}
 	for subject, was := range o {
 		if n[subject] != nil {
@@ -56,10 +56,10 @@ func align(old, next []logged) (came []bool, owed, perhaps map[uint64]int) {
 			}
 		}
 		for _, print := range was.prints[from:] {
-			owed[print]++
+			expected[print]++
 		}
 	}
-	return came, owed, perhaps
+	return came, expected, possible
 }
 
 func commonMark(log []logged, mark int) bool {
@@ -199,7 +199,7 @@ func (by *sequence) since(was *sequence) int {
 }
 
 // count is for what several publish on one subject: equal messages are counted.
-func (by *sequence) count(was *sequence, came []bool, perhaps map[uint64]int) {
+func (by *sequence) count(was *sequence, came []bool, possible map[uint64]int) {
 	times := map[uint64]int{}
 	since := by.since(was)
 	for _, print := range was.prints[since:] {
@@ -215,7 +215,7 @@ func (by *sequence) count(was *sequence, came []bool, perhaps map[uint64]int) {
 	for _, print := range was.prints[max(since, len(was.prints)-len(by.prints)):] {
 		if times[print] > 0 {
 			times[print]--
-			perhaps[print]++
+			possible[print]++
 		}
 	}
 }

@@ -12,13 +12,13 @@ type nullNet struct{ wire *nullWire }
 
 type nullWire struct {
 	receiver receiver
-	routes   map[string]*leg
+	routes   map[string]*linkSub
 	ended    chan struct{}
 	mu       sync.Mutex // guards routes
 }
 
 func (n *nullNet) dial(_ context.Context, _ string, r receiver) (wire, error) {
-	n.wire = &nullWire{receiver: r, routes: map[string]*leg{}, ended: make(chan struct{})}
+	n.wire = &nullWire{receiver: r, routes: map[string]*linkSub{}, ended: make(chan struct{})}
 	return n.wire, nil
 }
 
@@ -26,13 +26,13 @@ func (*nullWire) ping(answered func()) error { answered(); return nil }
 func (w *nullWire) publish(OutMsg) error     { return nil }
 
 // route is what subject was subscribed for.
-func (w *nullWire) route(subject string) *leg {
+func (w *nullWire) route(subject string) *linkSub {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.routes[subject]
 }
 
-func (w *nullWire) subscribe(subject, _ string, route *leg) (wireSub, error) {
+func (w *nullWire) subscribe(subject, _ string, route *linkSub) (wireSub, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.routes[subject] = route
@@ -59,7 +59,7 @@ func openNull(t testing.TB) (*Hub, *nullWire) {
 		t.Fatal(err)
 	}
 	// The outbox opens a moment later.
-	if err := h.Publish(OutMsg{Subject: "a"}).Wait(context.Background()); err != nil {
+	if err := h.Send(OutMsg{Subject: "a"}).Wait(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	return h, n.wire
@@ -92,7 +92,7 @@ func TestNothingIsAllocatedForAMessage(t *testing.T) {
 	})
 
 	heard := 0
-	if _, err := h.Subscribe("a.inline", SubOptions{Inline: true}, func(*Message) { heard++ }); err != nil {
+	if _, err := h.Subscribe("a.inline", SubOptions{inline: true}, func(*Message) { heard++ }); err != nil {
 		t.Fatal(err)
 	}
 	batch := []inbound{{route: wire.route("a.inline"), subject: "a.inline", data: data}}

@@ -15,20 +15,20 @@ func (r *repairs) hearAsk(m *Message) {
 	defer r.mu.Unlock()
 	for line := range strings.Lines(string(m.Data)) {
 		f := strings.Fields(line)
-		if len(f) != 5 || len(r.asked) >= wantedKept {
+		if len(f) != 5 || len(r.requests) >= repairRequestsKept {
 			return
 		}
 		stream, ok := parseStream(f[0])
 		from, err := strconv.ParseUint(f[1], 10, 64)
 		to, err2 := strconv.ParseUint(f[2], 10, 64)
 		age, err3 := strconv.ParseInt(f[3], 10, 32)
-		if !ok || err != nil || err2 != nil || err3 != nil || from == 0 || from > to || to > mostCount || age < 0 || checkName(f[4], false) != nil {
+		if !ok || err != nil || err2 != nil || err3 != nil || from == 0 || from > mostCount || to != 0 && from > to || to > mostCount || age < 0 || checkName(f[4], false) != nil {
 			return
 		}
-		if len(r.asked) == 0 {
-			r.askedAt = time.Now()
+		if len(r.requests) == 0 {
+			r.requestsSince = time.Now()
 		}
-		r.asked = append(r.asked, wanted{stream, span{from, to}, time.Duration(age) * time.Millisecond, f[4]})
+		r.requests = append(r.requests, repairRequest{stream, span{from, to}, time.Duration(age) * time.Millisecond, f[4]})
 	}
 	notify(r.wake)
 }
@@ -38,7 +38,7 @@ func (r *repairs) tick(now time.Time) {
 	o := &r.h.outbox
 	o.mu.Lock()
 	empty := o.store.tick(now)
-	o.idle = empty
+	o.storeEmpty = empty
 	o.mu.Unlock()
 	if empty {
 		r.mu.Lock()
@@ -55,17 +55,17 @@ func (r *repairs) published() {
 	notify(r.wake)
 }
 
-// speak answers who has asked, and says how far this hub has counted.
-func (r *repairs) speak(now time.Time, sooner func(time.Time)) {
+// respond answers the requests of others, and announces how far this hub has counted.
+func (r *repairs) respond(now time.Time, sooner func(time.Time)) {
 	r.mu.Lock()
-	var asked []wanted
-	if len(r.asked) > 0 {
-		at := r.askedAt.Add(collecting)
+	var requests []repairRequest
+	if len(r.requests) > 0 {
+		at := r.requestsSince.Add(collecting)
 		if at.Before(r.rests) {
 			at = r.rests
 		}
 		if !at.After(now) {
-			asked, r.asked = r.asked, nil
+			requests, r.requests = r.requests, nil
 		} else {
 			sooner(at)
 		}
@@ -89,8 +89,8 @@ func (r *repairs) speak(now time.Time, sooner func(time.Time)) {
 		r.backs = 0
 	}
 	r.mu.Unlock()
-	if len(asked) > 0 {
-		bytes := r.answer(asked, now)
+	if len(requests) > 0 {
+		bytes := r.answer(requests, now)
 		r.mu.Lock()
 		r.rests = now.Add(collecting + time.Duration(bytes)*time.Second/answerRate)
 		r.mu.Unlock()
@@ -99,7 +99,7 @@ func (r *repairs) speak(now time.Time, sooner func(time.Time)) {
 		r.announce()
 	}
 	if call {
-		r.say(OutMsg{Subject: subjectSync, Data: []byte("back")})
+		r.trySend(OutMsg{Subject: subjectSync, Data: []byte("back")})
 	}
 }
 
@@ -107,16 +107,16 @@ func (r *repairs) speak(now time.Time, sooner func(time.Time)) {
 func (r *repairs) announce() {
 	o := &r.h.outbox
 	o.mu.Lock()
-	head := fmt.Appendf(nil, "counts %s\n", publisherName(o.publisher))
+	head := r.countsHead()
 	var texts [][]byte
 	text := head
-	seen := map[*outStream]bool{}
+	announced := map[*outStream]bool{}
 	o.store.each(func(s *outStream, _ OutMsg, _ time.Time) bool {
-		if seen[s] {
+		if announced[s] {
 			return true
 		}
-		seen[s] = true
-		text = fmt.Appendf(appendStream(text, s.id), " %d %s\n", s.count, s.subject)
+		announced[s] = true
+		text = appendCount(text, s)
 		if len(text) > questionBytes {
 			texts = append(texts, text)
 			text = head[:len(head):len(head)]
@@ -128,21 +128,31 @@ func (r *repairs) announce() {
 		texts = append(texts, text)
 	}
 	for _, text := range texts {
-		r.say(OutMsg{Subject: subjectSync, Data: text})
+		r.trySend(OutMsg{Subject: subjectSync, Data: text})
 	}
 }
 
+// countsHead is the first line of what says how far this hub has counted. r.h.outbox.mu is held.
+func (r *repairs) countsHead() []byte {
+	return fmt.Appendf(nil, "counts %s\n", publisherName(r.h.outbox.publisher))
+}
+
+// appendCount appends the line of s.
+func appendCount(text []byte, s *outStream) []byte {
+	return fmt.Appendf(appendStream(text, s.id), " %d %s\n", s.count, s.subject)
+}
+
 // answer sends again what was asked for, each message once, and says what it does not have.
-func (r *repairs) answer(asked []wanted, now time.Time) (bytes int) {
+func (r *repairs) answer(requests []repairRequest, now time.Time) (bytes int) {
 	o := &r.h.outbox
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.link == nil || o.link.congested() {
 		return 0 // they ask again
 	}
-	byStream := map[uint64][]*wanted{}
-	for i := range asked {
-		byStream[asked[i].stream] = append(byStream[asked[i].stream], &asked[i])
+	byStream := map[uint64][]*repairRequest{}
+	for i := range requests {
+		byStream[requests[i].stream] = append(byStream[requests[i].stream], &requests[i])
 	}
 	streams := map[uint64]*outStream{}
 	for _, s := range o.streams {
@@ -180,8 +190,11 @@ func (r *repairs) answer(asked []wanted, now time.Time) (bytes int) {
 		}
 		return true
 	})
-	for i := range asked {
-		w := &asked[i]
+	for i := range requests {
+		w := &requests[i]
+		if w.tail() {
+			continue
+		}
 		gone := func(from, to, count uint64) {
 			m := OutMsg{Subject: ownPrefix + "again." + publisher + "." + w.subject, Header: Header{headerGone: {
 				string(appendStream(nil, w.stream)) + fmt.Sprintf(" %d %d %d %d", from, to, count, w.age.Milliseconds()),
@@ -212,5 +225,5 @@ func (r *repairs) answer(asked []wanted, now time.Time) (bytes int) {
 			gone(from, to, s.count)
 		}
 	}
-	return bytes
+	return bytes + r.ahead(requests, streams)
 }

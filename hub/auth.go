@@ -23,10 +23,10 @@ type Auth struct {
 // not called again before it has returned. Its ctx ends with the attempt to connect (Config.ReconnectTimeout).
 type Authenticator func(ctx context.Context, server string) (Auth, error)
 
-// asking are the calls of an Authenticator that have not returned. There is one a server at a time:
+// authCalls are the calls of an Authenticator that have not returned. There is one a server at a time:
 // one that takes longer than an attempt to connect is not called again beside itself, and its answer is good for the
 // attempt that comes then.
-type asking struct {
+type authCalls struct {
 	mu    sync.Mutex
 	calls map[string]*askCall // by server
 }
@@ -38,7 +38,7 @@ type askCall struct {
 }
 
 // ask calls cfg's Authenticator, and waits for it until ctx ends, whether or not it does so itself.
-func (a *asking) ask(ctx context.Context, cfg *Config, server string) (Auth, error) {
+func (a *authCalls) ask(ctx context.Context, cfg *Config, server string) (Auth, error) {
 	start := time.Now()
 	a.mu.Lock()
 	c := a.calls[server]

@@ -115,7 +115,7 @@ func (h *Hub) reportHealth() {
 			h.roundTrip(l)
 		}
 		health := h.Health()
-		h.events.put(func() { h.onHealth.tell(health, h.observerFailed) }, eventsKept)
+		h.events.put(func() { h.onHealth.notify(health, h.observerFailed) }, eventsKept)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/kinopio-hub/kinopio-hub/v3/hub"
+	"github.com/kinopio-hub/kinopio-hub/v3/internal/bridge"
 )
 
 func TestValuesReachOtherHubs(t *testing.T) {
@@ -106,7 +107,7 @@ func TestSharedSubscriptionsEachGetEverything(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := h.Publish(hub.OutMsg{Subject: "a.b"}).Wait(soon(t)); err != nil {
+	if err := h.Send(hub.OutMsg{Subject: "a.b"}).Wait(soon(t)); err != nil {
 		t.Fatal(err)
 	}
 	got := map[string]int{}
@@ -212,9 +213,9 @@ func TestPublishWaitsForTheFirstConnection(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer h.Close()
-	var receipts []*hub.Receipt
+	var receipts []bridge.Receipt
 	for _, data := range []string{"1", "2", "3"} {
-		receipts = append(receipts, h.Publish(hub.OutMsg{Subject: "a.b", Data: []byte(data)}))
+		receipts = append(receipts, h.Send(hub.OutMsg{Subject: "a.b", Data: []byte(data)}))
 	}
 	h.Connect()
 	for i, r := range receipts {
@@ -264,4 +265,28 @@ func TestCloseLeavesNothing(t *testing.T) {
 		}
 	}
 	goleak.VerifyNone(t, none)
+}
+
+// Publish does not wait for a connection, and a message that has waited for too long is not lost silently.
+func TestWhatWaitedTooLongIsAnErrorOfTheHub(t *testing.T) {
+	h, err := hub.Open(t.Context(), hub.Config{Servers: []string{"nats://127.0.0.1:1"}, Timeout: 50 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	failed := make(chan error, 64)
+	h.OnError(func(err error) { failed <- err })
+	if err := h.Publish(hub.OutMsg{Subject: "late.one"}, hub.OutMsg{Subject: "late.two"}); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		select {
+		case err := <-failed:
+			if strings.Contains(err.Error(), "publish on late.one") && errors.Is(err, hub.ErrDisconnected) {
+				return
+			}
+		case <-time.After(20 * time.Second):
+			t.Fatal("nobody was told that the messages were not sent")
+		}
+	}
 }

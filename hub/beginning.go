@@ -36,8 +36,8 @@ const (
 	// acquainted is how long a subscription has been there that hears of every new stream from its first message on.
 	acquainted = time.Second
 	// mostYoung is the highest number that a stream begins with, if something has overtaken what is before, and
-	// mostLooks how many such streams are asked for at a time.
-	mostYoung, mostLooks = 1 << 16, 256
+	// maxBackfills how many such streams are asked for at a time.
+	mostYoung, maxBackfills = 1 << 16, 256
 )
 
 // mayLack says that the hub should have heard what comes before c's first message, n, if there was something: the
@@ -49,20 +49,25 @@ func (in *intake) mayLack(c *counter, n uint64) bool {
 		return false
 	case in.absent(e):
 		c.gap.from = in.sinceAbsence(e)
-	case n <= mostYoung && in.now()-here > int64(acquainted) && len(in.looks) < mostLooks && !in.hub.repairs.unable.Load():
-		c.gap.from = max(here, in.now()-int64(in.hub.cfg.Repair.Age))
-		if in.looks == nil {
-			in.looks = map[*counter]bool{}
-		}
-		in.looks[c] = true
+	case n <= mostYoung && in.now()-here > int64(acquainted) && len(in.backfills) < maxBackfills && !in.hub.repairs.unable.Load():
+		in.backfill(c)
 	default:
 		return false
 	}
 	return true
 }
 
-// looksFor says that c's beginning is still looked for: nothing before its first message is known to be missing.
-func (in *intake) looksFor(c *counter) bool { return !c.begun && in.looks[c] }
+// backfill lets c's publisher be asked for what it has published since the hub heard of it.
+func (in *intake) backfill(c *counter) {
+	c.gap.from = max(c.entry.since, in.here, in.now()-int64(in.hub.cfg.Repair.Age), 1)
+	if in.backfills == nil {
+		in.backfills = map[*counter]bool{}
+	}
+	in.backfills[c] = true
+}
+
+// isBackfill says that the beginning of c is still searched for: nothing before its first message is known to be missing.
+func (in *intake) isBackfill(c *counter) bool { return !c.begun && in.backfills[c] }
 
 // absent says that a stream may have begun while the hub had no link.
 func (in *intake) absent(e *entry) bool {

@@ -1,17 +1,20 @@
 package hub
 
-import "slices"
+import (
+	"maps"
+	"slices"
+)
 
 // A binding is the entries' life on one link.
 type binding struct {
 	link *link
-	legs map[*entry]*leg
+	subs map[*entry]*linkSub
 	// denied is how many the server has ever not permitted
 	denied int
 }
 
-// A leg is one subscription on one link, and the route of what comes in by it.
-type leg struct {
+// A linkSub is one subscription on one link, and the route of what it delivers.
+type linkSub struct {
 	entry *entry
 	link  *link
 	sub   wireSub
@@ -22,8 +25,8 @@ type leg struct {
 
 // begin subscribes e. That the link has died does not matter: the next one will carry the entry.
 func (b *binding) begin(e *entry, round uint64) {
-	l := &leg{entry: e, link: b.link, round: round}
-	b.legs[e] = l
+	l := &linkSub{entry: e, link: b.link, round: round}
+	b.subs[e] = l
 	e.deaf.Store(false)
 	sub, err := b.link.wire.subscribe(e.key.subject, e.key.queue, l)
 	if err != nil && !isDisconnected(err) {
@@ -34,11 +37,11 @@ func (b *binding) begin(e *entry, round uint64) {
 
 // end takes e off the link.
 func (b *binding) end(e *entry) {
-	l := b.legs[e]
+	l := b.subs[e]
 	if l == nil {
 		return
 	}
-	delete(b.legs, e)
+	delete(b.subs, e)
 	if l.sub == nil {
 		return
 	}
@@ -58,7 +61,7 @@ func (r *registry) binding(l *link) *binding {
 func (r *registry) attach(l *link) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	b := &binding{link: l, legs: map[*entry]*leg{}}
+	b := &binding{link: l, subs: map[*entry]*linkSub{}}
 	r.bound, r.moving = []*binding{b}, false
 	for _, e := range r.entries {
 		e.onBoth.Store(false)
@@ -70,7 +73,7 @@ func (r *registry) attach(l *link) {
 func (r *registry) join(next *link) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	b := &binding{link: next, legs: map[*entry]*leg{}}
+	b := &binding{link: next, subs: map[*entry]*linkSub{}}
 	r.bound, r.moving = append(r.bound, b), true
 	for _, e := range r.entries {
 		e.onBoth.Store(true)
@@ -96,8 +99,8 @@ func (r *registry) promote(old, next *link, round uint64) (left int) {
 	if from == nil {
 		return 0
 	}
-	for e := range from.legs {
-		if l := to.legs[e]; l == nil || l.round >= round {
+	for e := range from.subs {
+		if l := to.subs[e]; l == nil || l.round >= round {
 			left++
 		} else {
 			from.end(e)
@@ -119,7 +122,7 @@ func (r *registry) unbind(l *link) {
 	}
 	r.bound = slices.DeleteFunc(r.bound, func(other *binding) bool { return other == b })
 	r.moving = false
-	for e := range b.legs {
+	for e := range b.subs {
 		e.onBoth.Store(false)
 		b.end(e)
 	}
@@ -138,6 +141,13 @@ func (r *registry) carries(l *link) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.binding(l) != nil
+}
+
+// all are the entries.
+func (r *registry) all() []*entry {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Collect(maps.Values(r.entries))
 }
 
 // matching are the entries that get what is published on subject, without those of queue groups.

@@ -9,15 +9,15 @@ import (
 // frame, and little longer for a large one.
 const burstBytes = 1024 << 10
 
-// Burst calls do, which may publish, request, respond and subscribe, and sends what comes of it
+// burst calls do, which may publish, request, respond and subscribe, and sends what comes of it
 // before it returns, without any goroutine: it is for bridges whose calls must not wait. With more
-// it may keep that for the next Burst, which must follow soon. quiet says that no goroutine has been
+// it may keep that for the next one, which must follow soon. quiet says that no goroutine has been
 // left anything to do, either, unless do has started one.
 //
 // It returns without calling do, and done is false, where something would have to wait: when
 // there is no connection, or it is congested, or not of a kind (transport.Direct) that can be
 // written to without waiting. do is not to be called from several goroutines.
-func (h *Hub) Burst(more bool, do func()) (done, quiet bool) {
+func (h *Hub) burst(more bool, do func()) (done, quiet bool) {
 	e, ok := h.engine.(*protoEngine)
 	if !ok || !h.outbox.isFree() {
 		return false, false
@@ -47,12 +47,12 @@ type bursts struct {
 	on atomic.Bool
 
 	mu    sync.Mutex
-	wires []*protoWire // that have something to say
+	wires []*protoWire // that have something to write
 }
 
 func (b *bursts) begin() { b.on.Store(true) }
 
-// note puts w, which has something to say, off until the end of the burst; false if there is none.
+// note puts w, which has something to write, off until the end of the burst; false if there is none.
 // w.mu is held.
 func (b *bursts) note(w *protoWire) bool {
 	if !b.on.Load() {
@@ -70,7 +70,7 @@ func (b *bursts) note(w *protoWire) bool {
 	return true
 }
 
-// end lets the wires say it, those that have less than burstBytes only if no more follows.
+// end lets the wires write it, those that have less than burstBytes only if no more follows.
 func (b *bursts) end(more bool) (quiet bool) {
 	b.mu.Lock()
 	b.on.Store(false)
@@ -87,7 +87,7 @@ func (b *bursts) end(more bool) (quiet bool) {
 			b.wires = append(b.wires, w)
 			b.mu.Unlock()
 		case len(w.out) > 0 && !w.tryWrite():
-			w.some.Signal()
+			w.writable.Signal()
 			quiet = false
 			fallthrough
 		default:

@@ -29,7 +29,7 @@ func openDirect(t *testing.T) (h *hub.Hub, full *atomic.Bool, writes *atomic.Int
 func collect(t *testing.T, h *hub.Hub, subject string) <-chan string {
 	t.Helper()
 	got := make(chan string, 10_000)
-	sub, err := h.Subscribe(subject, hub.SubOptions{Inline: true}, func(m *hub.Message) { got <- string(m.Data) })
+	sub, err := h.Subscribe(subject, hub.Inline(hub.SubOptions{}, nil), func(m *hub.Message) { got <- string(m.Data) })
 	if err == nil {
 		err = sub.Ready(soon(t))
 	}
@@ -75,7 +75,7 @@ func TestBurstWritesOnceAndLeavesNothingToDo(t *testing.T) {
 	answered := make(chan error, 1)
 	done, quiet := h.Burst(false, func() {
 		for i := range 100 {
-			if err := h.Publish(message(i, 10)).Err(); err != nil {
+			if err := h.Send(message(i, 10)).Err(); err != nil {
 				t.Error(err)
 			}
 		}
@@ -118,7 +118,7 @@ func TestBurstKeepsWhatIsFollowedByMore(t *testing.T) {
 	if done, _ := h.Burst(false, func() { h.Publish(message(15, size)) }); !done {
 		t.Fatal("the last burst was not done")
 	}
-	if err := h.Publish(message(16, size)).Wait(soon(t)); err != nil {
+	if err := h.Send(message(16, size)).Wait(soon(t)); err != nil {
 		t.Fatal(err)
 	}
 	want(t, got, 0, 17, size)

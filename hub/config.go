@@ -118,12 +118,12 @@ type Config struct {
 	Logger Logger
 	// Dialers open the connections. Nil means the platform's own.
 	Dialers []transport.Dialer
-	// OnBatch, if set, is called on a link's goroutine after each run of messages that one
-	// read of the socket brought, for callers that hand on messages in batches.
-	OnBatch func()
-	// OnDenied, if set, is called on a link's goroutine for each message that the server did not permit to publish on
+
+	// onDenied, if set, is called on a link's goroutine for each message that the server did not permit to publish on
 	// subject, of which OnError tells once, for bridges that have values of their own.
-	OnDenied func(subject string)
+	onDenied func(subject string)
+
+	leaves *leafBook // of this hub
 }
 
 // Discovery says whether and how a hub looks for the leaf on its LAN.
@@ -133,11 +133,17 @@ type Discovery struct {
 	// ManifestURL is where the leaf's manifest is served (http or https). In a browser the
 	// default is the page's origin + /.well-known/kinopio-leader.json; natively there is none.
 	ManifestURL string
+	// Namespace, if set, is that of leaves which are asked for over the session (kinopio-hub leaf … --discovery-namespace):
+	// then no ManifestURL is needed, and with one both ways are gone.
+	Namespace string
+	// NamespaceKey, as kinopio-hub leaf key prints it, is the public key of Namespace: leaves count only if they have signed
+	// their answer with it. Without it a leaf is believed as far as the account is, and shown no credentials but a ticket.
+	NamespaceKey string
 	// NoBackgroundProbe looks once, after the first connection, instead of going on.
 	NoBackgroundProbe bool
 	// SwitchTimeout bounds the fetch of a manifest and, apart, the connection to a leaf. Default 1.5 s.
 	SwitchTimeout time.Duration
-	// CacheTTL is the time between two looks at the manifest. Default 5 s.
+	// CacheTTL is the time between two fetches of the manifest. Default 5 s.
 	CacheTTL time.Duration
 	// LocalNetwork is what a page does about the browser's permission. Default LocalNetworkAsk.
 	LocalNetwork LocalNetwork
@@ -167,6 +173,10 @@ type Credentials string
 const (
 	// CredentialsNone, the default: nothing.
 	CredentialsNone Credentials = "none"
+	// CredentialsTicket: nothing but a ticket, which the leaf gives over the session of the configured servers and which
+	// is good once, there. A leaf that gives none is not moved to. (With CredentialsNone tickets are used where leaves give
+	// them.)
+	CredentialsTicket Credentials = "ticket"
 	// CredentialsSame: what the configured servers are shown, from Auth or Authenticator. A
 	// token or password can then be used elsewhere by whoever runs the leaf, and with an nkey
 	// it can log in to the configured servers for as long as it is connected.
@@ -299,18 +309,23 @@ func (cfg Config) normalize() (Config, error) {
 		return cfg, configError("MaxReconnects", cfg.MaxReconnects, "a positive number, 0 or -1 for no bound, or NoReconnects (-2) for none")
 	}
 	if cfg.Discovery.Enabled {
-		if cfg.Discovery.ManifestURL == "" {
+		if cfg.Discovery.ManifestURL == "" && cfg.Discovery.Namespace == "" {
 			cfg.Discovery.ManifestURL = defaultManifestURL()
 		}
+		if err := cfg.Discovery.checkNamespace(); err != nil {
+			return cfg, err
+		}
 		u, err := url.Parse(cfg.Discovery.ManifestURL)
-		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
-			return cfg, configError("Discovery.ManifestURL", transport.Redact(cfg.Discovery.ManifestURL), "an http or https URL such as https://app.example.com"+manifestPath)
+		if cfg.Discovery.Namespace != "" && cfg.Discovery.ManifestURL == "" {
+			// Through the session alone.
+		} else if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+			return cfg, configError("Discovery.ManifestURL", transport.Redact(cfg.Discovery.ManifestURL), "an http or https URL such as https://app.example.com"+manifestPath+", or a Discovery.Namespace to find leaves through the session")
 		}
 	}
 	if err := cfg.Auth.check(); err != nil {
 		return cfg, err
 	}
-	if cfg.Discovery.Enabled {
+	if cfg.leaves = new(leafBook); cfg.Discovery.Enabled {
 		cfg.Authenticator = cfg.leafAuthenticator()
 	}
 	if cfg.Dialers == nil {

@@ -50,8 +50,8 @@ func (in *intake) subjectPrint(m *inbound) uint64 {
 	return h.Sum64()
 }
 
-// A debt is copies that are still to come, by their fingerprints, and until when they are waited for.
-type debt struct {
+// expectedCopies are copies that are still to come, by their fingerprints, and until when they are waited for.
+type expectedCopies struct {
 	copies map[uint64]int
 	until  int64
 }
@@ -60,23 +60,23 @@ type debt struct {
 // that is like one of them is then taken for it, and the copy for that.
 const copiesLate = 3 * time.Second
 
-// owes replaces the debts.
-func (in *intake) owes(sure map[uint64]int, long time.Duration, perhaps map[uint64]int, short time.Duration) {
-	in.owed = nil
-	for _, d := range []debt{{perhaps, in.now() + int64(short)}, {sure, in.now() + int64(long)}} {
+// expectCopies replaces what is expected.
+func (in *intake) expectCopies(sure map[uint64]int, long time.Duration, possible map[uint64]int, short time.Duration) {
+	in.expected = nil
+	for _, d := range []expectedCopies{{possible, in.now() + int64(short)}, {sure, in.now() + int64(long)}} {
 		if len(d.copies) > 0 {
-			in.owed = append(in.owed, d)
+			in.expected = append(in.expected, d)
 		}
 	}
 }
 
-// isOwed says that m is a copy of what came by another link.
-func (in *intake) isOwed(m *inbound) bool {
+// isExpectedCopy says that m is a copy of what came by another link.
+func (in *intake) isExpectedCopy(m *inbound) bool {
 	print := in.fingerprint(m)
-	for i := 0; i < len(in.owed); i++ {
-		d := in.owed[i]
+	for i := 0; i < len(in.expected); i++ {
+		d := in.expected[i]
 		if len(d.copies) == 0 || in.now() > d.until {
-			in.owed = slices.Delete(in.owed, i, i+1)
+			in.expected = slices.Delete(in.expected, i, i+1)
 			i--
 			continue
 		}
@@ -90,8 +90,8 @@ func (in *intake) isOwed(m *inbound) bool {
 			return true
 		}
 	}
-	if len(in.owed) == 0 {
-		in.owed = nil
+	if len(in.expected) == 0 {
+		in.expected = nil
 	}
 	return false
 }
@@ -109,13 +109,13 @@ func (in *intake) remember(m *inbound) {
 func (in *intake) recall(span time.Duration) {
 	in.lock()
 	defer in.mu.Unlock()
-	owed := map[uint64]int{}
+	expected := map[uint64]int{}
 	for _, all := range [][]remembered{in.former, in.late} {
 		for _, r := range all {
 			if r.at >= in.now()-int64(span) {
-				owed[r.print]++
+				expected[r.print]++
 			}
 		}
 	}
-	in.owes(owed, span, nil, 0)
+	in.expectCopies(expected, span, nil, 0)
 }

@@ -24,12 +24,12 @@ type counter struct {
 	prints    prints
 	recent    uint64 // of a queue group: which of the 64 up to last came
 
-	waiting []inbound // came too early, in order
-	bytes   int       // of waiting
-	gone    []span    // what will not come, in order
-	skipped []span    // the last of what was given up: if it comes nevertheless, it is no copy
-	told    uint64    // so far the publisher has counted, as it says
-	gap     gap
+	waiting   []inbound // came too early, in order
+	bytes     int       // of waiting
+	gone      []span    // what will not come, in order
+	skipped   []span    // the last of what was given up: if it comes nevertheless, it is no copy
+	announced uint64    // so far the publisher has counted, as it says
+	gap       gap
 }
 
 // A span is from number to number, both included.
@@ -37,12 +37,12 @@ type span struct{ from, to uint64 }
 
 // A gap is what is done about what is missing.
 type gap struct {
-	since int64 // when it was found; 0: there is none
-	due   int64 // when something is to be done next
-	tries int
-	from  int64 // only what was published since then is asked for; 0: all
-	asked int64 // how old that was, in ms, when it was asked for
-	loose bool  // gaps in this stream are none of ours: its messages go to several subjects
+	since  int64 // when it was found; 0: there is none
+	due    int64 // when something is to be done next
+	tries  int
+	from   int64 // only what was published since then is asked for; 0: all
+	maxAge int64 // how old that was, in ms, when it was asked for
+	loose  bool  // gaps in this stream are none of ours: its messages go to several subjects
 }
 
 const (
@@ -173,7 +173,7 @@ func (c *counter) came(n uint64, data []byte, now int64) {
 func (c *counter) begin(last uint64) {
 	c.begun, c.last = true, last
 	c.prints.forget()
-	c.gone, c.skipped, c.told = nil, nil, 0
+	c.gone, c.skipped, c.announced = nil, nil, 0
 }
 
 // skipTo moves last on without anything having come.
@@ -303,7 +303,7 @@ func (c *counter) shift() inbound {
 }
 
 func (c *counter) isMissing() bool {
-	return len(c.waiting) > 0 || c.told > c.last
+	return len(c.waiting) > 0 || c.announced > c.last
 }
 
 // missing is what is to be asked for, at most mostSpans of it.
@@ -316,8 +316,8 @@ func (c *counter) missing() (all []span) {
 		}
 		from = max(from, n+1)
 	}
-	if c.told >= from {
-		all = append(all, span{from, c.told})
+	if c.announced >= from {
+		all = append(all, span{from, c.announced})
 	}
 	return all[:min(len(all), mostSpans)]
 }
@@ -344,7 +344,7 @@ func (c *counter) lose(s span) {
 
 // giveUp ends the waiting for everything that is missing: next has what waits.
 func (c *counter) giveUp() {
-	if n := len(c.waiting); n > 0 && c.waiting[n-1].number.count-c.last > mostGap || c.told > c.last+mostGap {
+	if n := len(c.waiting); n > 0 && c.waiting[n-1].number.count-c.last > mostGap || c.announced > c.last+mostGap {
 		// A new beginning, or somebody made it up: nothing is known to be missing.
 		c.begun = false
 	}
@@ -354,7 +354,7 @@ func (c *counter) giveUp() {
 	if len(c.waiting) > 0 {
 		c.gone = []span{{c.last + 1, c.waiting[len(c.waiting)-1].number.count - 1}}
 	}
-	c.told = 0 // whoever said so does not answer: the next message will tell
+	c.announced = 0 // whoever said so does not answer: the next message will tell
 }
 
 // spanAt is which of all has n, or -1.

@@ -167,7 +167,7 @@ func TestCopiesAreToldByWhatStandsBesideThem(t *testing.T) {
 	for _, c := range []struct {
 		name, old, next string
 		came            []bool
-		owed            int
+		expected        int
 	}{
 		{"all came", "x=1 x=2 a1", "x=2 a1", []bool{true}, 0},
 		{"some came", "x=1 x=2 a1 x=3", "x=2 a1 x=3 x=4", []bool{true, true, false}, 0},
@@ -183,15 +183,15 @@ func TestCopiesAreToldByWhatStandsBesideThem(t *testing.T) {
 		{"nothing by the old link", "a1 b1", "b1 a1 x=1", []bool{false}, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			came, owed, perhaps := align(logOf(c.old), logOf(c.next))
+			came, expected, perhaps := align(logOf(c.old), logOf(c.next))
 			sum := 0
-			for _, copies := range []map[uint64]int{owed, perhaps} {
+			for _, copies := range []map[uint64]int{expected, perhaps} {
 				for _, n := range copies {
 					sum += n
 				}
 			}
-			if !slices.Equal(came, c.came) || sum != c.owed {
-				t.Errorf("%s | %s: came %v and %d owed, want %v and %d", c.old, c.next, came, sum, c.came, c.owed)
+			if !slices.Equal(came, c.came) || sum != c.expected {
+				t.Errorf("%s | %s: came %v and %d expected, want %v and %d", c.old, c.next, came, sum, c.came, c.expected)
 			}
 		})
 	}

@@ -69,7 +69,7 @@ func TestCallsReturnInTimeOnACongestedConnection(t *testing.T) {
 	for range 3 { // so that others wait before the calls
 		go func() {
 			defer func() { filled <- struct{}{} }()
-			for h.Publish(hub.OutMsg{Subject: "big", Data: make([]byte, 1<<20)}).Err() == nil {
+			for h.Send(hub.OutMsg{Subject: "big", Data: make([]byte, 1<<20)}).Err() == nil {
 			}
 		}()
 	}

@@ -4,26 +4,25 @@ import (
 	"errors"
 	"strings"
 	"time"
-
-	"github.com/kinopio-hub/kinopio-hub/v3/transport"
 )
 
 // A proposal is to move to one of several servers.
 type proposal struct {
 	targets []target
-	ready   *link // a connection to the only target, which becomes the session's; nil: there is none
+	ready   *link // a connection to the only target, which becomes the connection manager's; nil: there is none
 	reason  string
 	done    chan error // takes one result: why the hub did not move there, or nil
 }
 
 // A searcher looks for the leaf's manifest, again and again, and proposes the leaf to the
-// session. Nothing that fails here disturbs the connection that there is.
+// connection manager. Nothing that fails here disturbs the connection that there is.
 type searcher struct {
 	h       *Hub
 	access  access
 	fetch   func() (target, error) // the leaf that the manifest names
 	refused refusal
 	stay    stay
+	byUser  bool // this probe was asked for by the user
 }
 
 // discover is the searcher's goroutine.
@@ -35,22 +34,26 @@ func (h *Hub) discover() {
 	}
 	s := &searcher{h: h, access: access{h, map[string]bool{}, map[string]time.Time{}}}
 	s.fetch = func() (target, error) { return h.fetchManifest(h.ctx, web) }
-	again := s.look(false)
+	if h.finder != nil {
+		h.finder.listen()
+		s.fetch = s.both(s.fetch)
+	}
+	goOn := s.probe(false)
 	for {
-		asked, ok := s.wait(again)
+		byUser, ok := s.wait(goOn)
 		if !ok {
 			return
 		}
-		again = s.look(asked != nil)
-		if asked != nil {
-			close(asked)
+		goOn = s.probe(byUser != nil)
+		if byUser != nil {
+			close(byUser)
 		}
 	}
 }
 
-// wait returns when it is time for the next look, and whom to tell of it if somebody has asked
-// for it; false means that the hub ends. again says that looks go on by themselves.
-func (s *searcher) wait(again bool) (asked chan struct{}, ok bool) {
+// wait returns when it is time for the next probe, and whom to tell of it if somebody has asked
+// for it; false means that the hub ends. goOn says that probes go on by themselves.
+func (s *searcher) wait(goOn bool) (byUser chan struct{}, ok bool) {
 	h := s.h
 	begin := time.Now()
 	for {
@@ -58,31 +61,33 @@ func (s *searcher) wait(again bool) (asked chan struct{}, ok bool) {
 		l, changed := h.live, h.changed
 		h.mu.Unlock()
 		isOn := l != nil && l.target.via == viaLeaf
-		looks := again && (isOn || !h.cfg.Discovery.NoBackgroundProbe)
+		probes := goOn && (isOn || !h.cfg.Discovery.NoBackgroundProbe)
 		if s.onLeaf() && l != nil && !isOn {
-			if looks {
-				h.tell(DiscoveryProbing, "the hub has left the leaf")
+			if probes {
+				h.setDiscovery(DiscoveryProbing, "the hub has left the leaf")
 				return nil, true
 			}
-			h.tell(DiscoveryIdle, "the hub has left the leaf")
+			h.setDiscovery(DiscoveryIdle, "the hub has left the leaf")
 		}
 		var due <-chan time.Time
 		stop := func() bool { return true }
-		if looks && l != nil && (isOn || !h.hidden()) { // nobody looks at a hidden page: it need not wake up
+		if probes && l != nil && (isOn || !h.hidden()) { // nobody looks at a hidden page: it need not wake up
 			timer := time.NewTimer(s.pause(isOn) - time.Since(begin))
 			due, stop = timer.C, timer.Stop
 		}
 		select {
 		case <-due:
 			return nil, true
-		case asked := <-h.asks:
+		case byUser := <-h.discoveryRequests:
 			stop()
-			return asked, true
+			return byUser, true
 		case <-h.permission:
 			stop()
 			s.refused = refusal{}
 			return nil, true
-		case <-h.shown:
+		case <-h.newsCome():
+			// The pause is another now.
+		case <-h.visibilityForDiscovery:
 		case <-changed:
 		case <-h.ctx.Done():
 			stop()
@@ -98,20 +103,20 @@ func (s *searcher) onLeaf() bool {
 	return state == DiscoveryLocal || state == DiscoveryIsolated
 }
 
-// look looks once, and moves if there is where to. asked means that the user has said so. It
-// returns false where another look would find the same, until something happens.
-func (s *searcher) look(asked bool) (again bool) {
+// probe fetches the manifest once, and moves if there is where to. byUser means that the user has said so. It
+// returns false where another probe would find the same, until something happens.
+func (s *searcher) probe(byUser bool) (goOn bool) {
 	h := s.h
 	address := h.cfg.Discovery.ManifestURL
-	if asked {
-		s.refused = refusal{}
+	if s.byUser = byUser; byUser {
+		s.forget()
 	}
-	if !s.access.admit(address, asked) {
-		return s.access.resting(address)
+	if h.finder == nil && !s.access.admit(address, byUser) {
+		return s.access.inCooldown(address)
 	}
 	switch h.DiscoveryStatus().State {
 	case DiscoveryIdle, DiscoveryPermissionNeeded, DiscoveryPermissionDenied:
-		h.tell(DiscoveryProbing, transport.Redact(address))
+		h.setDiscovery(DiscoveryProbing, h.looksAt())
 	}
 	leaf, err := s.fetch()
 	switch {
@@ -126,19 +131,21 @@ func (s *searcher) look(asked bool) (again bool) {
 	case err != nil && s.place():
 		h.cfg.Logger.Debug("no manifest", "err", err) // as long as the leaf serves, it is the one
 		return true
+	case errors.Is(err, errResting): // the status says why
+		return true
 	case errors.Is(err, errNoLeader):
 		s.refused = refusal{}
-		h.tell(DiscoveryNoLeader, "")
+		h.setDiscovery(DiscoveryNoLeader, strings.TrimPrefix(strings.TrimPrefix(err.Error(), errNoLeader.Error()), ": "))
 		return true
 	case errors.Is(err, errNoAnswer):
 		s.refused = refusal{} // what answers there again may be another one
 		if !s.access.blame(address) {
-			h.tell(DiscoveryUnreachable, err.Error()+s.silence())
+			h.setDiscovery(DiscoveryUnreachable, err.Error()+s.silence())
 		}
 		return true
 	case err != nil:
 		h.cfg.Logger.Debug("no leaf", "err", err)
-		h.tell(DiscoveryNoLeader, err.Error())
+		h.setDiscovery(DiscoveryNoLeader, err.Error())
 		return true
 	}
 	here := h.where()
@@ -146,16 +153,16 @@ func (s *searcher) look(asked bool) (again bool) {
 		return true // the configured servers come first
 	}
 	if h.cfg.Discovery.NoBackgroundProbe && here.via == viaLeaf {
-		return true // it looks on only to know whether it may stay
+		return true // it probes on only to know whether it may stay
 	}
 	if s.refused.holds(leaf.url, time.Now()) {
 		return true
 	}
-	if !s.access.admit(leaf.url, asked) {
+	if !s.access.admit(leaf.url, byUser) {
 		// The manifest may be reached all the same, and tells when the leaf is another.
-		return h.DiscoveryStatus().State == DiscoveryPermissionNeeded || s.access.resting(leaf.url)
+		return h.finder != nil || h.DiscoveryStatus().State == DiscoveryPermissionNeeded || s.access.inCooldown(leaf.url)
 	}
-	h.tell(DiscoverySwitching, leaf.String())
+	h.setDiscovery(DiscoverySwitching, leaf.String())
 	if err = s.change(here, leaf); err == nil {
 		s.refused, s.stay = refusal{}, stay{}
 		s.place()
@@ -171,18 +178,18 @@ func (s *searcher) look(asked bool) (again bool) {
 	if h.ctx.Err() != nil || s.place() {
 		return true
 	}
-	s.refused = s.refused.again(leaf.url, time.Now(), h.cfg.Discovery.CacheTTL)
+	s.refuse(leaf)
 	if errors.Is(err, ErrConnect) && s.access.blame(leaf.url) {
 		return true
 	}
 	why := strings.TrimPrefix(err.Error(), ErrMove.Error()+": ")
 	switch {
 	case errors.Is(err, ErrConnect) && strings.Contains(strings.ToLower(why), "authorization"):
-		why += h.cfg.Discovery.refusedFor()
+		why += h.refusedFor(leaf)
 	case errors.Is(err, ErrConnect):
 		why += s.silence()
 	}
-	h.tell(DiscoveryUnreachable, why)
+	h.setDiscovery(DiscoveryUnreachable, why)
 	return true
 }
 
@@ -225,9 +232,9 @@ func (s *searcher) place() bool {
 	case l == nil || l.target.via != viaLeaf:
 		return false
 	case l.isolated.Load():
-		h.tell(DiscoveryIsolated, l.target.String()+" is not one system with the configured servers: who is there is not heard here")
+		h.setDiscovery(DiscoveryIsolated, l.target.String()+" is not one system with the configured servers: who is there is not heard here")
 	default:
-		h.tell(DiscoveryLocal, l.target.String())
+		h.setDiscovery(DiscoveryLocal, strings.TrimSpace(l.target.String()+" "+l.way()))
 	}
 	return true
 }
@@ -242,7 +249,7 @@ func (h *Hub) where() target {
 	return h.live.target
 }
 
-// propose asks the session to move to t, and waits for what comes of it.
+// propose asks the connection manager to move to t, and waits for what comes of it.
 func (h *Hub) propose(t target, reason string) error { return h.proposeOne([]target{t}, reason) }
 
 // proposeOne is propose for whichever of the targets a race chooses.
@@ -274,7 +281,7 @@ func (h *Hub) submit(p proposal) error {
 }
 
 // A refusal remembers a leaf that the hub could not move to, so that it is not tried at
-// every look: each time twice as long as before, up to a minute.
+// every probe: each time twice as long as before, up to a minute.
 type refusal struct {
 	leaf  string
 	pause time.Duration
@@ -285,7 +292,7 @@ func (r refusal) holds(leaf string, now time.Time) bool {
 	return r.leaf == leaf && now.Before(r.until)
 }
 
-func (r refusal) again(leaf string, now time.Time, first time.Duration) refusal {
+func (r refusal) backOff(leaf string, now time.Time, first time.Duration) refusal {
 	if r.leaf != leaf {
 		r = refusal{leaf: leaf, pause: first}
 	} else {

@@ -16,7 +16,7 @@ func (d *Discovery) checkCredentials() error {
 		if own {
 			d.Credentials = CredentialsOwn
 		}
-	case CredentialsNone, CredentialsSame:
+	case CredentialsNone, CredentialsSame, CredentialsTicket:
 		if own {
 			return configError("Discovery.Credentials", d.Credentials, `"own", as there is a Discovery.Auth`)
 		}
@@ -25,7 +25,7 @@ func (d *Discovery) checkCredentials() error {
 			return configError("Discovery.Auth", "", `credentials for leaves, as Discovery.Credentials is "own"`)
 		}
 	default:
-		return configError("Discovery.Credentials", d.Credentials, `"none", "same" or "own"`)
+		return configError("Discovery.Credentials", d.Credentials, `"none", "ticket", "same" or "own"`)
 	}
 	if err := d.Auth.check(); err != nil {
 		return fmt.Errorf("Discovery.Auth: %w", err)
@@ -42,19 +42,24 @@ func (cfg Config) leafAuthenticator() Authenticator {
 	}
 	ask, same, d := cfg.Authenticator, cfg.Auth, cfg.Discovery
 	return func(ctx context.Context, server string) (Auth, error) {
-		switch {
-		case !configured[server] && d.Credentials == CredentialsNone:
-			return Auth{}, nil
-		case !configured[server] && d.Credentials == CredentialsOwn:
-			return d.Auth, nil
-		case ask != nil:
-			return ask(ctx, server)
+		usual := func() (Auth, error) {
+			if ask != nil {
+				return ask(ctx, server)
+			}
+			return same, nil
 		}
-		return same, nil
+		if configured[server] {
+			return usual()
+		}
+		return cfg.leaves.show(ctx, server, &d, usual)
 	}
 }
 
-// refusedFor says what to do when a leaf wants credentials that it was not shown.
-func (d Discovery) refusedFor() string {
-	return fmt.Sprintf("; the leaf wants credentials, and discovery.credentials is %q: give it some that are good for leaves only", d.Credentials)
+// refusedFor says what to do when leaf wants other credentials than it was shown.
+func (h *Hub) refusedFor(leaf target) string {
+	d := h.cfg.Discovery
+	if (d.Credentials == CredentialsNone || d.Credentials == CredentialsTicket) && h.cfg.leaves.of(leaf.String()).tickets {
+		return "; the leaf refuses the ticket that was got for it a moment ago: it has been used or is too old, or another server is at that address"
+	}
+	return fmt.Sprintf("; the leaf wants credentials, and discovery.credentials is %q: give it some that are good for leaves only, or start the leaf with --tickets", d.Credentials)
 }

@@ -47,8 +47,8 @@ func (h *Hub) DiscoveryStatus() DiscoveryStatus {
 // OnDiscovery calls fn with each new DiscoveryStatus, in order, until stop.
 func (h *Hub) OnDiscovery(fn func(DiscoveryStatus)) (stop func()) { return h.onDiscovery.add(fn) }
 
-// tell changes the status.
-func (h *Hub) tell(state DiscoveryState, detail string) {
+// setDiscovery changes the status.
+func (h *Hub) setDiscovery(state DiscoveryState, detail string) {
 	s := DiscoveryStatus{state, detail}
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -57,7 +57,7 @@ func (h *Hub) tell(state DiscoveryState, detail string) {
 	}
 	h.discovery = s
 	h.cfg.Logger.Debug("discovery", "state", state, "detail", detail)
-	h.events.put(func() { h.onDiscovery.tell(s, h.observerFailed) }, changesKept)
+	h.events.put(func() { h.onDiscovery.notify(s, h.observerFailed) }, changesKept)
 }
 
 var errLooking = errors.New("the search for the leaf goes on")
@@ -70,16 +70,16 @@ func (h *Hub) RequestLocalNetwork(ctx context.Context) (DiscoveryStatus, error) 
 	if !h.cfg.Discovery.Enabled {
 		return h.DiscoveryStatus(), configError("Discovery.Enabled", false, "true, to look for a leaf")
 	}
-	looked, start := make(chan struct{}), time.Now()
+	probed, start := make(chan struct{}), time.Now()
 	select {
-	case h.asks <- looked:
+	case h.discoveryRequests <- probed:
 	case <-h.ctx.Done():
 		return h.DiscoveryStatus(), ErrDisposed
 	case <-ctx.Done():
 		return h.DiscoveryStatus(), ctxError(ctx, errLooking, start)
 	}
 	select {
-	case <-looked:
+	case <-probed:
 		return h.DiscoveryStatus(), nil
 	case <-h.ctx.Done():
 		return h.DiscoveryStatus(), ErrDisposed

@@ -29,20 +29,20 @@
 //
 //	link       one connection to one server; at rest a hub has one, around a move two
 //	wire       a link's protocol engine: writes PUB and SUB, reads MSG and HMSG
-//	session    who decides which link is the current one, and moves
+//	manager    the one goroutine that decides which link is the current one, and moves
 //	move       from one link that lives to another; its phases are in [Phase]
 //	passage    a move after connecting; overlap: the part of it in which both links are subscribed
 //	mark       a message that a hub sends to itself to learn what another server knows already
 //	registry   the names that are subscribed to; entry: one subject (and queue group) with all
-//	           its handles; binding: the entries of one link; leg: one entry on one link
+//	           its handles; binding: the subscriptions of one link, one for each entry
 //	outbox     everything that the hub sends goes through it; while it is held, messages wait
 //	store      what was published lately, for those who miss something
 //	intake     everything that links bring comes in through it
 //	stream     what one publisher sends on one subject; its messages have numbers in a row
 //	counter    follows one stream for one entry: what is next, a copy, too early, missing
 //	gap        what is missing in a stream; repair: asking the publisher for it
-//	calm       nothing is left to do for any goroutine: a page can go on at once
-//	burst      what one call of a page sends, in one frame; run: messages that came in a row
+//	burst      what one call of a page sends, in one frame; run: messages that came in a row, one after the
+//	           other on one subject
 //	mailbox    what waits for one callback
 //	standby    a second link that waits, with nothing subscribed
 //

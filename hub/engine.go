@@ -19,9 +19,9 @@ type engine interface {
 type receiver interface {
 	// receive takes messages in the order in which the server sent them. The slice is
 	// reused after the call, and so are the bytes of runs, but nothing else of its elements.
-	// calm says that no goroutine has anything to do because of them: that all went to inline
+	// idle says that no goroutine has anything to do because of them: that all went to inline
 	// callbacks and requests.
-	receive(batch []inbound) (calm bool)
+	receive(batch []inbound) (idle bool)
 	// leaving says that the server is about to stop and wants its clients elsewhere.
 	leaving()
 	// trouble says what the server complained of without closing the connection.
@@ -30,7 +30,7 @@ type receiver interface {
 
 // An inbound message, or several. route is what subscribe was given.
 type inbound struct {
-	route          *leg // nil: an answer or a marker, for the link itself
+	route          *linkSub // nil: an answer or a marker, for the link itself
 	subject, reply string
 	header         Header
 	data           []byte
@@ -46,7 +46,7 @@ type wire interface {
 	// much asks first whether there is room: see congestible.
 	publish(m OutMsg) error
 	// subscribe begins to receive subject, as a member of queue unless that is "".
-	subscribe(subject, queue string, route *leg) (wireSub, error)
+	subscribe(subject, queue string, route *linkSub) (wireSub, error)
 	// retire asks the server to send no more of it. What is on its way is still received.
 	retire(wireSub) error
 	// flush returns when the server has dealt with all that was sent before, and

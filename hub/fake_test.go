@@ -98,7 +98,7 @@ type fakeWire struct {
 
 type fakeSub struct {
 	subject, queue string
-	route          *leg
+	route          *linkSub
 }
 
 func (w *fakeWire) publish(m OutMsg) error {
@@ -129,7 +129,7 @@ func (w *fakeWire) publish(m OutMsg) error {
 	return nil
 }
 
-func (w *fakeWire) subscribe(subject, queue string, route *leg) (wireSub, error) {
+func (w *fakeWire) subscribe(subject, queue string, route *linkSub) (wireSub, error) {
 	if w.gone() {
 		return nil, ErrDisconnected
 	}
@@ -273,8 +273,8 @@ func TestPublishWithoutAServer(t *testing.T) {
 		n.cut(near, true)
 		synctest.Wait()
 		start := time.Now()
-		small := h.Publish(OutMsg{Subject: "a", Data: make([]byte, 60)})
-		if err := h.Publish(OutMsg{Subject: "a", Data: make([]byte, 60)}).Err(); !errors.Is(err, ErrDisconnected) {
+		small := h.Send(OutMsg{Subject: "a", Data: make([]byte, 60)})
+		if err := h.Send(OutMsg{Subject: "a", Data: make([]byte, 60)}).Err(); !errors.Is(err, ErrDisconnected) {
 			t.Errorf("a publish over the limit gave %v, want ErrDisconnected", err)
 		}
 		if err := small.Wait(context.Background()); !errors.Is(err, ErrDisconnected) || time.Since(start) != h.cfg.Timeout {
@@ -283,7 +283,7 @@ func TestPublishWithoutAServer(t *testing.T) {
 		if h.Status().PendingBytes != 0 {
 			t.Errorf("%d bytes still wait", h.Status().PendingBytes)
 		}
-		kept := h.Publish(OutMsg{Subject: "a", Data: []byte("kept")})
+		kept := h.Send(OutMsg{Subject: "a", Data: []byte("kept")})
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		if err := h.Scope("s").Variable("v").Pub(ctx, 1); !errors.Is(err, ErrTimeout) || !errors.Is(err, ErrDisconnected) {

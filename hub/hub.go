@@ -24,7 +24,9 @@ type Hub struct {
 	intake       intake
 	outbox       outbox
 	repairs      repairs
-	kept         keeping
+	kept         atomic.Pointer[keeperBox]
+	keptOnce     sync.Once
+	finder       *finder       // nil unless a namespace is configured
 	missing      atomic.Uint64 // messages, by their numbers
 	longestNames atomic.Int64  // bytes; see checkLength
 	requests     requests
@@ -38,16 +40,16 @@ type Hub struct {
 	wg     sync.WaitGroup // every goroutine of the hub
 	done   chan struct{}
 
-	wanted    chan struct{}  // Connect was called
-	again     chan reconnect // Reconnect was called
-	proposals chan proposal  // from discovery
+	connectRequested chan struct{}         // Connect was called
+	reconnects       chan reconnectRequest // Reconnect was called
+	proposals        chan proposal         // from discovery
 
-	asks       chan chan struct{} // RequestLocalNetwork was called; closed when done
-	permission chan struct{}      // tokens: a permission of the page has changed,
-	shown      chan struct{}      // it was shown or hidden, for discovery,
-	seen       chan struct{}      // and the same for pulse
-	check      chan struct{}      // a token: CheckLink was called,
-	hurry      chan struct{}      // the same while there was no link
+	discoveryRequests      chan chan struct{} // RequestLocalNetwork was called; closed when done
+	permission             chan struct{}      // tokens: a permission of the page has changed,
+	visibilityForDiscovery chan struct{}      // it was shown or hidden, for discovery,
+	visibilityForPulse     chan struct{}      // and the same for pulse
+	check                  chan struct{}      // a token: CheckLink was called,
+	retryNow               chan struct{}      // the same while there was no link
 
 	events   eventQueue // for the observers
 	onState  observers[State]
@@ -91,20 +93,20 @@ func Open(ctx context.Context, cfg Config) (*Hub, error) {
 
 func open(ctx context.Context, cfg Config, e engine) *Hub {
 	h := &Hub{
-		cfg:       cfg,
-		id:        rand.Text()[:10],
-		engine:    e,
-		done:      make(chan struct{}),
-		wanted:    make(chan struct{}, 1),
-		again:     make(chan reconnect),
-		proposals: make(chan proposal),
+		cfg:              cfg,
+		id:               rand.Text()[:10],
+		engine:           e,
+		done:             make(chan struct{}),
+		connectRequested: make(chan struct{}, 1),
+		reconnects:       make(chan reconnectRequest),
+		proposals:        make(chan proposal),
 
-		asks:       make(chan chan struct{}),
-		permission: make(chan struct{}, 1),
-		shown:      make(chan struct{}, 1),
-		seen:       make(chan struct{}, 1),
-		check:      make(chan struct{}, 1),
-		hurry:      make(chan struct{}, 1),
+		discoveryRequests:      make(chan chan struct{}),
+		permission:             make(chan struct{}, 1),
+		visibilityForDiscovery: make(chan struct{}, 1),
+		visibilityForPulse:     make(chan struct{}, 1),
+		check:                  make(chan struct{}, 1),
+		retryNow:               make(chan struct{}, 1),
 
 		discovery: DiscoveryStatus{State: DiscoveryIdle},
 		changed:   make(chan struct{}),
@@ -123,8 +125,12 @@ func open(ctx context.Context, cfg Config, e engine) *Hub {
 	}
 	h.outbox.hub, h.outbox.publisher, h.outbox.turn = h, newPublisher(), make(chan struct{}, 1)
 	h.outbox.store.limit, h.outbox.store.age = cfg.Repair.Bytes, cfg.Repair.Age
+	h.finder = h.newFinder()
+	if cfg.leaves == nil {
+		h.cfg.leaves = new(leafBook)
+	}
+	h.cfg.leaves.hub = h
 	h.repairs.h, h.repairs.wake = h, make(chan struct{}, 1)
-	h.kept.init(h)
 	if cfg.Standby {
 		h.standby = &standby{h: h, turn: make(chan struct{}, 1)}
 	}
@@ -133,7 +139,7 @@ func open(ctx context.Context, cfg Config, e engine) *Hub {
 	h.status.State = StateDisconnected
 	if !cfg.ManualConnect {
 		h.status.State = StateConnecting // from the beginning, so no observer is told
-		h.wanted <- struct{}{}
+		h.connectRequested <- struct{}{}
 	}
 	h.wg.Go(h.run)
 	h.wg.Go(h.pulse)
@@ -147,7 +153,7 @@ func open(ctx context.Context, cfg Config, e engine) *Hub {
 	} else {
 		close(logging)
 	}
-	h.events.some.L = &h.events.mu
+	h.events.nonEmpty.L = &h.events.mu
 	observing := make(chan struct{})
 	go func() {
 		defer close(observing)
@@ -176,7 +182,7 @@ func (h *Hub) end(observing, logging <-chan struct{}) {
 	}
 	h.wg.Wait()
 	h.setState(StateDisconnected, nil)
-	h.tell(DiscoveryIdle, "")
+	h.setDiscovery(DiscoveryIdle, "")
 	h.events.close()
 	<-observing
 	if l, ok := h.cfg.Logger.(*lines); ok {
@@ -216,9 +222,9 @@ func (h *Hub) Connect() error {
 	if h.ctx.Err() != nil {
 		return ErrDisposed
 	}
-	h.anew() // who calls Connected next must not be told of the old failure
+	h.clearFailure() // who calls Connected next must not be told of the old failure
 	select {
-	case h.wanted <- struct{}{}:
+	case h.connectRequested <- struct{}{}:
 	default:
 	}
 	return nil
@@ -344,7 +350,7 @@ func (h *Hub) Status() Status {
 	}
 	s.Missing, s.Repairing = h.missing.Load(), h.intake.waitingFor()
 	s.Standby = h.standby.server()
-	s.Subscriptions, s.PendingBytes = h.registry.size(), h.outbox.pending()+h.kept.pending()
+	s.Subscriptions, s.PendingBytes = h.registry.size(), h.outbox.pending()+h.keeper().pending()
 	return s
 }
 
@@ -365,7 +371,7 @@ func (h *Hub) report(err error) {
 }
 
 func (h *Hub) tellError(err error) {
-	h.events.put(func() { h.onError.tell(err, h.errorObserverFailed) }, eventsKept)
+	h.events.put(func() { h.onError.notify(err, h.errorObserverFailed) }, eventsKept)
 }
 
 func (h *Hub) errorObserverFailed(p any) {
@@ -406,7 +412,7 @@ func (h *Hub) change(s State, l *link) {
 	h.changed = make(chan struct{})
 	if different {
 		h.cfg.Logger.Debug("state", "state", s)
-		h.events.put(func() { h.onState.tell(s, h.observerFailed) }, changesKept)
+		h.events.put(func() { h.onState.notify(s, h.observerFailed) }, changesKept)
 	}
 }
 
@@ -415,10 +421,4 @@ func (h *Hub) count(change func(*Status)) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	change(&h.status)
-}
-
-func (h *Hub) batchEnd() {
-	if h.cfg.OnBatch != nil {
-		h.cfg.OnBatch()
-	}
 }

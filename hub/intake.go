@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/kinopio-hub/kinopio-hub/v3/internal/bridge"
 )
 
 // The intake is where everything that links bring comes in. It says of each message whether it is
@@ -17,18 +19,19 @@ type intake struct {
 	start time.Time
 	read  time.Duration // of the clock, for the batch; 0: not yet
 
-	over    *overlap // nil: there is one link
-	plain   bool     // there are messages without numbers
-	settled int64    // until then copies may come that took a longer way
-	away    absence
-	here    int64             // since then the hub is in this system
-	looks   map[*counter]bool // whose beginning is looked for
+	over      *overlap // nil: there is one link
+	plain     bool     // there are messages without numbers
+	settled   int64    // until then copies may come that took a longer way
+	away      absence
+	here      int64             // since then the hub is in this system
+	backfills map[*counter]bool // whose beginning is looked for
 
 	gaps  map[*counter]bool // that miss something
+	tails []tail            // whose end is asked about
 	bytes int               // of what waits, in all of them
 	deaf  map[uint64]int64  // publishers that have not answered, and until when nobody waits for them
 
-	owed []debt // copies of messages without numbers that are still to come
+	expected []expectedCopies // copies of messages without numbers that are still to come
 
 	seed      maphash.Seed
 	remembers bool         // for a standby
@@ -37,8 +40,8 @@ type intake struct {
 
 	stirred atomic.Bool // a goroutine has something to do because of what came
 
-	scratch Message // that is being delivered
-	run     Run     // that is being delivered
+	scratch Message    // that is being delivered
+	run     bridge.Run // that is being delivered
 }
 
 const (
@@ -65,41 +68,43 @@ func (in *intake) lock() {
 func (in *intake) unsettled() bool { return in.over != nil || in.now() < in.settled }
 
 // receive is a link's: messages in the order of its stream.
-func (in *intake) receive(l *link, batch []inbound) (calm bool) {
+func (in *intake) receive(l *link, batch []inbound) (idle bool) {
 	count, size := 0, 0
 	in.lock()
-	calm = in.over == nil
+	idle = in.over == nil
 	for i := range batch {
 		m := &batch[i]
 		n, bytes := m.weight()
 		count += n
 		size += bytes
+		if m.header != nil {
+			in.hub.keeper().take(m)
+		}
 		switch {
 		case l.shutOff:
 		case m.route == nil:
-			calm = in.hub.answer(l, m) && calm
+			idle = in.hub.answer(l, m) && idle
 		case m.run == nil:
-			calm = in.single(l, m) && calm
+			idle = in.single(l, m) && idle
 		default:
-			calm = in.several(l, m) && calm
+			idle = in.several(l, m) && idle
 		}
 	}
 	l.heard.Store(in.now())
 	if in.stirred.Load() {
 		in.stirred.Store(false)
-		calm = false
+		idle = false
 	}
 	in.mu.Unlock()
 	in.hub.traffic.inMessages.Add(uint64(count))
 	in.hub.traffic.inBytes.Add(uint64(size))
-	in.hub.batchEnd()
-	return calm
+	return idle
 }
 
 // several takes a run, as a whole if it can.
-func (in *intake) several(l *link, m *inbound) (calm bool) {
+func (in *intake) several(l *link, m *inbound) (idle bool) {
 	e := m.route.entry
-	whole := m.number.stream == 0 && (e.control || in.over == nil && in.owed == nil && !in.remembers)
+	whole := m.number.stream == 0 && (e.control || in.over == nil && in.expected == nil && !in.remembers)
 	if m.number.stream != 0 && !in.own(m) {
 		c := in.counter(l, m)
 		whole = (c.begun || in.begins(l, c, m)) && c.takeRun(m.number.count, m.run, in.now())
@@ -108,13 +113,13 @@ func (in *intake) several(l *link, m *inbound) (calm bool) {
 		in.plain = in.plain || m.number.stream == 0 && !e.control && !e.shared()
 		return in.deliverRun(m)
 	}
-	calm = true
-	m.each(func(one *inbound) { calm = in.single(l, one) && calm })
-	return calm
+	idle = true
+	m.each(func(one *inbound) { idle = in.single(l, one) && idle })
+	return idle
 }
 
 // single takes one message.
-func (in *intake) single(l *link, m *inbound) (calm bool) {
+func (in *intake) single(l *link, m *inbound) (idle bool) {
 	e := m.route.entry
 	switch {
 	case e.control:
@@ -125,7 +130,7 @@ func (in *intake) single(l *link, m *inbound) (calm bool) {
 		return in.deliver(m)
 	case in.over != nil:
 		return in.over.take(in, l, m)
-	case in.owed != nil && in.isOwed(m):
+	case in.expected != nil && in.isExpectedCopy(m):
 		return true
 	}
 	in.plain = true
@@ -147,7 +152,7 @@ func (in *intake) own(m *inbound) bool {
 	return in.hub.cfg.NoEcho && m.number.publisher() == in.hub.outbox.publisher
 }
 
-func (in *intake) numbered(l *link, m *inbound) (calm bool) {
+func (in *intake) numbered(l *link, m *inbound) (idle bool) {
 	if in.own(m) {
 		return true
 	}
@@ -159,8 +164,8 @@ func (in *intake) numbered(l *link, m *inbound) (calm bool) {
 }
 
 // judge does with m what c says.
-func (in *intake) judge(c *counter, m *inbound) (calm bool) {
-	calm = true
+func (in *intake) judge(c *counter, m *inbound) (idle bool) {
+	idle = true
 	bytes := c.bytes
 	to := everybody
 	if c.waits(m) {
@@ -168,18 +173,18 @@ func (in *intake) judge(c *counter, m *inbound) (calm bool) {
 	}
 	switch c.take(m, in.now(), in.unsettled()) {
 	case takeIt:
-		calm = in.deliverTo(to, m)
+		idle = in.deliverTo(to, m)
 	case keepIt:
 		in.deliverTo(early, m)
-		calm = false
+		idle = false
 	}
 	in.bytes += c.bytes - bytes
 	if c.gap.since != 0 || c.isMissing() {
 		c.found(in.now())
 		in.drain(c)
-		calm = false
+		idle = false
 	}
-	return calm
+	return idle
 }
 
 // drain delivers what has waited long enough, and notes whether c still misses something.
@@ -196,10 +201,10 @@ func (in *intake) drain(c *counter) {
 	switch {
 	case !c.isMissing():
 		delete(in.gaps, c)
-		delete(in.looks, c)
+		delete(in.backfills, c)
 	case !in.gaps[c]:
 		in.gaps[c] = true
-		in.hub.repairs.look()
+		in.hub.repairs.wakeUp()
 	}
 	for in.bytes > in.hub.cfg.PendingLimit && len(in.gaps) > 0 {
 		var oldest *counter
@@ -228,7 +233,7 @@ func (in *intake) lost(c *counter, s span) {
 	m := Missing{Subject: c.subject, Publisher: publisherName(c.stream >> streamBits), From: s.from, To: s.to}
 	h.events.put(func() {
 		h.cfg.Logger.Warn("messages are missing", "subject", m.Subject, "publisher", m.Publisher, "from", m.From, "to", m.To)
-		h.onMissing.tell(m, h.observerFailed)
+		h.onMissing.notify(m, h.observerFailed)
 	}, eventsKept)
 }
 
@@ -241,7 +246,7 @@ func (in *intake) counter(l *link, m *inbound) *counter {
 	c := e.counters[counterKey{m.number.stream, m.subject}]
 	if c == nil {
 		c = &counter{stream: m.number.stream, subject: m.subject, entry: e}
-		in.follow(c)
+		in.addCounter(c)
 	}
 	e.serial++
 	c.used = e.serial
@@ -254,9 +259,9 @@ type counterKey struct {
 	subject string
 }
 
-// follow adds c to its entry, which forgets those that have been idle for longer than most when they
+// addCounter adds c to its entry, which forgets those that have been idle for longer than most when they
 // are too many.
-func (in *intake) follow(c *counter) {
+func (in *intake) addCounter(c *counter) {
 	e := c.entry
 	if e.counters == nil {
 		e.counters = map[counterKey]*counter{}
@@ -275,14 +280,14 @@ func (in *intake) follow(c *counter) {
 	e.counters[counterKey{c.stream, c.subject}] = c
 }
 
-// deliver hands one message to the handles of its name. calm is as in receiver.
-func (in *intake) deliver(m *inbound) (calm bool) {
+// deliver hands one message to the handles of its name. idle is as in receiver.
+func (in *intake) deliver(m *inbound) (idle bool) {
 	return in.deliverTo(everybody, m)
 }
 
-func (in *intake) deliverTo(r receivers, m *inbound) (calm bool) {
+func (in *intake) deliverTo(r receivers, m *inbound) (idle bool) {
 	in.scratch = Message{Subject: m.subject, Reply: m.reply, Header: m.header, Data: m.data, number: m.number, stamp: m.stamp, hub: in.hub, link: m.route.link}
-	if m.stamp != nil && r != early && !in.passes(m.route.entry, &in.scratch) {
+	if m.stamp != nil && r != early && !in.hub.keeper().passes(m.route.entry, &in.scratch) {
 		return true
 	}
 	return m.route.entry.deliver(&in.scratch, r)
@@ -290,14 +295,14 @@ func (in *intake) deliverTo(r receivers, m *inbound) (calm bool) {
 
 // deliverRun is deliver for a run, which is handed on as a whole to a handle that takes runs and is
 // the only one.
-func (in *intake) deliverRun(m *inbound) (calm bool) {
+func (in *intake) deliverRun(m *inbound) (idle bool) {
 	if handles := *m.route.entry.handles.Load(); len(handles) == 1 && handles[0].onRun != nil {
-		in.run = Run{m.subject, m.run}
+		in.run = bridge.Run{Subject: m.subject, Data: m.run}
 		return handles[0].takeRun(&in.run)
 	}
-	calm = true
-	m.each(func(one *inbound) { calm = in.deliver(one) && calm })
-	return calm
+	idle = true
+	m.each(func(one *inbound) { idle = in.deliver(one) && idle })
+	return idle
 }
 
 // shut lets nothing of l through any more.
@@ -315,7 +320,7 @@ func (in *intake) forget(e *entry) {
 		if c.entry == e {
 			in.bytes -= c.bytes
 			delete(in.gaps, c)
-			delete(in.looks, c)
+			delete(in.backfills, c)
 		}
 	}
 	e.counters, e.latest = nil, nil

@@ -58,6 +58,61 @@ type keptChange struct {
 // askedKept bounds the questions that wait for their answers.
 const askedKept = 1 << 14
 
+// A keeper is what the rest of the hub sees of keeping. It is an interface so that pages, whose variables are JavaScript's,
+// do not download it.
+type keeper interface {
+	// online: the hub has a link after it had none, or one to another system. offline: it has none.
+	online()
+	offline()
+	// take takes the version out of the headers of a message; passes says whether it is delivered. The intake is locked.
+	take(m *inbound)
+	passes(e *entry, m *Message) bool
+	// denied takes what the server does not permit of ownPrefix, if that is about values, unpublished that of the
+	// program's, and warn tells of it.
+	denied(v *PermissionError) bool
+	unpublished(subject string)
+	warn(v *PermissionError)
+	// pending is how many bytes of values wait to be sent.
+	pending() int
+}
+
+type keeperBox struct{ keeper }
+
+// keeper is the hub's, or one that does nothing before there is a variable.
+func (h *Hub) keeper() keeper {
+	if b := h.kept.Load(); b != nil {
+		return b
+	}
+	return nobody{}
+}
+
+type nobody struct{}
+
+func (nobody) online()                      {}
+func (nobody) offline()                     {}
+func (nobody) take(*inbound)                {}
+func (nobody) passes(*entry, *Message) bool { return true }
+func (nobody) denied(*PermissionError) bool { return false }
+func (nobody) unpublished(string)           {}
+func (nobody) warn(*PermissionError)        {}
+func (nobody) pending() int                 { return 0 }
+
+// keeping is the hub's, which begins with its first variable.
+func (h *Hub) keeping() *keeping {
+	h.keptOnce.Do(func() {
+		k := &keeping{}
+		k.init(h)
+		h.kept.Store(&keeperBox{k})
+		h.mu.Lock()
+		connected := h.live != nil
+		h.mu.Unlock()
+		if connected {
+			k.online()
+		}
+	})
+	return h.kept.Load().keeper.(*keeping)
+}
+
 func (k *keeping) init(h *Hub) {
 	k.h, k.wake, k.start = h, make(chan struct{}, 1), time.Now()
 	k.followers, k.settled, k.sizes = map[string]func(keptChange){}, map[uint64]func(error){}, map[uint64]int{}
@@ -81,11 +136,11 @@ func (k *keeping) do(what func(m *keep.Machine, now time.Duration)) {
 
 // passes judges a set value that is about to be delivered to who listens to exactly its subject. One that was sent
 // again and is not new is for nobody. in.mu is held.
-func (in *intake) passes(e *entry, m *Message) bool {
+func (k *keeping) passes(e *entry, m *Message) bool {
 	if e.shared() || e.control || e.key.subject != m.Subject {
 		return true
 	}
-	m.verdict = in.hub.kept.judge(m)
+	m.verdict = k.judge(m)
 	return !m.stamp.Again || m.verdict == keep.Newer || m.verdict == keep.Unknown
 }
 
@@ -139,7 +194,6 @@ func (k *keeping) settle(id uint64, err error) {
 	}
 }
 
-// pending is how many bytes of values wait to be sent.
 func (k *keeping) pending() int {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -169,7 +223,6 @@ func (k *keeping) hear(what func(m *keep.Machine, now time.Duration)) {
 	k.do(what)
 }
 
-// online is called when the hub has a link after it had none, or one to another system.
 func (k *keeping) online() {
 	k.mu.Lock()
 	clear(k.refused)
@@ -287,9 +340,9 @@ func (k *keeping) effect(e keep.Effect) {
 			k.unlisten(offerPrefix + e.Name)
 		}
 	case keep.Offer:
-		h.repairs.say(OutMsg{Subject: offerPrefix + e.Name, Data: e.Data})
+		h.repairs.trySend(OutMsg{Subject: offerPrefix + e.Name, Data: e.Data})
 	case keep.Beat:
-		h.repairs.say(OutMsg{Subject: subjectBeat, Data: e.Data})
+		h.repairs.trySend(OutMsg{Subject: subjectBeat, Data: e.Data})
 	case keep.Changed:
 		k.mu.Lock()
 		changed := k.followers[e.Name]
@@ -353,7 +406,7 @@ func (k *keeping) answer(who Responder, subject string) {
 	stamp, data, ok := k.machine.Asked(subject)
 	k.mu.Unlock()
 	if ok {
-		_ = who.respond(OutMsg{Header: Header{headerSet: {stamp.String()}}, Data: data}).Err() // who asks asks again
+		who.respond(OutMsg{Header: Header{headerSet: {stamp.String()}}, Data: data}) // if that fails, who asks asks again
 	}
 }
 
@@ -362,7 +415,7 @@ func (k *keeping) publish(e keep.Effect) {
 	h := k.h
 	m := OutMsg{Subject: e.Name, Header: Header{headerSet: {e.Stamp.String()}}, Data: e.Data}
 	if e.ID == 0 {
-		h.repairs.say(m)
+		h.repairs.trySend(m)
 		return
 	}
 	r := h.outbox.send([]OutMsg{m})
@@ -386,8 +439,7 @@ func (k *keeping) publish(e keep.Effect) {
 	})
 }
 
-// takeStamp takes the version out of the headers of a message that was set.
-func (m *inbound) takeStamp() {
+func (k *keeping) take(m *inbound) {
 	values, found := m.header[headerSet]
 	if !found {
 		return

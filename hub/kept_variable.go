@@ -94,7 +94,7 @@ func (v *Variable) setBytes(ctx context.Context, data []byte, deleted bool) erro
 	v.kept.bare = false
 	v.lent = true
 	v.knows()
-	err := h.kept.set(v.subject, data, deleted, func(err error) {
+	err := h.keeping().set(v.subject, data, deleted, func(err error) {
 		v.change(func(r *valueRule) {
 			v.kept.waits--
 			if err != nil {
@@ -109,7 +109,7 @@ func (v *Variable) setBytes(ctx context.Context, data []byte, deleted bool) erro
 		v.rule.failed(id)
 		v.kept = beforeRule
 	}
-	v.tell(before)
+	v.notifyWatchers(before)
 	v.mu.Unlock()
 	if err != nil {
 		return err
@@ -188,14 +188,14 @@ func (v *Variable) keep() {
 		return
 	}
 	v.kept.follows = true
-	v.hub.kept.follow(v.subject, v.learned)
+	v.hub.keeping().follow(v.subject, v.learned)
 }
 
 // forget ends that. v.mu is held.
 func (v *Variable) forget() {
 	if v.kept.follows {
 		v.kept.follows = false
-		v.hub.kept.unfollow(v.subject)
+		v.hub.keeping().unfollow(v.subject)
 	}
 }
 

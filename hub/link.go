@@ -18,13 +18,13 @@ type link struct {
 	flow   congestible // wire, if it is one
 	target target
 	// isolated: the server is not of one system with the configured ones,
-	isolated atomic.Bool
-	deaf     atomic.Int64  // since then, in ns since the intake's start
-	limit    int           // the largest payload, in bytes
-	trip     time.Duration // the round trip, if it was measured before anything else
-	hasty    bool          // it was chosen while others had not answered yet
-	inbox    string        // "_INBOX.<hub>.<link>.", each answer adds a token; subscribed to by the first request
-	asks     bool          // a request has been sent: the inbox is subscribed to. The outbox is locked
+	isolated  atomic.Bool
+	deaf      atomic.Int64  // since then, in ns since the intake's start
+	limit     int           // the largest payload, in bytes
+	trip      time.Duration // the round trip, if it was measured before anything else
+	hasty     bool          // it was chosen while others had not answered yet
+	inbox     string        // "_INBOX.<hub>.<link>.", each answer adds a token; subscribed to by the first request
+	inboxOpen bool          // a request has been sent: the inbox is subscribed to. The outbox is locked
 
 	leave chan struct{} // closed when the server says that it is about to stop
 	left  sync.Once
@@ -46,8 +46,9 @@ type link struct {
 
 // target is a server that a hub may be on, and how the hub came by it.
 type target struct {
-	url string
-	via string // viaConfigured or viaLeaf
+	url   string
+	via   string           // viaConfigured or viaLeaf
+	reach *transport.Reach // other ways to it, and whom to trust there; nil: none, and as ever
 	// alone: the server is known to be a system of its own. unproven: that is not known.
 	alone, unproven bool
 }
@@ -74,7 +75,7 @@ func (h *Hub) openLink(ctx context.Context, t target) (*link, error) {
 		leave:  make(chan struct{}),
 		quiet:  make(chan struct{}, 1),
 	}
-	w, err := h.engine.dial(ctx, t.url, l)
+	w, err := h.engine.dial(transport.WithReach(ctx, t.reach), t.url, l)
 	if err != nil {
 		return nil, err
 	}
@@ -93,16 +94,16 @@ func (l *link) openInbox() error {
 	if v := l.noInbox.Load(); v != nil {
 		return v
 	}
-	if l.asks {
+	if l.inboxOpen {
 		return nil
 	}
 	_, err := l.wire.subscribe(l.inbox+"*", "", nil)
-	l.asks = err == nil
+	l.inboxOpen = err == nil
 	return err
 }
 
 // receive is the wire's: messages in the order of the stream.
-func (l *link) receive(batch []inbound) (calm bool) { return l.hub.intake.receive(l, batch) }
+func (l *link) receive(batch []inbound) (idle bool) { return l.hub.intake.receive(l, batch) }
 
 // shut lets nothing through any more and closes the connection.
 func (l *link) shut() {
@@ -165,7 +166,7 @@ func (l *link) leaving() { l.left.Do(func() { close(l.leave) }) }
 const refusalsKept = 64
 
 // answer takes what came to an inbox: a mark of a move, or the answer to a request. in.mu is held.
-func (h *Hub) answer(l *link, m *inbound) (calm bool) {
+func (h *Hub) answer(l *link, m *inbound) (idle bool) {
 	if token, ok := strings.CutPrefix(m.subject, l.inbox); ok {
 		h.intake.scratch = Message{Subject: m.subject, Reply: m.reply, Header: m.header, Data: m.data, stamp: m.stamp, hub: h, link: l}
 		h.requests.answer(token, &h.intake.scratch)

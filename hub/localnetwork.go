@@ -64,12 +64,12 @@ func judge(policy LocalNetwork, page string, secure bool, address string, state 
 	if where(from.Hostname()) <= onLAN || where(to.Hostname()) == onInternet {
 		return mayGo, "" // the browser asks pages from the internet only
 	}
-	shown := transport.Redact(address)
+	redacted := transport.Redact(address)
 	if policy == LocalNetworkNever {
-		return mayNot, fmt.Sprintf("%s may be on the local network, and discovery.localNetwork is %q", shown, policy)
+		return mayNot, fmt.Sprintf("%s may be on the local network, and discovery.localNetwork is %q", redacted, policy)
 	}
 	if !secure {
-		return mayTry, fmt.Sprintf("%s is not reached from a page that came by http: browsers allow the local network to pages from https only", shown)
+		return mayTry, fmt.Sprintf("%s is not reached from a page that came by http: browsers allow the local network to pages from https only", redacted)
 	}
 	var states []string
 	switch where(to.Hostname()) {
@@ -88,9 +88,9 @@ func judge(policy LocalNetwork, page string, secure bool, address string, state 
 	case all == "" || strings.Contains(all, "granted"):
 		return mayGo, ""
 	case strings.Contains(all, "prompt"):
-		return mustAsk, fmt.Sprintf("%s may be on the local network: call requestLocalNetwork() from a click, so that the browser asks its user", shown)
+		return mustAsk, fmt.Sprintf("%s may be on the local network: call requestLocalNetwork() from a click, so that the browser asks its user", redacted)
 	}
-	return mayNot, fmt.Sprintf("the browser refuses %s: the permission for the local network is denied in its settings for this site, or the page is in an iframe without allow=\"local-network; loopback-network\"", shown)
+	return mayNot, fmt.Sprintf("the browser refuses %s: the permission for the local network is denied in its settings for this site, or the page is in an iframe without allow=\"local-network; loopback-network\"", redacted)
 }
 
 // place is where a host is, as far as its name tells.
@@ -146,53 +146,53 @@ func (a *access) judge(address string) (verdict, string) {
 	switch {
 	case v == mustAsk && a.reached[host(address)]:
 		return mayGo, ""
-	case v == mayTry && a.resting(address):
+	case v == mayTry && a.inCooldown(address):
 		return mayNot, why
 	}
 	return v, why
 }
 
-// admit says whether address may be reached for, and tells why not. When asked, by a click or
+// admit says whether address may be reached for, and why not. With byUser, which is a click, or
 // by LocalNetworkAuto once a page load, it makes the browser ask its user and waits for that.
-func (a *access) admit(address string, asked bool) bool {
+func (a *access) admit(address string, byUser bool) bool {
 	v, why := a.judge(address)
-	if v == mustAsk && !asked && a.h.cfg.Discovery.LocalNetwork == LocalNetworkAuto {
-		asked = a.h.cfg.Page.MayKnock()
+	if v == mustAsk && !byUser && a.h.cfg.Discovery.LocalNetwork == LocalNetworkAuto {
+		byUser = a.h.cfg.Page.MayPrompt()
 	}
-	if v == mustAsk && asked {
-		a.h.tell(DiscoveryPermissionNeeded, "the browser may be asking its user about "+transport.Redact(address))
-		err := a.knock(address)
+	if v == mustAsk && byUser {
+		a.h.setDiscovery(DiscoveryPermissionNeeded, "the browser may be asking its user about "+transport.Redact(address))
+		err := a.prompt(address)
 		if v, why = a.judge(address); v == mustAsk && err == nil {
 			a.reached[host(address)] = true // a page from the LAN needs no permission
 			v = mayGo
 		} else if v == mustAsk {
-			a.h.tell(DiscoveryUnreachable, fmt.Sprintf("%s: %v; the permission for the local network is still undecided: nothing answers there, its certificate is not trusted, or the question was put aside", transport.Redact(address), err))
+			a.h.setDiscovery(DiscoveryUnreachable, fmt.Sprintf("%s: %v; the permission for the local network is still undecided: nothing answers there, its certificate is not trusted, or the question was put aside", transport.Redact(address), err))
 			return false
 		}
 	}
 	switch v {
 	case mustAsk:
-		a.h.tell(DiscoveryPermissionNeeded, why)
+		a.h.setDiscovery(DiscoveryPermissionNeeded, why)
 		return false
 	case mayNot:
-		a.h.tell(DiscoveryPermissionDenied, why)
+		a.h.setDiscovery(DiscoveryPermissionDenied, why)
 		return false
 	}
 	return true
 }
 
-// resting says that address was not reached lately and may be tried again after a while.
-func (a *access) resting(address string) bool {
+// inCooldown says that address was not reached lately and may be tried again after a while.
+func (a *access) inCooldown(address string) bool {
 	last, failed := a.failed[host(address)]
 	return failed && time.Since(last) < tryAgain
 }
 
-// knock makes the browser ask, and returns when it has, or when the question has an answer.
-func (a *access) knock(address string) error {
+// prompt makes the browser ask, and returns when it has, or when the question has an answer.
+func (a *access) prompt(address string) error {
 	ctx, cancel := context.WithTimeout(a.h.ctx, askTimeout)
 	defer cancel()
 	ended := make(chan error, 1)
-	if !a.h.spawn(func() { ended <- a.h.cfg.Page.Knock(ctx, address) }) {
+	if !a.h.spawn(func() { ended <- a.h.cfg.Page.Prompt(ctx, address) }) {
 		return ErrDisposed
 	}
 	for {
@@ -221,7 +221,7 @@ func (a *access) blame(address string) bool {
 		a.h.cfg.Logger.Warn("no local network", "why", why)
 	}
 	a.failed[host(address)] = time.Now()
-	a.h.tell(DiscoveryPermissionDenied, why)
+	a.h.setDiscovery(DiscoveryPermissionDenied, why)
 	return true
 }
 

@@ -31,7 +31,7 @@ const linesKept = 4096
 
 func newLines(to Logger) *lines {
 	l := &lines{to: to}
-	l.queue.some.L = &l.queue.mu
+	l.queue.nonEmpty.L = &l.queue.mu
 	return l
 }
 

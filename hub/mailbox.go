@@ -10,19 +10,19 @@ const (
 
 // A mailbox is what waits for one callback.
 type mailbox struct {
-	mu      sync.Mutex
-	some    sync.Cond
-	waiting []*Message
-	spare   []*Message // the batch before the last, to be filled again
-	bytes   int
-	latest  bool           // a message takes the place of the one that waits
-	closed  bool           // nothing more is taken, either
-	ending  bool           // nothing more is put
-	full    bool           // since the last empty moment
-	dropped func(*Message) // if set, is called with what is too much
+	mu       sync.Mutex
+	nonEmpty sync.Cond
+	waiting  []*Message
+	spare    []*Message // the batch before the last, to be filled again
+	bytes    int
+	latest   bool           // a message takes the place of the one that waits
+	closed   bool           // nothing more is taken, either
+	ending   bool           // nothing more is put
+	full     bool           // since the last empty moment
+	dropped  func(*Message) // if set, is called with what is too much
 }
 
-func (b *mailbox) init() { b.some.L = &b.mu }
+func (b *mailbox) init() { b.nonEmpty.L = &b.mu }
 
 func (b *mailbox) put(m *Message) {
 	b.mu.Lock()
@@ -47,7 +47,7 @@ func (b *mailbox) put(m *Message) {
 	b.waiting = append(b.waiting, m)
 	b.bytes += len(m.Data)
 	if len(b.waiting) == 1 {
-		b.some.Signal()
+		b.nonEmpty.Signal()
 	}
 }
 
@@ -56,7 +56,7 @@ func (b *mailbox) take() ([]*Message, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for len(b.waiting) == 0 && !b.closed && !b.ending {
-		b.some.Wait()
+		b.nonEmpty.Wait()
 	}
 	if b.closed || len(b.waiting) == 0 {
 		return nil, false
@@ -81,7 +81,7 @@ func (b *mailbox) close() {
 	defer b.mu.Unlock()
 	b.closed = true
 	b.waiting = nil
-	b.some.Signal()
+	b.nonEmpty.Signal()
 }
 
 // last lets what waits be taken, and nothing more be put.
@@ -89,5 +89,5 @@ func (b *mailbox) last() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.ending = true
-	b.some.Signal()
+	b.nonEmpty.Signal()
 }

@@ -26,7 +26,8 @@ type manifest struct {
 	wssURL          string
 	fallbackServers []string
 	bridgeState     string
-	follows         bool // says of itself that it is not the leader
+	notLeader       bool // says of itself that it is not the leader
+	reach           *transport.Reach
 }
 
 func parseManifest(body []byte) (m manifest, err error) {
@@ -41,7 +42,8 @@ func parseManifest(body []byte) (m manifest, err error) {
 		wssURL:          r.Text("wssUrl"),
 		fallbackServers: r.Texts("fallbackServers"),
 		bridgeState:     r.Text("bridgeState"),
-		follows:         r.Has("isLeader") && !r.Bool("isLeader"),
+		notLeader:       r.Has("isLeader") && !r.Bool("isLeader"),
+		reach:           readReach(r),
 	}
 	return m, r.Err()
 }
@@ -80,8 +82,13 @@ func (h *Hub) fetchManifest(ctx context.Context, web fetcher) (target, error) {
 	}
 	leaf, err := readManifest(got.body, got.contentType, now, h.cfg.Discovery.RequireBackbone)
 	if err == nil || errors.Is(err, errNoBackbone) {
+		leaf.url = onLinkOf(leaf.url, address)
 		if may := mayLeadTo(leaf.url, address, h.cfg.Servers); may != nil {
 			return fail(fmt.Errorf("wssUrl = %q: %w", transport.Redact(leaf.url), may))
+		}
+		h.cfg.leaves.noteManifest(leaf.url, got.body)
+		if !mayTell(address) {
+			leaf.reach = nil
 		}
 	}
 	if err != nil && !errors.Is(err, errNoLeader) {
@@ -121,7 +128,7 @@ func readManifest(body []byte, contentType string, now time.Time, require Backbo
 	if expires.Before(now.Truncate(time.Second)) {
 		return fail("expired at %s", m.expiresAt)
 	}
-	if m.follows {
+	if m.notLeader {
 		return target{}, errNoLeader
 	}
 	address := m.wssURL
@@ -142,7 +149,7 @@ func readManifest(body []byte, contentType string, now time.Time, require Backbo
 	}
 	// A leaf without a way to its backbone would cut the hub off from everybody there. A leaf of
 	// kinopio-hub 2.1.0 does not say whether it has one: whether marks come through decides.
-	found := target{url: leaf, via: viaLeaf, alone: m.bridgeState != "" && m.bridgeState != "connected", unproven: m.bridgeState == ""}
+	found := target{url: leaf, via: viaLeaf, alone: m.bridgeState != "" && m.bridgeState != "connected", unproven: m.bridgeState == "", reach: m.reach}
 	hasBackbone := len(m.fallbackServers) > 0 || m.bridgeState == "connecting" || m.bridgeState == "error"
 	switch {
 	case !found.alone:
@@ -152,6 +159,25 @@ func readManifest(body []byte, contentType string, now time.Time, require Backbo
 		return found, fmt.Errorf("bridgeState = %q: %w", m.bridgeState, errNoBackbone)
 	}
 	return found, nil
+}
+
+// onLinkOf is the leaf's URL as this host writes it: in a link-local address such as fe80::1%eth0 the
+// zone is each host's own name for the link, and the manifest came by it.
+func onLinkOf(leaf, address string) string {
+	to, err := url.Parse(leaf)
+	if err != nil || !strings.HasPrefix(to.Hostname(), "fe80:") {
+		return leaf
+	}
+	from, err := url.Parse(address)
+	if err != nil || !strings.HasPrefix(strings.ToLower(from.Hostname()), "fe80:") {
+		return leaf
+	}
+	host, _, _ := strings.Cut(to.Hostname(), "%")
+	if _, zone, ok := strings.Cut(from.Hostname(), "%"); ok {
+		host += "%" + zone
+	}
+	to.Host = "[" + host + "]:" + to.Port() // which a canonical URL has
+	return to.String()
 }
 
 // mayLeadTo says why the manifest at address may not send the hub to a leaf: one on the internet is

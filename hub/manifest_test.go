@@ -38,3 +38,17 @@ func TestManifestLeadsToTheLANAndToNoLessThanTLS(t *testing.T) {
 		}
 	}
 }
+
+func TestALeafIsOnTheLinkByWhichItsManifestCame(t *testing.T) {
+	for _, c := range []struct{ leaf, manifest, want string }{
+		{"wss://[fe80::1%25eth0]:443", "https://[fe80::1%25lan7]:1/m", "wss://[fe80::1%25lan7]:443"},
+		{"wss://[fe80::1]:443", "https://[FE80::1%25lan7]:1/m", "wss://[fe80::1%25lan7]:443"},
+		{"wss://[fe80::1%25eth0]:443", "http://127.0.0.1:1/m", "wss://[fe80::1%25eth0]:443"}, // By a follower, who has the same links.
+		{"wss://[fd77::1]:443", "https://[fe80::1%25lan7]:1/m", "wss://[fd77::1]:443"},
+		{"wss://a.local:443", "https://[fe80::1%25lan7]:1/m", "wss://a.local:443"},
+	} {
+		if got := onLinkOf(c.leaf, c.manifest); got != c.want {
+			t.Errorf("%s by %s: %s, want %s", c.leaf, c.manifest, got, c.want)
+		}
+	}
+}

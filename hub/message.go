@@ -79,7 +79,7 @@ func (m *Message) Respond(value any) error {
 	if err != nil {
 		return err
 	}
-	return m.Responder().Respond(OutMsg{Data: data}).Err()
+	return m.Responder().Respond(OutMsg{Data: data})
 }
 
 // check refuses a message that no server would take, or another one than was meant.
@@ -121,8 +121,18 @@ type Responder struct {
 func (m *Message) Responder() Responder { return Responder{m.hub, m.link, m.Reply} }
 
 // Respond sends the answer; out.Subject is ignored. It leaves by the link that brought the
-// message, or, when that has gone, by the current one.
-func (r Responder) Respond(out OutMsg) *Receipt {
+// message, or, when that has gone, by the current one: see [Hub.Publish] for how long it may wait for that. It fails with
+// ErrNoReply when no answer is wanted.
+func (r Responder) Respond(out OutMsg) error {
+	s := r.send(out)
+	if r.reply == "" {
+		return s.err
+	}
+	return r.hub.reportLater(s)
+}
+
+// send is Respond that says what becomes of the answer.
+func (r Responder) send(out OutMsg) *receipt {
 	if r.reply == "" {
 		return failedReceipt(ErrNoReply)
 	}
@@ -133,7 +143,7 @@ func (r Responder) Respond(out OutMsg) *Receipt {
 }
 
 // respond is Respond with headers that are known to be good.
-func (r Responder) respond(out OutMsg) *Receipt {
+func (r Responder) respond(out OutMsg) *receipt {
 	out.Subject, out.answer = r.reply, true
 	if err := r.hub.checkLength(r.reply, len(out.Reply)); err != nil {
 		return failedReceipt(err)

@@ -22,7 +22,7 @@ import (
 //  4. The old link ends when the requests that it sent are answered.
 //
 // A step goes on while both links live; what ends it is told by movePatience.
-func (s *session) move(targets []target, reason string, timeout time.Duration) error {
+func (s *connManager) move(targets []target, reason string, timeout time.Duration) error {
 	h, start := s.h, time.Now()
 	old := s.link
 	m := Move{From: old.target.String(), Reason: reason, Planned: true}
@@ -59,7 +59,7 @@ func (s *session) move(targets []target, reason string, timeout time.Duration) e
 }
 
 // enter notes how far a move has come.
-func (s *session) enter(m *Move, p Phase) {
+func (s *connManager) enter(m *Move, p Phase) {
 	m.Phase = p
 	s.h.count(func(st *Status) { st.Phase = p })
 	s.h.cfg.Logger.Debug("move", "phase", p, "from", m.From, "to", m.To, "reason", m.Reason)
@@ -67,7 +67,7 @@ func (s *session) enter(m *Move, p Phase) {
 
 // carry does what follows the connection. When it cannot be completed it undoes what it did, unless
 // the old link has died: then the hub is on the new one.
-func (s *session) carry(old, next *link, m *Move) error {
+func (s *connManager) carry(old, next *link, m *Move) error {
 	h := s.h
 	if old.isolated.Load() || next.target.alone {
 		return s.part(old, next, m)
@@ -124,13 +124,15 @@ func (s *session) carry(old, next *link, m *Move) error {
 	if died {
 		m.Planned, m.Reason = false, s.kindOf(old)+" lost"
 		s.missed(old)
+	} else {
+		h.repairs.moved(p.trip)
 	}
 	p.close()
 	return nil
 }
 
 // settled returns when the server of l has answered to all that was unsubscribed.
-func (s *session) settled(l *link) {
+func (s *connManager) settled(l *link) {
 	ctx, cancel := s.h.whileAlive(l)
 	defer cancel()
 	if err := l.wire.flush(ctx); err != nil {
@@ -140,17 +142,17 @@ func (s *session) settled(l *link) {
 
 // missed is called when a link has died while the hub had another one: what it had still to bring
 // or to send may be missing.
-func (s *session) missed(old *link) {
+func (s *connManager) missed(old *link) {
 	h := s.h
 	h.losses.Add(1)
 	h.requests.lost(old)
 	h.intake.returned(old.silence())
 	h.repairs.returned()
-	h.kept.online()
+	h.keeper().online()
 }
 
 // rescue completes a move whose old link has died on the way.
-func (s *session) rescue(p *passage, m *Move) {
+func (s *connManager) rescue(p *passage, m *Move) {
 	h := s.h
 	m.Planned, m.Reason = false, s.kind()+" lost"
 	h.outbox.hold()
@@ -170,7 +172,7 @@ func (s *session) rescue(p *passage, m *Move) {
 
 // part moves to a server that is known to be of another system: messages of the one never reach the
 // other, so there is nothing to keep in order, and what is published here is not heard there.
-func (s *session) part(old, next *link, m *Move) error {
+func (s *connManager) part(old, next *link, m *Move) error {
 	h := s.h
 	m.Isolated = true
 	reunited := old.isolated.Load()
@@ -189,12 +191,12 @@ func (s *session) part(old, next *link, m *Move) error {
 	if reunited {
 		h.repairs.returned()
 	}
-	h.kept.online()
+	h.keeper().online()
 	return nil
 }
 
 // undo leaves everything on old, which has brought everything.
-func (s *session) undo(p *passage) {
+func (s *connManager) undo(p *passage) {
 	h := s.h
 	h.outbox.open(p.old)
 	if p.over {
@@ -231,7 +233,7 @@ func ended(w wire) bool {
 }
 
 // pause waits, unless the hub or one of the links ends before.
-func (s *session) pause(d time.Duration, l *link, others ...*link) error {
+func (s *connManager) pause(d time.Duration, l *link, others ...*link) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	var other <-chan struct{}

@@ -187,7 +187,7 @@ func TestPlannedMovesAreExact(t *testing.T) {
 			}
 			wg.Go(func() {
 				n, err := publishNumbers(ctx, rate/3, func(payload string) error {
-					return listener.Publish(hub.OutMsg{Subject: "n.0.moving", Data: []byte(payload)}).Wait(ctx)
+					return listener.Send(hub.OutMsg{Subject: "n.0.moving", Data: []byte(payload)}).Wait(ctx)
 				})
 				if err != nil && ctx.Err() == nil {
 					t.Error(err)
@@ -249,7 +249,7 @@ func publisher(t *testing.T, url string, numbers bool) (publish func(subject str
 	if numbers {
 		h := openHub(t, hub.Config{Servers: []string{url}})
 		return func(subject string, data []byte) error {
-			return h.Publish(hub.OutMsg{Subject: subject, Data: data}).Err()
+			return h.Send(hub.OutMsg{Subject: subject, Data: data}).Err()
 		}, func() error { return h.Flush(soon(t)) }
 	}
 	nc, err := nats.Connect(url)

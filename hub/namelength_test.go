@@ -40,7 +40,7 @@ func TestNamesThatNoServerTakesAreRefused(t *testing.T) {
 		"Serve":   {1996, func(n string) error { _, err := call(n).Serve(soon(t), handle); return err }},
 		"Pub":     {4000, func(n string) error { return call(n).Pub(soon(t), 1) }},
 		"reply":   {3990, func(n string) error { return call(n).Pub(soon(t), 1, hub.PubOptions{Reply: "0123456789"}) }},
-		"Publish": {4000, func(n string) error { return h.Publish(hub.OutMsg{Subject: n}).Err() }},
+		"Publish": {4000, func(n string) error { return h.Send(hub.OutMsg{Subject: n}).Err() }},
 		"Req": {3936, func(n string) error {
 			if _, err := call(n).Req(soon(t), 1); !errors.Is(err, hub.ErrNoResponders) {
 				return err
@@ -106,7 +106,7 @@ func TestWhatTheServerClosesAConnectionOverIsNotRepeated(t *testing.T) {
 			}
 			// Again it is refused, and everything else goes on.
 			waitFor(t, "a refusal", func() bool {
-				return errors.Is(h.Publish(hub.OutMsg{Subject: subject}).Err(), hub.ErrInvalidName)
+				return errors.Is(h.Send(hub.OutMsg{Subject: subject}).Err(), hub.ErrInvalidName)
 			})
 			waitFor(t, "a connection that stays", func() bool {
 				before := h.Status().Reconnects

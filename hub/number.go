@@ -164,7 +164,6 @@ func onlyNumber(header []byte) (n number, text []byte, ok bool) {
 // takeNumber takes the number out of h. What JetStream hands out again, on purpose, is judged by
 // nobody: it comes with JetStream's own numbers.
 func (m *inbound) takeNumber() {
-	m.takeStamp()
 	values, found := m.header[headerNumber]
 	if !found {
 		return

@@ -69,7 +69,7 @@ func record(t *testing.T, h *hub.Hub, subject string) *tape {
 }
 
 func publishCount(t *testing.T, h *hub.Hub, subject string, n int) {
-	if err := h.Publish(hub.OutMsg{Subject: subject, Data: strconv.AppendInt(nil, int64(n), 10)}).Wait(soon(t)); err != nil {
+	if err := h.Send(hub.OutMsg{Subject: subject, Data: strconv.AppendInt(nil, int64(n), 10)}).Wait(soon(t)); err != nil {
 		t.Errorf("publish %s %d: %v", subject, n, err)
 	}
 }
@@ -293,7 +293,7 @@ func TestOrderOfArrival(t *testing.T) {
 			heard[name] += string(m.Data)
 		}
 	}
-	for name, opts := range map[string]hub.SubOptions{"order": {}, "arrival": {Arrival: true}, "inline": {Arrival: true, Inline: true}} {
+	for name, opts := range map[string]hub.SubOptions{"order": {}, "arrival": {Arrival: true}, "inline": hub.Inline(hub.SubOptions{Arrival: true}, nil)} {
 		if _, err := h.Subscribe("o.a", opts, hear(name)); err != nil {
 			t.Fatal(err)
 		}

@@ -108,7 +108,7 @@ func TestPlainClientsOfAClusterHearMovingHubsOnce(t *testing.T) {
 	for i, h := range moving {
 		subject := fmt.Sprintf("x.moves%d", i)
 		publish(subject, 20*time.Millisecond, func(payload []byte) error {
-			return h.Publish(hub.OutMsg{Subject: subject, Data: payload}).Wait(soon(t))
+			return h.Send(hub.OutMsg{Subject: subject, Data: payload}).Wait(soon(t))
 		}, func() error { return h.Flush(soon(t)) })
 		working.Go(func() {
 			for k := range rounds {

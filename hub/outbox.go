@@ -15,7 +15,7 @@ type outbox struct {
 
 	mu      sync.Mutex
 	link    *link // nil: messages wait
-	waiting []*Receipt
+	waiting []*receipt
 	bytes   int
 	timer   *time.Timer
 	closed  bool
@@ -24,12 +24,12 @@ type outbox struct {
 	sent    uint64        // messages that were handed to a link; answers go past the outbox
 	size    uint64        // of their payloads, in bytes
 
-	publisher uint64 // the hub's name in numbers
-	index     uint64 // of the newest stream
-	streams   map[string]*outStream
-	latest    *outStream // that was used last
-	store     store
-	idle      bool // the store has become empty
+	publisher  uint64 // the hub's name in numbers
+	index      uint64 // of the newest stream
+	streams    map[string]*outStream
+	latest     *outStream // that was used last
+	store      store
+	storeEmpty bool // the store has become empty
 }
 
 // An outStream is what the hub publishes on one subject.
@@ -42,8 +42,8 @@ type outStream struct {
 	used    uint64 // outbox.sent, when it was used last
 }
 
-// A Receipt is what becomes of a batch of messages.
-type Receipt struct {
+// A receipt is what becomes of a batch of messages.
+type receipt struct {
 	msgs     []OutMsg
 	size     int              // bytes that count against the limit while it waits
 	sending  func(*link) bool // prepares a request; false: it is no longer wanted
@@ -54,24 +54,24 @@ type Receipt struct {
 }
 
 // handedOver is the receipt of all batches that went straight to a link.
-var handedOver = func() *Receipt {
-	r := &Receipt{done: make(chan struct{})}
+var handedOver = func() *receipt {
+	r := &receipt{done: make(chan struct{})}
 	close(r.done)
 	return r
 }()
 
-func failedReceipt(err error) *Receipt {
-	r := &Receipt{done: make(chan struct{}), err: err}
+func failedReceipt(err error) *receipt {
+	r := &receipt{done: make(chan struct{}), err: err}
 	close(r.done)
 	return r
 }
 
 // Done is closed when the batch is with a link, or will not be sent.
-func (r *Receipt) Done() <-chan struct{} { return r.done }
+func (r *receipt) Done() <-chan struct{} { return r.done }
 
 // Wait returns when Done is closed, with Err, or when ctx ends; the batch may then still be
 // sent.
-func (r *Receipt) Wait(ctx context.Context) error {
+func (r *receipt) Wait(ctx context.Context) error {
 	start := time.Now()
 	select {
 	case <-r.done:
@@ -82,7 +82,7 @@ func (r *Receipt) Wait(ctx context.Context) error {
 }
 
 // Settled says whether Done is closed.
-func (r *Receipt) Settled() bool {
+func (r *receipt) Settled() bool {
 	select {
 	case <-r.done:
 		return true
@@ -92,7 +92,7 @@ func (r *Receipt) Settled() bool {
 }
 
 // Err is nil while the batch waits and when it was handed over.
-func (r *Receipt) Err() error {
+func (r *receipt) Err() error {
 	if r.Settled() {
 		return r.err
 	}
@@ -100,10 +100,35 @@ func (r *Receipt) Err() error {
 }
 
 // Publish hands messages to the current link, in order and all or none. It does not wait
-// for a connection: without one, or during a move, the batch waits (its data is copied) for
-// at most Config.Timeout and then fails with ErrDisconnected. It may wait while the
-// connection is congested. The caller may reuse the data when Publish has returned.
-func (h *Hub) Publish(msgs ...OutMsg) *Receipt {
+// for a connection: without one, or during a move, they wait (their data is copied) for
+// at most Config.Timeout, and if that is too short OnError has an ErrDisconnected: [Variable.Pub] returns it, and
+// [Hub.Flush] waits until all has gone. It may wait while the
+// connection is congested. The caller may reuse the data when Publish has returned. An error, such as ErrInvalidName,
+// ErrMessageTooLarge or that more than Config.PendingLimit would wait, says that nothing was sent.
+func (h *Hub) Publish(msgs ...OutMsg) error { return h.reportLater(h.send(msgs...)) }
+
+// reportLater is r's error; one that r has later, OnError gets.
+func (h *Hub) reportLater(r *receipt) error {
+	if r == handedOver {
+		return nil
+	}
+	o := &h.outbox
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if r.Settled() {
+		return r.err
+	}
+	subject := r.msgs[0].Subject
+	r.failed = func(err error) {
+		if !errors.Is(err, ErrDisposed) {
+			h.report(fmt.Errorf("publish on %s: %w", subject, err))
+		}
+	}
+	return nil
+}
+
+// send is Publish that says what becomes of the messages.
+func (h *Hub) send(msgs ...OutMsg) *receipt {
 	checked := ""
 	for i := range msgs {
 		if subject := msgs[i].Subject; subject != checked || subject == "" {
@@ -122,9 +147,9 @@ func (h *Hub) Publish(msgs ...OutMsg) *Receipt {
 	return h.outbox.send(msgs)
 }
 
-// send is Publish for subjects that are known to be good. It keeps nothing of msgs, so that
+// send is Hub.send for subjects that are known to be good. It keeps nothing of msgs, so that
 // a caller's slice needs no allocation.
-func (o *outbox) send(msgs []OutMsg) *Receipt {
+func (o *outbox) send(msgs []OutMsg) *receipt {
 	if len(msgs) == 0 {
 		o.mu.Lock() // nothing needs no room
 	} else if err := o.enter(context.Background(), 0); err != nil {
@@ -135,12 +160,12 @@ func (o *outbox) send(msgs []OutMsg) *Receipt {
 }
 
 // take is send with o.mu held.
-func (o *outbox) take(msgs []OutMsg) *Receipt {
+func (o *outbox) take(msgs []OutMsg) *receipt {
 	if o.closed {
 		return failedReceipt(ErrDisposed)
 	}
 	if o.link == nil {
-		return o.wait(&Receipt{}, msgs)
+		return o.wait(&receipt{}, msgs)
 	}
 	if err := tooLarge(o.link, msgs); err != nil {
 		return failedReceipt(err)
@@ -151,7 +176,7 @@ func (o *outbox) take(msgs []OutMsg) *Receipt {
 				return failedReceipt(err)
 			}
 			o.link = nil
-			return o.wait(&Receipt{}, msgs[i:])
+			return o.wait(&receipt{}, msgs[i:])
 		}
 	}
 	return handedOver
@@ -189,7 +214,7 @@ func (o *outbox) sendRequest(ctx context.Context, limit time.Duration, msg OutMs
 		}
 		return
 	}
-	r := &Receipt{msgs: []OutMsg{msg}, failed: func(err error) { requests.finish(q, nil, err) }}
+	r := &receipt{msgs: []OutMsg{msg}, failed: func(err error) { requests.finish(q, nil, err) }}
 	r.sending = func(l *link) bool { return requests.sending(q, l, &r.msgs[0]) }
 	if r = o.wait(r, r.msgs); r.err != nil {
 		requests.finish(q, nil, r.err)
@@ -197,7 +222,7 @@ func (o *outbox) sendRequest(ctx context.Context, limit time.Duration, msg OutMs
 }
 
 // wait queues r with a copy of msgs. o.mu is held.
-func (o *outbox) wait(r *Receipt, msgs []OutMsg) *Receipt {
+func (o *outbox) wait(r *receipt, msgs []OutMsg) *receipt {
 	size := 0
 	for _, m := range msgs {
 		size += len(m.Data) + len(m.Subject)
@@ -222,7 +247,7 @@ func (o *outbox) wait(r *Receipt, msgs []OutMsg) *Receipt {
 }
 
 // settle ends r's waiting. o.mu is held.
-func (o *outbox) settle(r *Receipt, err error) {
+func (o *outbox) settle(r *receipt, err error) {
 	o.bytes -= r.size
 	r.err = err
 	r.msgs = nil
@@ -233,7 +258,7 @@ func (o *outbox) settle(r *Receipt, err error) {
 }
 
 // transmit gives r to the link; false means that the link has died and r must wait on.
-func (o *outbox) transmit(r *Receipt) bool {
+func (o *outbox) transmit(r *receipt) bool {
 	if r.sending != nil {
 		if err := o.link.openInbox(); err != nil {
 			o.settle(r, err)
@@ -331,7 +356,7 @@ func (o *outbox) pending() int {
 }
 
 // withdraw takes r back if it still waits.
-func (o *outbox) withdraw(r *Receipt, why error) {
+func (o *outbox) withdraw(r *receipt, why error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for i, other := range o.waiting {
@@ -346,7 +371,7 @@ func (o *outbox) withdraw(r *Receipt, why error) {
 
 // wait returns when r is settled. When ctx ends first, r is withdrawn, so that the error
 // means that it was not sent.
-func (h *Hub) wait(ctx context.Context, r *Receipt) error {
+func (h *Hub) wait(ctx context.Context, r *receipt) error {
 	if r == handedOver {
 		return nil
 	}
@@ -383,8 +408,8 @@ func (o *outbox) publish(m *OutMsg) error {
 		s.counted()
 		s.used = o.sent
 		o.store.keep(s, m)
-		if o.idle {
-			o.idle = false
+		if o.storeEmpty {
+			o.storeEmpty = false
 			o.hub.repairs.published()
 		}
 	}

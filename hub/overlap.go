@@ -63,7 +63,7 @@ func (in *intake) leaves(last int) {
 func (o *overlap) both(e *entry) bool { return o.joined && e.onBoth.Load() }
 
 // take takes a message without a number.
-func (o *overlap) take(in *intake, l *link, m *inbound) (calm bool) {
+func (o *overlap) take(in *intake, l *link, m *inbound) (idle bool) {
 	if l == o.next && o.undone {
 		return true
 	}
@@ -74,7 +74,7 @@ func (o *overlap) take(in *intake, l *link, m *inbound) (calm bool) {
 	in.plain = true
 	if l == o.old {
 		o.logOld = logging(o.logOld, e)
-		if in.owed != nil && in.isOwed(m) {
+		if in.expected != nil && in.isExpectedCopy(m) {
 			return true
 		}
 		if in.remembers {
@@ -117,13 +117,12 @@ func (o *overlap) mark(l *link, mark int) {
 
 // concludes ends the overlap: old brings nothing more. trip is how long what both have may still take.
 func (in *intake) concludes(trip time.Duration) {
-	defer in.hub.batchEnd()
 	in.lock()
 	defer in.mu.Unlock()
 	o := in.over
 	in.over = nil
 	in.settled = in.now() + int64(settling)
-	came, owed, perhaps := align(o.logOld, o.logNext)
+	came, expected, possible := align(o.logOld, o.logNext)
 	for i := range o.held {
 		m := &o.held[i]
 		if came[i] {
@@ -134,18 +133,28 @@ func (in *intake) concludes(trip time.Duration) {
 		}
 		in.deliver(m)
 	}
-	in.owes(owed, max(4*trip, copiesLate), perhaps, max(2*trip, copiesLate/6))
+	in.expectCopies(expected, max(4*trip, copiesLate), possible, max(2*trip, copiesLate/6))
 	in.beginAll()
 }
 
 // canceled ends the overlap: the hub stays where it was, with nothing lost there.
 func (in *intake) canceled() {
-	defer in.hub.batchEnd()
 	in.lock()
 	defer in.mu.Unlock()
 	in.over = nil
 	in.settled = in.now() + int64(settling)
+	in.ahead()
 	in.beginAll()
+}
+
+// ahead looks for the beginning of streams that only the new link has brought so far: the old one brings all of them,
+// and what is before, which the hub was too late for there.
+func (in *intake) ahead() {
+	for c := range in.gaps {
+		if !c.begun && c.gap.from == 0 && len(c.waiting) > 0 && c.waiting[0].number.count > 1 && len(in.backfills) < maxBackfills {
+			in.backfill(c)
+		}
+	}
 }
 
 // beginAll lets the counters begin that have waited for what the other link has.
@@ -157,6 +166,6 @@ func (in *intake) beginAll() {
 		}
 	}
 	if len(in.gaps) > 0 {
-		in.hub.repairs.look()
+		in.hub.repairs.wakeUp()
 	}
 }

@@ -12,12 +12,12 @@ type Page interface {
 	// Permission is the state of a permission: "granted", "denied" or "prompt", or "" for one
 	// that the browser does not know.
 	Permission(ctx context.Context, name string) string
-	// Knock makes one request to an http, https, ws or wss URL, which may make the browser ask
+	// Prompt makes one request to an http, https, ws or wss URL, which may make the browser ask
 	// its user for a permission. It returns when something has answered, with an error when
 	// nothing did, and when ctx ends.
-	Knock(ctx context.Context, address string) error
-	// MayKnock is true once a page load: nobody wants to be asked twice without having clicked.
-	MayKnock() bool
+	Prompt(ctx context.Context, address string) error
+	// MayPrompt is true once a page load: nobody wants to be asked twice without having clicked.
+	MayPrompt() bool
 	// Watch calls fn with what happens to the page, until stop. fn must not wait.
 	Watch(fn func(PageEvent)) (stop func())
 }
@@ -46,11 +46,11 @@ func (h *Hub) watchPage() {
 		case PagePermission:
 			notify(h.permission)
 		case PageHidden:
-			notify(h.seen)
-			notify(h.shown)
+			notify(h.visibilityForPulse)
+			notify(h.visibilityForDiscovery)
 		case PageShown, PageOnline:
-			notify(h.seen)
-			notify(h.shown)
+			notify(h.visibilityForPulse)
+			notify(h.visibilityForDiscovery)
 			h.CheckLink()
 		}
 	})

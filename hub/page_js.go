@@ -15,7 +15,7 @@ func defaultPage() Page {
 	if scope.Get("location").Type() != js.TypeObject || scope.Get("addEventListener").Type() != js.TypeFunction {
 		return nil
 	}
-	return &jsPage{scope: scope, asked: map[string]js.Value{}}
+	return &jsPage{scope: scope, permissions: map[string]js.Value{}}
 }
 
 // hiddenPulse is the time between two pings of a page that nobody looks at. Proxies end what is idle for
@@ -37,9 +37,9 @@ var knocked atomic.Bool
 
 // jsPage asks the browser. JavaScript runs one thing at a time, and so do its methods.
 type jsPage struct {
-	scope js.Value
-	asked map[string]js.Value // PermissionStatus by name, undefined for unknown ones
-	tell  js.Func             // listens to changes of permissions; zero before Watch
+	scope              js.Value
+	permissions        map[string]js.Value // PermissionStatus by name, undefined for unknown ones
+	onPermissionChange js.Func             // listens to changes of permissions; zero before Watch
 }
 
 // URL is the origin's where the page has an address of another kind: a blob's or about:srcdoc.
@@ -56,16 +56,16 @@ func (p *jsPage) Hidden() bool {
 	return document.Type() == js.TypeObject && document.Get("visibilityState").Equal(js.ValueOf("hidden"))
 }
 
-func (p *jsPage) MayKnock() bool { return knocked.CompareAndSwap(false, true) }
+func (p *jsPage) MayPrompt() bool { return knocked.CompareAndSwap(false, true) }
 
 func (p *jsPage) Permission(ctx context.Context, name string) string {
-	status, known := p.asked[name]
+	status, known := p.permissions[name]
 	if !known {
 		var err error
 		if status, err = p.query(ctx, name); err != nil && ctx.Err() != nil {
 			return "prompt" // the browser takes its time: nothing may be done by surprise
 		}
-		p.asked[name] = status
+		p.permissions[name] = status
 	}
 	if status.Type() != js.TypeObject {
 		return ""
@@ -77,15 +77,15 @@ func (p *jsPage) query(ctx context.Context, name string) (js.Value, error) {
 	status, err := await(ctx, func() js.Value {
 		return p.scope.Get("navigator").Get("permissions").Call("query", map[string]any{"name": name})
 	})
-	if err == nil && status.Type() == js.TypeObject && p.tell.Truthy() {
-		_ = try(func() { status.Call("addEventListener", "change", p.tell) })
+	if err == nil && status.Type() == js.TypeObject && p.onPermissionChange.Truthy() {
+		_ = try(func() { status.Call("addEventListener", "change", p.onPermissionChange) })
 	}
 	return status, err
 }
 
-func (p *jsPage) Knock(ctx context.Context, address string) error {
+func (p *jsPage) Prompt(ctx context.Context, address string) error {
 	if strings.HasPrefix(address, "ws") {
-		return p.knockSocket(ctx, address)
+		return p.promptBySocket(ctx, address)
 	}
 	abort := p.scope.Get("AbortController").New()
 	defer abort.Call("abort")
@@ -97,7 +97,7 @@ func (p *jsPage) Knock(ctx context.Context, address string) error {
 	return err
 }
 
-func (p *jsPage) knockSocket(ctx context.Context, address string) (err error) {
+func (p *jsPage) promptBySocket(ctx context.Context, address string) (err error) {
 	defer caught(&err)
 	socket := p.scope.Get("WebSocket").New(address) // throws for mixed content
 	ended := make(chan error, 1)
@@ -130,41 +130,41 @@ func (p *jsPage) knockSocket(ctx context.Context, address string) (err error) {
 
 func (p *jsPage) Watch(fn func(PageEvent)) (stop func()) {
 	type listener struct {
-		target js.Value
-		name   string
-		tell   js.Func
+		target   js.Value
+		name     string
+		callback js.Func
 	}
 	var listeners []listener
 	stopped := false
 	// Each has a name of its own: who wraps listeners may call them without their event. Where one is
 	// refused, the hub does without.
-	listen := func(target js.Value, name string, tell func()) {
+	listen := func(target js.Value, name string, callback func()) {
 		l := listener{target, name, js.FuncOf(func(js.Value, []js.Value) any {
 			if !stopped {
-				tell()
+				callback()
 			}
 			return nil
 		})}
-		if err := try(func() { target.Call("addEventListener", name, l.tell) }); err != nil {
-			l.tell.Release()
+		if err := try(func() { target.Call("addEventListener", name, l.callback) }); err != nil {
+			l.callback.Release()
 			return
 		}
 		listeners = append(listeners, l)
 	}
-	p.tell = js.FuncOf(func(js.Value, []js.Value) any {
+	p.onPermissionChange = js.FuncOf(func(js.Value, []js.Value) any {
 		fn(PagePermission)
 		return nil
 	})
 	listen(p.scope, "online", func() { fn(PageOnline) })
 	if document := p.scope.Get("document"); document.Type() == js.TypeObject {
-		shown := func() { fn(PageShown) }
-		listen(p.scope, "pageshow", shown)
-		listen(document, "resume", shown)
+		onShown := func() { fn(PageShown) }
+		listen(p.scope, "pageshow", onShown)
+		listen(document, "resume", onShown)
 		listen(document, "visibilitychange", func() {
 			if p.Hidden() {
 				fn(PageHidden)
 			} else {
-				shown()
+				onShown()
 			}
 		})
 	}
@@ -172,17 +172,17 @@ func (p *jsPage) Watch(fn func(PageEvent)) (stop func()) {
 		stopped = true
 		for _, l := range listeners {
 			// One that cannot be removed stays, with nothing to do.
-			if try(func() { l.target.Call("removeEventListener", l.name, l.tell) }) == nil {
-				l.tell.Release()
+			if try(func() { l.target.Call("removeEventListener", l.name, l.callback) }) == nil {
+				l.callback.Release()
 			}
 		}
-		for _, status := range p.asked {
+		for _, status := range p.permissions {
 			if status.Type() == js.TypeObject {
-				_ = try(func() { status.Call("removeEventListener", "change", p.tell) })
+				_ = try(func() { status.Call("removeEventListener", "change", p.onPermissionChange) })
 			}
 		}
-		p.tell.Release()
-		p.tell = js.Func{}
+		p.onPermissionChange.Release()
+		p.onPermissionChange = js.Func{}
 	}
 }
 

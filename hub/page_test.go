@@ -52,7 +52,7 @@ func (p *fakePage) Permission(_ context.Context, name string) string {
 	return p.states[name]
 }
 
-func (p *fakePage) Knock(ctx context.Context, address string) error {
+func (p *fakePage) Prompt(ctx context.Context, address string) error {
 	p.mu.Lock()
 	p.knocks = append(p.knocks, address)
 	p.mu.Unlock()
@@ -64,7 +64,7 @@ func (p *fakePage) Knock(ctx context.Context, address string) error {
 	}
 }
 
-func (p *fakePage) MayKnock() bool {
+func (p *fakePage) MayPrompt() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return len(p.knocks) == 0
@@ -132,7 +132,7 @@ func TestUndecidedPermissionWaitsForAClick(t *testing.T) {
 	if n := manifest.asked.Load(); n != 0 || len(page.knocked()) != 0 {
 		t.Fatalf("asked %d times and knocked %q before any click", n, page.knocked())
 	}
-	// The user looks at the question; the session is not held up.
+	// The user looks at the question; the connection is not held up.
 	asked := make(chan hub.DiscoveryStatus)
 	go func() {
 		s, _ := h.RequestLocalNetwork(soon(t))

@@ -9,7 +9,7 @@ import (
 
 // A passage is a move from one link to another, after connecting.
 type passage struct {
-	s         *session
+	s         *connManager
 	old, next *link
 	subject   string // of marks, which end in a number
 	subs      []markSub
@@ -21,7 +21,7 @@ type passage struct {
 	joined    time.Time
 }
 
-func (s *session) newPassage(old, next *link) *passage {
+func (s *connManager) newPassage(old, next *link) *passage {
 	return &passage{s: s, old: old, next: next, subject: s.h.inboxes() + rand.Text() + ".", trip: old.wire.distance() + next.wire.distance()}
 }
 

@@ -78,7 +78,9 @@ func (l *link) trouble(err error) {
 // denied does what follows from what l's server does not permit, and tells whom it concerns, once.
 func (h *Hub) denied(l *link, v *PermissionError) {
 	switch {
-	case strings.HasPrefix(v.Subject, ownPrefix) && h.kept.denied(v):
+	case h.finder != nil && strings.HasPrefix(v.Subject, leafPrefix):
+		h.finder.forbidden(l, v)
+	case strings.HasPrefix(v.Subject, ownPrefix) && h.keeper().denied(v):
 	case strings.HasPrefix(v.Subject, ownPrefix):
 		h.repairs.forbidden(v)
 	case strings.HasPrefix(v.Subject, h.inboxes()):
@@ -91,24 +93,24 @@ func (h *Hub) denied(l *link, v *PermissionError) {
 		own := h.requests.fail(v, func(q *request) bool { return q.quiet && q.link == l && l.noInbox.Load() != nil })
 		programs := h.requests.fail(v, func(q *request) bool { return q.link == l && l.noInbox.Load() != nil })
 		if own > 0 && programs == 0 {
-			h.kept.warn(v)
+			h.keeper().warn(v)
 			return
 		}
 		h.inboxDenied.Do(func() { h.report(v) })
 	case v.Publish:
-		asked := h.requests.fail(v, func(q *request) bool { return q.link == l && q.subject == v.Subject })
-		h.kept.unpublished(v.Subject)
+		failedRequests := h.requests.fail(v, func(q *request) bool { return q.link == l && q.subject == v.Subject })
+		h.keeper().unpublished(v.Subject)
 		h.mu.Lock()
-		known, tell := h.variables[v.Subject] != nil, h.variableDenied
+		known, notifyVariable := h.variables[v.Subject] != nil, h.variableDenied
 		h.mu.Unlock()
 		if known {
-			tell(v.Subject)
+			notifyVariable(v.Subject)
 		}
-		if h.cfg.OnDenied != nil {
-			h.cfg.OnDenied(v.Subject)
+		if h.cfg.onDenied != nil {
+			h.cfg.onDenied(v.Subject)
 		}
 		switch {
-		case asked > 0:
+		case failedRequests > 0:
 		case !known && h.answered.Load():
 			v.needs = `; a service needs to publish its answers: allow_responses, or "_INBOX.>"; see docs/permissions.md`
 			h.answersDenied.Do(func() { h.report(v) })
@@ -174,25 +176,25 @@ func (l *link) refusal(old *link) error {
 
 // denied notes that l's server does not permit a subscription; told says that somebody gets the error, or that
 // the subscription has ended, so that nobody wants it.
-func (r *registry) denied(l *link, v *PermissionError) (told bool) {
-	var tell []*Subscription
-	told = true
+func (r *registry) denied(l *link, v *PermissionError) (reported bool) {
+	var handles []*Subscription
+	reported = true
 	r.mu.Lock()
 	e, b := r.entries[entryKey{v.Subject, v.Queue}], r.binding(l)
-	if e != nil && b != nil && b.legs[e] != nil {
-		b.legs[e].denied = v
+	if e != nil && b != nil && b.subs[e] != nil {
+		b.subs[e].denied = v
 		b.denied++
 		e.deaf.Store(true)
-		told, tell = e.awaited > 0, *e.handles.Load()
+		reported, handles = e.awaited > 0, *e.handles.Load()
 	}
 	r.mu.Unlock()
-	for _, s := range tell {
+	for _, s := range handles {
 		if s.denied != nil {
-			told = true
+			reported = true
 			s.denied(v)
 		}
 	}
-	return told
+	return reported
 }
 
 // deniedAlone is a subscription that next's server does not permit and old's does; nil: there is none.
@@ -203,8 +205,8 @@ func (r *registry) deniedAlone(old, next *link) *PermissionError {
 	if from == nil || to == nil || to.denied == 0 {
 		return nil
 	}
-	for e, l := range to.legs {
-		if before := from.legs[e]; l.denied != nil && before != nil && before.denied == nil {
+	for e, l := range to.subs {
+		if before := from.subs[e]; l.denied != nil && before != nil && before.denied == nil {
 			return l.denied
 		}
 	}
@@ -216,7 +218,7 @@ func (r *registry) denial(s *Subscription) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.bound) > 0 {
-		if l := r.bound[0].legs[s.entry]; l != nil && l.denied != nil {
+		if l := r.bound[0].subs[s.entry]; l != nil && l.denied != nil {
 			return l.denied
 		}
 	}

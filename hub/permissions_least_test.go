@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 
 	"github.com/kinopio-hub/kinopio-hub/v3/hub"
+	"github.com/kinopio-hub/kinopio-hub/v3/leaf"
 )
 
 // documented are the permissions of user u in the sections of docs/permissions.md.
@@ -44,8 +46,9 @@ func TestPermissionsAreTheLeast(t *testing.T) {
 	roles := map[string]func(*testing.T, *server.Permissions) error{
 		"Subscriber": playSubscriber, "Publisher": playPublisher, "Requester": playRequester, "Service": playService,
 		"Moves": playMoves, "Discovery": playDiscovery,
-		"Repairs, subscriber": func(t *testing.T, p *server.Permissions) error { return playRepairs(t, p, "u", "admin") },
-		"Repairs, publisher":  func(t *testing.T, p *server.Permissions) error { return playRepairs(t, p, "admin", "u") },
+		"Discovery through the session": playSession,
+		"Repairs, subscriber":           func(t *testing.T, p *server.Permissions) error { return playRepairs(t, p, "u", "admin") },
+		"Repairs, publisher":            func(t *testing.T, p *server.Permissions) error { return playRepairs(t, p, "admin", "u") },
 	}
 	sets := documented(t)
 	if len(sets) != len(roles) {
@@ -238,6 +241,54 @@ func playDiscovery(t *testing.T, p *server.Permissions) error {
 	}
 	return errors.Join(arrives(got, 21.0), complained(h, told))
 }
+
+// playSession finds a leaf that comes later, and that is closed to all who have no ticket.
+func playSession(t *testing.T, p *server.Permissions) error {
+	backbone := startServer(t, func(o *server.Options) {
+		withLeaves(o)
+		permitting(p)(o)
+	})
+	warned := make(chan error, 100)
+	h := openHub(t, hub.Config{
+		Servers: []string{as("u", backbone)}, Logger: alarms{warned},
+		Discovery: hub.Discovery{Enabled: true, Namespace: "studio", NamespaceKey: keyOf(t, "studio")},
+	})
+	told := complaints(h)
+	got := make(chan any, 10)
+	if _, err := h.Scope("sensors").Variable("temp").Sub(soon(t), func(m *hub.Message) { got <- m.Value() }); err != nil {
+		return err
+	}
+	l := startRealLeaf(t, bridgeTo(t, backbone, url.UserPassword("bridge", "p")), func(c *leaf.Config) { c.Access.Tickets = true })
+	for end := time.Now().Add(10 * time.Second); h.Status().Server != l.Status().WSSURL; time.Sleep(5 * time.Millisecond) {
+		select {
+		case err := <-warned:
+			return err
+		default:
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("the hub is on %s: %+v", h.Status().Server, h.DiscoveryStatus())
+		}
+	}
+	if err := administrator(t, backbone).Scope("sensors").Variable("temp").Pub(soon(t), 21); err != nil {
+		t.Fatal(err)
+	}
+	return errors.Join(arrives(got, 21.0), complained(h, told))
+}
+
+// alarms are a Logger's lines that need attention.
+type alarms struct{ told chan error }
+
+func (w alarms) Debug(string, ...any) {}
+func (w alarms) Warn(msg string, args ...any) {
+	if !strings.Contains(msg, "through the session") {
+		return // other things need other permissions
+	}
+	select {
+	case w.told <- fmt.Errorf("%s %v", msg, args):
+	default:
+	}
+}
+func (w alarms) Error(msg string, args ...any) { w.Warn(msg, args...) }
 
 // playRepairs cuts a subscriber off while a publisher goes on, and then is silent.
 func playRepairs(t *testing.T, p *server.Permissions, subscriber, publisher string) error {

@@ -16,10 +16,10 @@ import (
 // protoEngine speaks the NATS protocol itself, in pages and natively: a message's number is read and
 // written where its line is, and pages download 40 % less than with nats.go.
 type protoEngine struct {
-	cfg     *Config
-	dialers map[string]transport.Dialer
-	bursts  bursts
-	asking  asking
+	cfg       *Config
+	dialers   map[string]transport.Dialer
+	bursts    bursts
+	authCalls authCalls
 }
 
 func newProtoEngine(cfg *Config) *protoEngine {
@@ -50,7 +50,7 @@ func (e *protoEngine) open(ctx context.Context, server string, r receiver) (wire
 	}
 	auth := e.cfg.Auth
 	if e.cfg.Authenticator != nil {
-		if auth, err = e.asking.ask(ctx, e.cfg, transport.Redact(server)); err != nil {
+		if auth, err = e.authCalls.ask(ctx, e.cfg, transport.Redact(server)); err != nil {
 			return nil, fmt.Errorf("credentials: %w", err)
 		}
 		transport.Progress(ctx)
@@ -61,7 +61,7 @@ func (e *protoEngine) open(ctx context.Context, server string, r receiver) (wire
 	}
 	transport.Progress(ctx)
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
-	w, err := e.greetBy(ctx, conn, r, auth, u)
+	w, err := e.secureAndHandshake(ctx, conn, r, auth, u)
 	if !stop() && err == nil {
 		err = ctx.Err()
 	}
@@ -76,17 +76,17 @@ func (e *protoEngine) open(ctx context.Context, server string, r receiver) (wire
 	return w, nil
 }
 
-func (e *protoEngine) greetBy(ctx context.Context, conn net.Conn, r receiver, auth Auth, u *url.URL) (*protoWire, error) {
+func (e *protoEngine) secureAndHandshake(ctx context.Context, conn net.Conn, r receiver, auth Auth, u *url.URL) (*protoWire, error) {
 	conn, err := secureFirst(ctx, conn, u, e.cfg)
 	if err != nil {
 		return nil, err
 	}
 	w := newProtoWire(conn, r, &e.bursts)
-	return w, w.greet(ctx, e.cfg, auth, u)
+	return w, w.handshake(ctx, e.cfg, auth, u)
 }
 
-// greet is the talk before anything else: INFO, then CONNECT and PING, then PONG.
-func (w *protoWire) greet(ctx context.Context, cfg *Config, auth Auth, u *url.URL) error {
+// handshake is what comes before anything else: INFO, then CONNECT and PING, then PONG.
+func (w *protoWire) handshake(ctx context.Context, cfg *Config, auth Auth, u *url.URL) error {
 	var op protoOp
 	if err := w.next(&op); err != nil {
 		if ctx.Err() != nil && w.to == 0 {
@@ -140,8 +140,8 @@ func (w *protoWire) greet(ctx context.Context, cfg *Config, auth Auth, u *url.UR
 			return nil
 		case protoErr:
 			return fmt.Errorf("nats: %s", op.text)
-		case protoInfo: // servers say it again when they know more of their cluster
-			if err := w.heed(&op); err != nil {
+		case protoInfo: // servers send it again when they know more of their cluster
+			if err := w.handleOp(&op); err != nil {
 				return err
 			}
 		case protoPing:

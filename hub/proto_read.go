@@ -8,7 +8,7 @@ import (
 	"github.com/kinopio-hub/kinopio-hub/v3/transport"
 )
 
-// next reads the next thing that the server says, which holds until the next call.
+// next reads the next operation of the server, which holds until the next call.
 func (w *protoWire) next(op *protoOp) error {
 	for {
 		need, err := w.parse(op)
@@ -42,11 +42,11 @@ func (w *protoWire) readMore(need int) error {
 // may be overwritten.
 func (w *protoWire) makeRoom(need int) {
 	rest := w.in[w.from:w.to]
-	if w.lean++; need > readBuffer {
-		w.lean = 0
+	if w.smallReads++; need > readBuffer {
+		w.smallReads = 0
 	}
 	switch {
-	case len(rest) == 0 && len(w.in) > keptBuffer && w.lean > leanReads:
+	case len(rest) == 0 && len(w.in) > keptBuffer && w.smallReads > shrinkAfterReads:
 		w.in = make([]byte, readBuffer)
 	case len(rest) > 0 && w.from+need <= len(w.in):
 		return
@@ -58,24 +58,24 @@ func (w *protoWire) makeRoom(need int) {
 
 // start begins to hand on what comes, without a goroutine if the connection knows how to.
 func (w *protoWire) start() {
-	go w.write()
+	go w.writeLoop()
 	if direct, ok := w.conn.(transport.Direct); ok {
 		w.direct = direct
 		direct.Pour(w)
 	} else {
-		go w.read()
+		go w.runReader()
 	}
 }
 
-// read is the reader.
-func (w *protoWire) read() {
-	w.Ended(w.follow())
+// runReader is the goroutine that reads from the connection.
+func (w *protoWire) runReader() {
+	w.Ended(w.readLoop())
 }
 
-// follow does what the server says, and returns what ended that.
-func (w *protoWire) follow() error {
+// readLoop reads and handles what the server sends until the connection ends, and returns why.
+func (w *protoWire) readLoop() error {
 	for {
-		need, _, err := w.digest()
+		need, _, err := w.processBuffered()
 		if err == nil {
 			err = w.readMore(need)
 		}
@@ -85,24 +85,24 @@ func (w *protoWire) follow() error {
 	}
 }
 
-// digest does all that has been read. need is as in parseOp; calm is as in receiver, and false
+// processBuffered handles all that has been read. need is as in parseOp; idle is as in receiver, and false
 // of everything but messages.
-func (w *protoWire) digest() (need int, calm bool, err error) {
+func (w *protoWire) processBuffered() (need int, idle bool, err error) {
 	var op protoOp
-	calm = true
+	idle = true
 	for {
 		if need, err = w.parse(&op); err == nil {
 			if op.kind == protoMore {
 				break
 			}
-			calm = calm && op.kind == protoMsg
-			err = w.heed(&op)
+			idle = idle && op.kind == protoMsg
+			err = w.handleOp(&op)
 		}
 		if err != nil {
 			break
 		}
 	}
-	return need, w.deliver() && calm, err
+	return need, w.deliver() && idle, err
 }
 
 // Room implements [transport.Sink].
@@ -112,14 +112,14 @@ func (w *protoWire) Room(n int) []byte {
 }
 
 // Filled implements [transport.Sink].
-func (w *protoWire) Filled(n int) (calm bool) {
+func (w *protoWire) Filled(n int) (idle bool) {
 	w.to += n
-	need, calm, err := w.digest()
+	need, idle, err := w.processBuffered()
 	w.need = need
 	if err != nil {
 		w.Ended(err)
 	}
-	return calm && err == nil
+	return idle && err == nil
 }
 
 // Ended implements [transport.Sink]: it notes why the connection has ended, of which the first
@@ -135,13 +135,13 @@ func (w *protoWire) Ended(err error) {
 	})
 }
 
-// heed does what the server says; an error is the end.
-func (w *protoWire) heed(op *protoOp) error {
+// handleOp handles one operation of the server; an error ends the connection.
+func (w *protoWire) handleOp(op *protoOp) error {
 	switch op.kind {
 	case protoMsg:
 		return w.add(op)
 	case protoPing:
-		w.say("PONG\r\n")
+		w.writeLine("PONG\r\n")
 	case protoPong:
 		w.deliver() // whoever waits for the answer relies on it
 		w.mu.Lock()
@@ -174,6 +174,7 @@ type protoServer struct {
 	nonce    string // to be signed; "" if the server asks for no key
 	headers  bool
 	lameDuck bool
+	clientIP string // the client's address, as the server sees it
 
 	tlsRequired, tlsAvailable bool
 }
@@ -184,9 +185,15 @@ func (w *protoWire) info(op *protoOp) (info protoServer, err error) {
 	if err == nil {
 		info = protoServer{
 			nonce: r.Text("nonce"), headers: r.Bool("headers"), lameDuck: r.Bool("ldm"),
+			clientIP:    r.Text("client_ip"),
 			tlsRequired: r.Bool("tls_required"), tlsAvailable: r.Bool("tls_available"),
 		}
 		w.max.Store(r.Int("max_payload"))
+		if ip := info.clientIP; ip != "" { // behind a proxy that tells it, in the second INFO
+			w.mu.Lock()
+			w.clientIP = ip
+			w.mu.Unlock()
+		}
 		err = r.Err()
 	}
 	if err != nil {
@@ -316,7 +323,7 @@ func (w *protoWire) takeRun(op *protoOp, text []byte) {
 
 // deliver hands on the batch, with one copy of all bytes of single messages: whoever keeps one of
 // a batch keeps them all, at most what one read has brought.
-func (w *protoWire) deliver() (calm bool) {
+func (w *protoWire) deliver() (idle bool) {
 	w.last = nil
 	if len(w.batch) == 0 {
 		return true
@@ -335,9 +342,9 @@ func (w *protoWire) deliver() (calm bool) {
 		all = append(all, m.data...)
 		m.data = all[at:len(all):len(all)]
 	}
-	calm = w.receiver.receive(w.batch)
+	idle = w.receiver.receive(w.batch)
 	clear(w.batch)
 	clear(w.runs)
 	w.batch, w.runs = w.batch[:0], w.runs[:0]
-	return calm
+	return idle
 }

@@ -64,7 +64,7 @@ func (h *heard) trouble(err error) { h.said = append(h.said, "trouble: "+err.Err
 func hear(text []byte, size int) []string {
 	h := &heard{}
 	w := listener(&chunked{text: text, size: size}, h)
-	err := w.follow()
+	err := w.readLoop()
 	return append(h.said, err.Error())
 }
 
@@ -84,7 +84,7 @@ func hearPoured(text []byte, size int) []string {
 func listener(c net.Conn, h *heard) *protoWire {
 	w := newProtoWire(c, h, &bursts{})
 	for i, subject := range []string{"a.b", "a.*"} {
-		w.subs[uint64(i+1)] = &protoSub{uint64(i + 1), subject, &leg{}}
+		w.subs[uint64(i+1)] = &protoSub{uint64(i + 1), subject, &linkSub{}}
 	}
 	return w
 }

@@ -14,10 +14,10 @@ import (
 )
 
 const (
-	readBuffer  = 32 << 10
-	keptBuffer  = 256 << 10 // a larger one, which a large message needed, is let go,
-	leanReads   = 100       // the reader's after so many reads that did not need it
-	writeBuffer = 64 << 10  // bytes that wait to be written, above which publishers wait, too
+	readBuffer       = 32 << 10
+	keptBuffer       = 256 << 10 // a larger one, which a large message needed, is let go,
+	shrinkAfterReads = 100       // the reader's after so many reads that did not need it
+	writeBuffer      = 64 << 10  // bytes that wait to be written, above which publishers wait, too
 )
 
 // A protoWire is one connection that is up. One goroutine reads and hands on, one writes. It
@@ -32,32 +32,33 @@ type protoWire struct {
 	ended    chan struct{}
 	once     sync.Once // closes ended
 
-	mu      sync.Mutex
-	some    sync.Cond   // out has something, or it is over
-	room    sync.Cond   // out has room, or it is over
-	out     []byte      // to be written
-	full    atomic.Bool // out has no room
-	writing bool
-	waiting int  // publishers that wait for room
-	noted   bool // it is among those that have something to say in a burst
-	over    bool
-	err     error // why, if over
-	serial  uint64
-	subs    map[uint64]*protoSub
-	pongs   []pong // what the server's next answers to PING are for
-	longest int    // the most bytes of names in a line since the last PING; see lineError
-	retired int    // subscriptions that it has not answered for yet
+	mu       sync.Mutex
+	writable sync.Cond   // out has something, or it is over
+	room     sync.Cond   // out has room, or it is over
+	out      []byte      // to be written
+	full     atomic.Bool // out has no room
+	writing  bool
+	waiting  int  // publishers that wait for room
+	noted    bool // it is among those that have something to write in a burst
+	over     bool
+	err      error // why, if over
+	serial   uint64
+	subs     map[uint64]*protoSub
+	pongs    []pong // what the server's next answers to PING are for
+	clientIP string // as the server sees it; "": it has not said
+	longest  int    // the most bytes of names in a line since the last PING; see lineError
+	retired  int    // subscriptions that it has not answered for yet
 
 	// Of the reader alone.
-	in       []byte // from in[from:to] on not yet parsed
-	from, to int
-	lean     int // how many times in a row a small buffer would have been enough
-	need     int // as in parseOp
-	batch    []inbound
-	runs     [][]byte // payloads of those in batch
-	subject  string   // of the last message by a wildcard
-	last     *protoSub
-	lastID   uint64
+	in         []byte // from in[from:to] on not yet parsed
+	from, to   int
+	smallReads int // how many times in a row a small buffer would have been enough
+	need       int // as in parseOp
+	batch      []inbound
+	runs       [][]byte // payloads of those in batch
+	subject    string   // of the last message by a wildcard
+	last       *protoSub
+	lastID     uint64
 }
 
 // A pong is an answer to PING that is still to come.
@@ -76,26 +77,33 @@ func (e *lineError) Error() string {
 	return fmt.Sprintf("nats: maximum control line exceeded, by a line with %d bytes of names at most", e.names)
 }
 
+// seenAs is the hub's address, as the server sees it.
+func (w *protoWire) seenAs() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.clientIP
+}
+
 type protoSub struct {
 	id      uint64
 	subject string
-	route   *leg
+	route   *linkSub
 }
 
 func newProtoWire(conn net.Conn, r receiver, b *bursts) *protoWire {
 	w := &protoWire{conn: conn, receiver: r, bursts: b, ended: make(chan struct{}), subs: map[uint64]*protoSub{}, in: make([]byte, readBuffer)}
-	w.some.L, w.room.L = &w.mu, &w.mu
+	w.writable.L, w.room.L = &w.mu, &w.mu
 	return w
 }
 
-// write is the writer.
-func (w *protoWire) write() {
+// writeLoop is the goroutine that writes to the connection.
+func (w *protoWire) writeLoop() {
 	var spare []byte
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for {
 		for len(w.out) == 0 && !w.over {
-			w.some.Wait()
+			w.writable.Wait()
 		}
 		if w.over {
 			return
@@ -143,25 +151,25 @@ func (w *protoWire) fail(err error) {
 	}
 	w.over, w.err, w.out = true, err, nil
 	w.full.Store(false)
-	w.some.Broadcast()
+	w.writable.Broadcast()
 	w.room.Broadcast()
 }
 
-// say adds a line that does not wait.
-func (w *protoWire) say(line string) {
+// writeLine adds a line that does not wait.
+func (w *protoWire) writeLine(line string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.put(line)
+	w.appendLine(line)
 }
 
-// put is say with w.mu held; false if it is over.
-func (w *protoWire) put(line string) bool {
+// appendLine is writeLine with w.mu held; false if it is over.
+func (w *protoWire) appendLine(line string) bool {
 	if w.over {
 		return false
 	}
 	w.out = append(w.out, line...)
 	if !w.bursts.note(w) {
-		w.some.Signal()
+		w.writable.Signal()
 	}
 	return true
 }
@@ -183,7 +191,7 @@ func (w *protoWire) publish(m OutMsg) error {
 		if len(w.out) >= writeBuffer {
 			w.full.Store(true)
 		}
-		w.some.Signal()
+		w.writable.Signal()
 		return nil
 	}
 	// Nobody waits in a burst: what cannot be written now is the writer's.
@@ -218,7 +226,7 @@ func (w *protoWire) awaitRoom(ctx context.Context) {
 	}
 }
 
-func (w *protoWire) subscribe(subject, queue string, route *leg) (wireSub, error) {
+func (w *protoWire) subscribe(subject, queue string, route *linkSub) (wireSub, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.over {
@@ -232,7 +240,7 @@ func (w *protoWire) subscribe(subject, queue string, route *leg) (wireSub, error
 	if queue != "" {
 		line += queue + " "
 	}
-	w.put(line + strconv.FormatUint(sub.id, 10) + "\r\n")
+	w.appendLine(line + strconv.FormatUint(sub.id, 10) + "\r\n")
 	return sub, nil
 }
 
@@ -241,11 +249,11 @@ func (w *protoWire) retire(s wireSub) error {
 	sub := s.(*protoSub)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !w.put("UNSUB " + strconv.FormatUint(sub.id, 10) + "\r\nPING\r\n") {
+	if !w.appendLine("UNSUB " + strconv.FormatUint(sub.id, 10) + "\r\nPING\r\n") {
 		return w.disconnected()
 	}
 	w.retired++
-	w.asked(func() {
+	w.expectPong(func() {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		delete(w.subs, sub.id)
@@ -257,15 +265,15 @@ func (w *protoWire) retire(s wireSub) error {
 func (w *protoWire) ping(answered func()) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !w.put("PING\r\n") {
+	if !w.appendLine("PING\r\n") {
 		return w.disconnected()
 	}
-	w.asked(answered)
+	w.expectPong(answered)
 	return nil
 }
 
-// asked notes that a PING has been said. w.mu is held.
-func (w *protoWire) asked(answered func()) {
+// expectPong notes that a PING has been written. w.mu is held.
+func (w *protoWire) expectPong(answered func()) {
 	w.pongs = append(w.pongs, pong{answered, w.longest})
 	w.longest = 0
 }
@@ -327,7 +335,7 @@ func (w *protoWire) close() {
 	})
 	defer stop()
 	w.mu.Lock()
-	w.some.Signal() // a burst may have left something that was to be followed by more
+	w.writable.Signal() // a burst may have left something that was to be followed by more
 	for (len(w.out) > 0 || w.writing) && !w.over && ctx.Err() == nil {
 		w.room.Wait()
 	}

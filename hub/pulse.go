@@ -19,7 +19,7 @@ func (h *Hub) CheckLink() {
 	if connected {
 		notify(h.check)
 	} else {
-		notify(h.hurry)
+		notify(h.retryNow)
 	}
 }
 
@@ -41,7 +41,7 @@ func (h *Hub) pulse() {
 		select {
 		case <-h.ctx.Done():
 		case <-changed:
-		case <-h.seen: // or no more: the next ping is due at another time
+		case <-h.visibilityForPulse: // or no more: the next ping is due at another time
 		case <-due:
 			ping = true
 		case <-h.check:

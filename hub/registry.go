@@ -54,32 +54,32 @@ const (
 	late                // the others, when its turn has come
 )
 
-// deliver hands m to every handle of r, or in a queue group to the next one. calm says that no
+// deliver hands m to every handle of r, or in a queue group to the next one. idle says that no
 // goroutine has anything to do because of it.
-func (e *entry) deliver(m *Message, r receivers) (calm bool) {
+func (e *entry) deliver(m *Message, r receivers) (idle bool) {
 	handles := *e.handles.Load()
 	if e.shared() && len(handles) > 1 {
 		e.turn++
 		i := int(e.turn % uint32(len(handles)))
 		handles = handles[i : i+1]
 	}
-	calm = true
+	idle = true
 	var kept *Message // one copy for all handles that outlive this call
 	for _, s := range handles {
 		if r != everybody && s.arrival != (r == early) {
 			continue
 		}
 		if s.inline {
-			calm = s.run(m) && calm
+			idle = s.run(m) && idle
 			continue
 		}
-		calm = false
+		idle = false
 		if kept == nil {
 			kept = new(*m)
 		}
 		s.mailbox.put(kept)
 	}
-	return calm
+	return idle
 }
 
 // add gives s its entry, and subscribes on the current link.

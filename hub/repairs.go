@@ -14,7 +14,8 @@ import (
 // which keeps what it sent lately, sends that again, once for everybody who asks. Hubs talk about it
 // on subjects of their own, in lines of text:
 //
-//	_KH.ask.<publisher>             "<stream> <from> <to> <age in ms> <subject>": wanted
+//	_KH.ask.<publisher>             "<stream> <from> <to> <age in ms> <subject>": wanted;
+//	                                with to = 0: is there more than from? If not, nobody answers
 //	_KH.again.<publisher>.<subject> a message with its old number, or, with the header Kseq-Gone,
 //	                                "<stream> <from> <to> <count> <age in ms>": these will not come, of so many;
 //	                                with an age other than 0 they are too old for who asked for younger ones
@@ -31,37 +32,40 @@ type repairs struct {
 	warned  sync.Once
 	unable  atomic.Bool // a server has forbidden some of it
 
-	mu      sync.Mutex
-	asked   []wanted // to be answered
-	askedAt time.Time
-	rests   time.Time // until then nobody is answered, so that nobody can make a hub send without end
-	news    []announced
-	backs   int         // heard since the last announcement
-	due     []time.Time // of announcements
-	calls   []time.Time // when to ask who has published
-	keeps   bool        // the store has something
+	mu            sync.Mutex
+	requests      []repairRequest // to be answered
+	requestsSince time.Time
+	rests         time.Time // until then nobody is answered, so that nobody can make a hub send without end
+	news          []announcement
+	backs         int         // heard since the last announcement
+	due           []time.Time // of announcements
+	calls         []time.Time // when to ask who has published
+	keeps         bool        // the store has something
 
-	subs map[againKey]*againSub // of run's goroutine
+	subs map[repairSubKey]*repairSub // of run's goroutine
 }
 
-type wanted struct {
+type repairRequest struct {
 	stream uint64
 	span
 	age     time.Duration
 	subject string
 }
 
-type announced struct {
+// tail says that it is asked whether there is more than from.
+func (r repairRequest) tail() bool { return r.to == 0 }
+
+type announcement struct {
 	stream, count uint64
 	subject       string
 }
 
-type againKey struct {
+type repairSubKey struct {
 	publisher uint64
 	entry     *entry
 }
 
-type againSub struct {
+type repairSub struct {
 	sub  *Subscription
 	used time.Time
 }
@@ -72,8 +76,8 @@ const (
 
 	// reorderTime is how long something may be missing before it is asked for: it may be on its way.
 	reorderTime = 25 * time.Millisecond
-	// askAgain is the pause after the first question, which doubles up to mostPause.
-	askAgain, mostPause = 100 * time.Millisecond, 2 * time.Second
+	// firstRetry is the pause after the first question, which doubles up to mostPause.
+	firstRetry, maxRetryPause = 100 * time.Millisecond, 2 * time.Second
 	// collecting is how long a publisher waits for others who miss the same.
 	collecting = 10 * time.Millisecond
 	// answerBytes and answerLimit bound what is sent again at a time.
@@ -82,13 +86,13 @@ const (
 	answerRate = 16 << 20
 	// deafTime is for how long nobody waits for a publisher that has not answered, longer than deafWait.
 	deafTime, deafWait = time.Minute, 250 * time.Millisecond
-	wantedKept         = 1 << 14
+	repairRequestsKept = 1 << 14
 	// lingering is for how long a subscription for answers is kept.
 	lingering = 2 * time.Second
 )
 
-// look lets the repairs look at what is missing. It may be called with the intake's lock.
-func (r *repairs) look() {
+// wakeUp lets the repairs look at what is missing. It may be called with the intake's lock.
+func (r *repairs) wakeUp() {
 	r.started.Do(func() { r.h.spawn(r.run) })
 	notify(r.wake)
 }
@@ -97,7 +101,7 @@ func (r *repairs) look() {
 func (r *repairs) listen() {
 	r.listens.Do(func() {
 		r.h.listenTo(subjectSync, r.heard)
-		r.look()
+		r.wakeUp()
 	})
 }
 
@@ -112,7 +116,7 @@ func (r *repairs) serve() {
 	r.mu.Lock()
 	r.keeps = true
 	r.mu.Unlock()
-	r.look()
+	r.wakeUp()
 }
 
 // forbidden tells, once, that a server does not let the hub do this.
@@ -143,7 +147,7 @@ func (r *repairs) heard(m *Message) {
 	}
 	for line := range strings.Lines(lines) {
 		f := strings.Fields(line)
-		if len(f) != 3 || len(r.news) >= wantedKept {
+		if len(f) != 3 || len(r.news) >= repairRequestsKept {
 			break
 		}
 		stream, ok := parseStream(f[0])
@@ -151,7 +155,7 @@ func (r *repairs) heard(m *Message) {
 		if !ok || err != nil || count == 0 || count > mostCount || checkName(f[2], false) != nil {
 			break
 		}
-		r.news = append(r.news, announced{stream, count, f[2]})
+		r.news = append(r.news, announcement{stream, count, f[2]})
 	}
 	notify(r.wake)
 }
@@ -173,12 +177,12 @@ func (r *repairs) returned() {
 		}
 	}
 	r.mu.Unlock()
-	r.look()
+	r.wakeUp()
 }
 
 // run is the repairs' goroutine, which a hub has that has ever listened or published.
 func (r *repairs) run() {
-	r.subs = map[againKey]*againSub{}
+	r.subs = map[repairSubKey]*repairSub{}
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	tick := time.Now()
@@ -192,7 +196,7 @@ func (r *repairs) run() {
 		}
 		r.takeNews()
 		r.ask(now, sooner)
-		r.speak(now, sooner)
+		r.respond(now, sooner)
 		r.mu.Lock()
 		keeps := r.keeps
 		r.mu.Unlock()
@@ -231,12 +235,12 @@ func (r *repairs) takeNews() {
 			case c == nil && in.absent(e):
 				c = &counter{stream: a.stream, subject: a.subject, entry: e}
 				c.gap.from = in.sinceAbsence(e)
-				in.follow(c)
+				in.addCounter(c)
 			case c == nil, c.gap.loose:
 				continue
 			}
 			if a.count > c.last && a.count-c.last <= mostGap {
-				c.told = max(c.told, a.count)
+				c.announced = max(c.announced, a.count)
 				c.found(in.now())
 				in.gaps[c] = true
 			}
@@ -249,7 +253,7 @@ func (r *repairs) takeNews() {
 func (r *repairs) ask(now time.Time, sooner func(time.Time)) {
 	in := &r.h.intake
 	questions := map[uint64][]byte{} // by publisher
-	keys := map[againKey]bool{}
+	keys := map[repairSubKey]bool{}
 	in.lock()
 	clock := in.now()
 	for publisher, until := range in.deaf {
@@ -268,18 +272,18 @@ func (r *repairs) ask(now time.Time, sooner func(time.Time)) {
 		}
 		publisher := c.stream >> streamBits
 		limit := r.h.cfg.Repair.Wait
-		if in.deaf[publisher] != 0 || in.looksFor(c) {
+		if in.deaf[publisher] != 0 || in.isBackfill(c) {
 			limit = min(limit, deafWait+4*r.distance())
 		}
 		if clock-g.since >= int64(limit) {
-			if g.tries > 2 && len(in.deaf) < wantedKept {
+			if g.tries > 2 && len(in.deaf) < repairRequestsKept {
 				in.deaf[publisher] = clock + int64(deafTime)
 			}
 			in.giveUp(c)
 			continue
 		}
-		keys[againKey{publisher, c.entry}] = true
-		if g.due == 0 && in.looksFor(c) {
+		keys[repairSubKey{publisher, c.entry}] = true
+		if g.due == 0 && in.isBackfill(c) {
 			g.due = clock // most likely nothing is missing, and the first message waits
 		} else if g.due == 0 {
 			g.due = g.since + int64(reorderTime)
@@ -287,22 +291,26 @@ func (r *repairs) ask(now time.Time, sooner func(time.Time)) {
 		if g.due <= clock {
 			for _, s := range c.missing() {
 				line := appendStream(nil, c.stream)
-				g.asked = in.age(g)
-				line = fmt.Appendf(line, " %d %d %d %s\n", s.from, s.to, g.asked, c.subject)
+				g.maxAge = in.age(g)
+				line = fmt.Appendf(line, " %d %d %d %s\n", s.from, s.to, g.maxAge, c.subject)
 				if len(questions[publisher])+len(line) < questionBytes {
 					questions[publisher] = append(questions[publisher], line...)
 				}
 			}
-			g.due = clock + int64(min(askAgain<<min(g.tries, 5), mostPause))
+			g.due = clock + int64(min(firstRetry<<min(g.tries, 5), maxRetryPause))
 			g.tries++
 		}
 		sooner(at(min(g.due, g.since+int64(limit))))
 	}
+	in.askTails(func(publisher uint64, line []byte) {
+		if len(questions[publisher])+len(line) < questionBytes {
+			questions[publisher] = append(questions[publisher], line...)
+		}
+	}, func(t int64) { sooner(at(t)) })
 	in.mu.Unlock()
-	in.hub.batchEnd()
 	r.subscribe(keys, now, sooner)
 	for publisher, text := range questions {
-		r.say(OutMsg{Subject: ownPrefix + "ask." + publisherName(publisher), Data: text})
+		r.trySend(OutMsg{Subject: ownPrefix + "ask." + publisherName(publisher), Data: text})
 	}
 }
 
@@ -320,8 +328,8 @@ func (r *repairs) distance() time.Duration {
 	return o.link.wire.distance()
 }
 
-// say publishes without waiting for a link.
-func (r *repairs) say(m OutMsg) {
+// trySend publishes without waiting for a link.
+func (r *repairs) trySend(m OutMsg) {
 	o := &r.h.outbox
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -334,12 +342,12 @@ func (r *repairs) say(m OutMsg) {
 }
 
 // subscribe keeps the subscriptions for the answers.
-func (r *repairs) subscribe(keys map[againKey]bool, now time.Time, sooner func(time.Time)) {
+func (r *repairs) subscribe(keys map[repairSubKey]bool, now time.Time, sooner func(time.Time)) {
 	for key := range keys {
 		s := r.subs[key]
 		if s == nil {
 			prefix := ownPrefix + "again." + publisherName(key.publisher) + "."
-			s = &againSub{sub: r.h.listenTo(prefix+key.entry.key.subject, func(m *Message) { r.answered(key.entry, prefix, m) })}
+			s = &repairSub{sub: r.h.listenTo(prefix+key.entry.key.subject, func(m *Message) { r.answered(key.entry, prefix, m) })}
 			if s.sub == nil {
 				continue
 			}
@@ -375,7 +383,7 @@ func (r *repairs) answered(e *entry, prefix string, m *Message) {
 		if !ok || err != nil || err2 != nil || err3 != nil || err4 != nil || c == nil || !in.gaps[c] {
 			return
 		}
-		if age > 0 && (c.gap.from == 0 || c.gap.asked > age) {
+		if age > 0 && (c.gap.from == 0 || c.gap.maxAge > age) {
 			return // somebody else has asked for less
 		}
 		in.gone(c, span{from, to}, count)
@@ -391,9 +399,9 @@ func (r *repairs) answered(e *entry, prefix string, m *Message) {
 	case c.begun && n <= c.last:
 		return // somebody else has asked for it; here it came long ago
 	}
-	again := &inbound{route: &leg{entry: e, link: m.link}, subject: subject, reply: m.Reply, header: m.Header, data: m.Data, number: m.number, stamp: m.stamp}
+	resent := &inbound{route: &linkSub{entry: e, link: m.link}, subject: subject, reply: m.Reply, header: m.Header, data: m.Data, number: m.number, stamp: m.stamp}
 	c.gap.since = in.now() // it is getting on
-	in.judge(c, again)
+	in.judge(c, resent)
 }
 
 // gone takes that the messages of s will not come, and that the publisher has counted to count.
@@ -404,7 +412,7 @@ func (in *intake) gone(c *counter, s span, count uint64) {
 		in.drain(c)
 		return
 	}
-	c.told = min(c.told, count)
+	c.announced = min(c.announced, count)
 	for n := len(c.waiting); n > 0 && c.waiting[n-1].number.count > count; n = len(c.waiting) {
 		// Somebody else made this number up, or the message goes round in circles: it is delivered, and
 		// says nothing.

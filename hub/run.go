@@ -1,26 +1,13 @@
 package hub
 
-// A Run is one message, or several that came in a row, on one subject, each without reply and
-// headers. It is valid during the call that brings it.
-type Run struct {
-	Subject string
-	Data    [][]byte // the payloads, at least one
-}
-
-// Size is that of all payloads, in bytes.
-func (r *Run) Size() (size int) {
-	for _, data := range r.Data {
-		size += len(data)
-	}
-	return size
-}
+import "github.com/kinopio-hub/kinopio-hub/v3/internal/bridge"
 
 // weight is how many messages m is, and the size of their payloads in bytes.
 func (m *inbound) weight() (count, size int) {
 	if m.run == nil {
 		return 1, len(m.data)
 	}
-	r := Run{Data: m.run}
+	r := bridge.Run{Data: m.run}
 	return len(m.run), r.Size()
 }
 
@@ -42,7 +29,7 @@ func (m *inbound) each(do func(*inbound)) {
 }
 
 // takeRun is Subscription.run for a run.
-func (s *Subscription) takeRun(r *Run) (calm bool) {
+func (s *Subscription) takeRun(r *bridge.Run) (idle bool) {
 	if s.over.Load() {
 		return true
 	}

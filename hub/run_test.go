@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/kinopio-hub/kinopio-hub/v3/hub"
+	"github.com/kinopio-hub/kinopio-hub/v3/internal/bridge"
 	"github.com/kinopio-hub/kinopio-hub/v3/transport"
 	"github.com/kinopio-hub/kinopio-hub/v3/transport/native"
 )
@@ -31,11 +32,9 @@ func TestRunsBringEveryMessageInOrder(t *testing.T) {
 		default:
 		}
 	})()
-	takes := func(*hub.Run) {}
-	for _, opts := range []hub.SubOptions{{Runs: takes}, {Runs: takes, Inline: true, Max: 1}} {
-		if _, err := h.Subscribe("a", opts, func(*hub.Message) {}); !errors.Is(err, hub.ErrInvalidConfig) {
-			t.Errorf("%+v: got %v, want %v", opts, err, hub.ErrInvalidConfig)
-		}
+	takes := func(*bridge.Run) {}
+	if _, err := h.Subscribe("a", hub.Inline(hub.SubOptions{Max: 1}, takes), func(*hub.Message) {}); !errors.Is(err, hub.ErrInvalidConfig) {
+		t.Errorf("runs with a Max: got %v, want %v", err, hub.ErrInvalidConfig)
 	}
 	got, runs, panicked := make(chan int, count), 0, false
 	note := func(data []byte) {
@@ -43,7 +42,7 @@ func TestRunsBringEveryMessageInOrder(t *testing.T) {
 		fmt.Sscan(string(data), &n)
 		got <- n
 	}
-	if _, err := h.Subscribe("a.runs", hub.SubOptions{Inline: true, Runs: func(r *hub.Run) {
+	if _, err := h.Subscribe("a.runs", hub.Inline(hub.SubOptions{}, func(r *bridge.Run) {
 		runs++
 		for _, data := range r.Data {
 			note(data)
@@ -52,14 +51,14 @@ func TestRunsBringEveryMessageInOrder(t *testing.T) {
 			panicked = true
 			panic("on purpose")
 		}
-	}}, func(m *hub.Message) { note(m.Data) }); err != nil {
+	}), func(m *hub.Message) { note(m.Data) }); err != nil {
 		t.Fatal(err)
 	}
 	shared := make(chan int, 2*count)
 	for range 2 {
-		if _, err := h.Subscribe("a.shared", hub.SubOptions{Inline: true, Runs: func(r *hub.Run) {
+		if _, err := h.Subscribe("a.shared", hub.Inline(hub.SubOptions{}, func(r *bridge.Run) {
 			t.Error("a run for one of two handles")
-		}}, func(m *hub.Message) { shared <- len(m.Data) }); err != nil {
+		}), func(m *hub.Message) { shared <- len(m.Data) }); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -109,7 +109,7 @@ func (v *Variable) Sub(ctx context.Context, fn func(*Message), options ...SubOpt
 	}
 	opt := one(options)
 	plain := opt.Queue == ""
-	opt.Awaited = true
+	opt.awaited = true
 	s, err := v.hub.subscribe(v.subject, opt, fn, func() {
 		if plain {
 			v.listened(-1)
@@ -257,7 +257,7 @@ func (v *Variable) Serve(ctx context.Context, fn func(context.Context, *Message)
 	v.written()
 	service := newService(v.hub, opt.Concurrency, fn)
 	stop := context.AfterFunc(v.hub.ctx, service.close)
-	s, err := v.hub.subscribe(v.subject, SubOptions{Queue: opt.Queue, Awaited: true, served: &serving{service.refuse, service.wait}}, func(m *Message) {
+	s, err := v.hub.subscribe(v.subject, SubOptions{Queue: opt.Queue, awaited: true, served: &serving{service.refuse, service.wait}}, func(m *Message) {
 		if m.Reply != "" {
 			service.put(m)
 		}
@@ -306,10 +306,10 @@ func (h *Hub) handle(m *Message, fn func(context.Context, *Message) (any, error)
 
 // respondTo answers a request.
 func (h *Hub) respondTo(m *Message, out OutMsg) {
-	err := h.wait(h.ctx, m.Responder().Respond(out))
+	err := h.wait(h.ctx, m.Responder().send(out))
 	if errors.Is(err, ErrMessageTooLarge) {
 		h.report(fmt.Errorf("answer a request to %s: %w", m.Subject, err))
-		err = h.wait(h.ctx, m.Responder().Respond(errorReply(err)))
+		err = h.wait(h.ctx, m.Responder().send(errorReply(err)))
 	}
 	if err != nil && !errors.Is(err, ErrDisposed) {
 		h.report(fmt.Errorf("answer a request to %s: %w", m.Subject, err))

@@ -16,18 +16,18 @@ type service struct {
 	fn    func(context.Context, *Message) (any, error)
 	limit int // of requests that are handled or wait here; more wait with the subscription
 
-	mu      sync.Mutex
-	calm    sync.Cond // nothing is handled and nothing waits
-	some    sync.Cond // workers wait for a request
-	room    sync.Cond // put waits for a handler to return
-	waiting []*Message
-	head    int // of waiting
-	workers int // busy, idle or about to begin
-	busy    int
-	idle    int
-	waking  bool // a worker has been woken and has not looked yet
-	over    bool // no worker stays for want of a request
-	closed  bool // the hub has ended
+	mu       sync.Mutex
+	allDone  sync.Cond // nothing is handled and nothing waits
+	nonEmpty sync.Cond // workers wait for a request
+	room     sync.Cond // put waits for a handler to return
+	waiting  []*Message
+	head     int // of waiting
+	workers  int // busy, idle or about to begin
+	busy     int
+	idle     int
+	waking   bool // a worker has been woken and has not looked yet
+	over     bool // no worker stays for want of a request
+	closed   bool // the hub has ended
 
 	refused  []*Message // are to be told so
 	refusing bool       // somebody does
@@ -45,7 +45,7 @@ const refusedKept = 1024
 
 func newService(h *Hub, limit int, fn func(context.Context, *Message) (any, error)) *service {
 	s := &service{hub: h, fn: fn, limit: limit}
-	s.some.L, s.room.L, s.calm.L = &s.mu, &s.mu, &s.mu
+	s.nonEmpty.L, s.room.L, s.allDone.L = &s.mu, &s.mu, &s.mu
 	return s
 }
 
@@ -87,7 +87,7 @@ func (s *service) wake() {
 	case s.queued() == 0 || s.waking:
 	case s.idle > 0:
 		s.waking = true
-		s.some.Signal()
+		s.nonEmpty.Signal()
 	case s.workers < s.limit && s.hub.spawn(s.work):
 		s.waking = true
 		s.workers++
@@ -109,7 +109,7 @@ func (s *service) work() {
 				return
 			}
 			s.idle++
-			s.some.Wait()
+			s.nonEmpty.Wait()
 			s.idle--
 			s.waking = false
 		}
@@ -127,7 +127,7 @@ func (s *service) handle(m *Message) {
 		s.busy--
 		s.room.Signal()
 		if s.busy+s.queued() == 0 {
-			s.calm.Broadcast()
+			s.allDone.Broadcast()
 		}
 	}()
 	s.hub.serveOne(m, s.fn)
@@ -138,13 +138,13 @@ func (s *service) wait(ctx context.Context) {
 	stop := context.AfterFunc(ctx, func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.calm.Broadcast()
+		s.allDone.Broadcast()
 	})
 	defer stop()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for s.busy+s.queued() > 0 && !s.closed && ctx.Err() == nil {
-		s.calm.Wait()
+		s.allDone.Wait()
 	}
 }
 
@@ -183,7 +183,7 @@ func (s *service) end() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.over = true
-	s.some.Broadcast()
+	s.nonEmpty.Broadcast()
 }
 
 // close is end for the end of the hub, which nothing waits beyond.
@@ -191,7 +191,7 @@ func (s *service) close() {
 	s.mu.Lock()
 	s.closed = true
 	s.room.Broadcast()
-	s.calm.Broadcast()
+	s.allDone.Broadcast()
 	s.mu.Unlock()
 	s.end()
 }

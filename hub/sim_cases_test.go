@@ -43,10 +43,27 @@ func TestSimulatedCases(t *testing.T) {
 				posts(0, "s.1", 1300*ms, ms, 10)...),
 			faults: []simFault{{at: time.Second, kind: "kill", arg: 0, long: 2 * time.Second}, {at: 350 * ms, kind: "silence", arg: 2, long: 3 * time.Second}},
 		},
+		// The new link has brought only what came after its subscription; the old one has all.
+		"a move that is undone, while a stream begins": {
+			servers: []string{"backbone", "leaf"}, edges: []simEdge{{a: 0, b: 1, delay: 40 * ms}}, refusing: 0,
+			hubs:    []simHubPlan{hub(0), hub(1, "s.1", "s.2")},
+			actions: []simAction{{at: 600 * ms, hub: 1, kind: "move", arg: 0}},
+			posts:   posts(0, "s.2", 600*ms, ms, 30),
+		},
+		// What was on its way to the old server, by a longer way, ends a stream; when another message comes the publisher
+		// has no memory of it any more.
+		"a stream that ends while a hub moves": {
+			end:     15 * time.Second,
+			servers: []string{"routed0", "routed1", "routed2"}, refusing: -1,
+			edges:   []simEdge{{a: 0, b: 1, route: true, delay: ms}, {a: 1, b: 2, route: true, delay: ms}, {a: 0, b: 2, route: true, delay: 400 * ms}},
+			hubs:    []simHubPlan{hub(0), hub(2, "s.2")},
+			actions: []simAction{{at: 1190 * ms, hub: 1, kind: "move", arg: 1}},
+			posts:   append(posts(0, "s.2", 500*ms, ms, 10), posts(0, "s.2", 1150*ms, ms, 30)...),
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				p.worst, p.end = 50*ms, 3500*ms
+				p.worst, p.end = 50*ms, max(p.end, 3500*ms)
 				w := newSimWorld(p, true)
 				w.play()
 				if len(w.failed) > 0 {

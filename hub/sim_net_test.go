@@ -40,7 +40,7 @@ type simNet struct {
 	twice     func(m *simMsg) bool        // or sends it twice
 	runs      bool                        // messages in a row are handed on as runs
 	returned  map[string]bool             // payloads that a route has brought back where they had been
-	stray     map[string]bool             // payloads for which no member of a queue group was left where they were sent
+	unrouted  map[string]bool             // payloads for which no member of a queue group was left where they were sent
 	hops      int                         // messages from one place to the next
 }
 
@@ -67,7 +67,7 @@ func (e *simEvents) Pop() any {
 }
 
 func newSimNet(rng *rand.Rand) *simNet {
-	return &simNet{rng: rng, start: time.Now(), wake: make(chan struct{}, 1), ended: make(chan struct{}), returned: map[string]bool{}, stray: map[string]bool{}}
+	return &simNet{rng: rng, start: time.Now(), wake: make(chan struct{}, 1), ended: make(chan struct{}), returned: map[string]bool{}, unrouted: map[string]bool{}}
 }
 
 func (n *simNet) now() time.Duration { return time.Since(n.start) }
@@ -88,7 +88,7 @@ func (n *simNet) after(d time.Duration, do func()) {
 	n.at(n.now()+d, do)
 }
 
-func (n *simNet) say(format string, args ...any) {
+func (n *simNet) logf(format string, args ...any) {
 	if n.trace != nil {
 		n.trace(format, args...)
 	}
@@ -197,19 +197,19 @@ type simServer struct {
 
 // A simEnd is a server's end of a route or a bridge.
 type simEnd struct {
-	at    *simServer
-	peer  *simEnd
-	route bool
-	up    bool
-	out   *simPipe
-	heard map[simKey]int // what the peer has said to have
-	told  map[simKey]int // what it was told
+	at        *simServer
+	peer      *simEnd
+	route     bool
+	up        bool
+	out       *simPipe
+	heard     map[simKey]int // what the peer has said to have
+	announced map[simKey]int // what it was told
 }
 
 type simSub struct {
 	wire  *simWire
 	key   simKey
-	route *leg
+	route *linkSub
 	gone  bool // the client has forgotten it
 }
 
@@ -241,7 +241,7 @@ func (n *simNet) join(a, b *simServer, route bool, delay, jitter, perByte time.D
 	x, y := &simEnd{at: a, route: route, up: true, out: pipe()}, &simEnd{at: b, route: route, up: true, out: pipe()}
 	x.peer, y.peer = y, x
 	for _, e := range []*simEnd{x, y} {
-		e.heard, e.told = map[simKey]int{}, map[simKey]int{}
+		e.heard, e.announced = map[simKey]int{}, map[simKey]int{}
 		e.at.ends = append(e.at.ends, e)
 	}
 	return x
@@ -266,17 +266,17 @@ func (s *simServer) changed(key simKey, from *simEnd) {
 	clear(s.targets)
 	for _, e := range s.ends {
 		if e != from {
-			s.tell(e, key)
+			s.announceInterest(e, key)
 		}
 	}
 }
 
-func (s *simServer) tell(e *simEnd, key simKey) {
+func (s *simServer) announceInterest(e *simEnd, key simKey) {
 	count := s.interest(key, e)
-	if !e.up || e.told[key] == count {
+	if !e.up || e.announced[key] == count {
 		return
 	}
-	e.told[key] = count
+	e.announced[key] = count
 	peer := e.peer
 	e.out.send(40, func() {
 		if !peer.up {
@@ -291,7 +291,7 @@ func (s *simServer) tell(e *simEnd, key simKey) {
 
 // connected begins anew after a time without a connection: everything is told.
 func (e *simEnd) connected() {
-	e.told, e.heard = map[simKey]int{}, map[simKey]int{}
+	e.announced, e.heard = map[simKey]int{}, map[simKey]int{}
 	keys := map[simKey]bool{}
 	for key := range e.at.counts {
 		keys[key] = true
@@ -303,7 +303,7 @@ func (e *simEnd) connected() {
 	}
 	clear(e.at.targets)
 	for _, key := range sortedKeys(keys) {
-		e.at.tell(e, key)
+		e.at.announceInterest(e, key)
 	}
 }
 
@@ -441,7 +441,7 @@ func (s *simServer) forward(m *simMsg, w *simWire, from *simEnd, queues []string
 	if from != nil {
 		for _, queue := range queues {
 			if !slices.ContainsFunc(t.groups, func(g simGroup) bool { return g.queue == queue }) {
-				s.n.stray[string(m.Data)] = true
+				s.n.unrouted[string(m.Data)] = true
 			}
 		}
 	}
@@ -499,14 +499,14 @@ func (s *simServer) pick(m *simMsg, w *simWire, from *simEnd, g *simGroup, give 
 		s.n.returned[string(m.Data)] = true
 		choose(routes)
 	case from != nil:
-		s.n.stray[string(m.Data)] = true
+		s.n.unrouted[string(m.Data)] = true
 	}
 }
 
 // kill ends a server at once, with all its connections, and what it had not sent.
 func (s *simServer) kill() {
 	n := s.n
-	n.say("%s is killed", s.name)
+	n.logf("%s is killed", s.name)
 	s.up = false
 	for _, e := range s.ends {
 		e.up = false
@@ -532,7 +532,7 @@ func (s *simServer) kill() {
 // revive brings a killed server back.
 func (s *simServer) revive() {
 	n := s.n
-	n.say("%s is back", s.name)
+	n.logf("%s is back", s.name)
 	s.up, s.lame = true, false
 	for _, e := range s.ends {
 		n.at(n.now()+2*e.out.delay+10*time.Millisecond+n.random(500*time.Millisecond), func() {
@@ -551,7 +551,7 @@ func (s *simServer) revive() {
 
 // leave tells all clients, as in lame duck mode, to go elsewhere, and takes no new ones.
 func (s *simServer) leave() {
-	s.n.say("%s wants its clients to leave", s.name)
+	s.n.logf("%s wants its clients to leave", s.name)
 	s.lame = true
 	for _, w := range s.conns {
 		w.hand(simItem{do: w.receiver.leaving})
@@ -730,7 +730,7 @@ func (w *simWire) publish(m OutMsg) error {
 	m.Data = append([]byte(nil), m.Data...)
 	m.Header = maps.Clone(m.Header)
 	if strings.HasPrefix(m.Subject, ownPrefix) {
-		w.n.say("%s says to %s: %s %v %q number %d", w.name, w.server.name, m.Subject, m.Header, m.Data, m.number.count)
+		w.n.logf("%s says to %s: %s %v %q number %d", w.name, w.server.name, m.Subject, m.Header, m.Data, m.number.count)
 	}
 	if w.n.published != nil {
 		w.n.published(w, &m)
@@ -744,7 +744,7 @@ func (w *simWire) publish(m OutMsg) error {
 	return nil
 }
 
-func (w *simWire) subscribe(subject, queue string, route *leg) (wireSub, error) {
+func (w *simWire) subscribe(subject, queue string, route *linkSub) (wireSub, error) {
 	w.n.mu.Lock()
 	defer w.n.mu.Unlock()
 	if w.over {
@@ -885,7 +885,7 @@ func (w *simWire) detach() {
 // cut loses everything that is on its way, either way; the client finds out after so long. The server
 // does when the caller says so.
 func (w *simWire) cut(why string, found time.Duration) {
-	w.n.say("%s is cut off from %s: %s", w.name, w.server.name, why)
+	w.n.logf("%s is cut off from %s: %s", w.name, w.server.name, why)
 	w.silence()
 	w.n.at(w.n.now()+found, func() { w.end(errors.New(why)) })
 }

@@ -320,7 +320,17 @@ func newSimPlan(seed uint64, abrupt bool, hubs int) *simPlan {
 		})
 	}
 	if oneOf(8) {
-		p.faults = append(p.faults, simFault{at: during(), kind: "leave", arg: rng.IntN(len(p.servers))})
+		leaves := rng.IntN(len(p.servers))
+		p.faults = append(p.faults, simFault{at: during(), kind: "leave", arg: leaves})
+		for i := range p.hubs { // nobody is left without a server
+			if h := &p.hubs[i]; !slices.ContainsFunc(h.servers, func(s int) bool { return s != leaves }) {
+				for s := range p.servers {
+					if s != leaves && s != p.refusing {
+						h.servers = append(h.servers, s)
+					}
+				}
+			}
+		}
 	}
 	if abrupt {
 		for range 1 + rng.IntN(3) {

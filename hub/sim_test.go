@@ -98,7 +98,7 @@ func simulateSeeds(t *testing.T, abrupt bool) {
 		sum.hops += f.hops
 		sum.missing += f.missing
 		sum.returned += f.returned
-		sum.stray += f.stray
+		sum.unrouted += f.unrouted
 		sum.longest = max(sum.longest, f.longest)
 		sum.late += f.late
 		sum.held += f.held

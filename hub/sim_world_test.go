@@ -37,11 +37,11 @@ type simWorld struct {
 
 // simFigures are what many plays add up to.
 type simFigures struct {
-	moves, reconnects, messages, hops, missing, returned, stray int
-	late                                                        int           // moves that took longer than 5 round trips and 50 ms
-	begun                                                       int           // messages that began a stream while the hub moved, and did not come
-	held                                                        int           // moves that held what is published for longer than a round trip
-	longest                                                     time.Duration // move
+	moves, reconnects, messages, hops, missing, returned, unrouted int
+	late                                                           int           // moves that took longer than 5 round trips and 50 ms
+	begun                                                          int           // messages that began a stream while the hub moved, and did not come
+	held                                                           int           // moves that held what is published for longer than a round trip
+	longest                                                        time.Duration // move
 }
 
 type simHub struct {
@@ -102,7 +102,7 @@ func (w *simWorld) fail(format string, args ...any) {
 	w.failed = append(w.failed, fmt.Errorf(format, args...))
 }
 
-func (w *simWorld) say(format string, args ...any) {
+func (w *simWorld) logf(format string, args ...any) {
 	if !w.tracing {
 		return
 	}
@@ -117,7 +117,7 @@ func newSimWorld(p *simPlan, tracing bool) *simWorld {
 	w.n.runs = p.runs
 	if tracing {
 		w.tracing = true
-		w.n.trace = w.say
+		w.n.trace = w.logf
 	}
 	w.n.published = w.published
 	for _, name := range p.servers {
@@ -138,7 +138,7 @@ func (w *simWorld) published(wire *simWire, m *OutMsg) {
 	if !ok || strings.HasPrefix(m.Subject, "_") {
 		return
 	}
-	w.say("%s sends %s on %s to %s, number %d", publisher, m.Data, m.Subject, wire.server.name, m.number.count)
+	w.logf("%s sends %s on %s to %s, number %d", publisher, m.Data, m.Subject, wire.server.name, m.number.count)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	s := w.stream(publisher, m.Subject)
@@ -178,7 +178,7 @@ func (l *simListener) hear(w *simWorld, subject string, data []byte) {
 		w.fail("%s hears %q", l.who, data)
 		return
 	}
-	w.say("%s hears %s on %s", l.who, data, subject)
+	w.logf("%s hears %s on %s", l.who, data, subject)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	name := publisher + " " + subject
@@ -203,7 +203,7 @@ func (w *simWorld) spreads() time.Duration { return 2*w.p.worst + w.p.stalls }
 func (w *simWorld) subscribe(h *simHub, plan simSubPlan) {
 	l := w.listener(h.name, h, plan)
 	h.subs = append(h.subs, l)
-	sub, err := h.Subscribe(plan.subject, SubOptions{Queue: plan.queue, Arrival: plan.arrival, Inline: plan.inline}, func(m *Message) {
+	sub, err := h.Subscribe(plan.subject, SubOptions{Queue: plan.queue, Arrival: plan.arrival, inline: plan.inline}, func(m *Message) {
 		l.hear(w, m.Subject, m.Data)
 	})
 	if err != nil {
@@ -247,13 +247,13 @@ func (w *simWorld) openHub(i int) {
 			h.missing = append(h.missing, m)
 		}
 		w.mu.Unlock()
-		w.say("%s misses %+v", h.name, m)
+		w.logf("%s misses %+v", h.name, m)
 	})
 	h.OnMove(func(m Move) {
 		w.mu.Lock()
 		h.moves = append(h.moves, simMove{m, w.n.now()})
 		w.mu.Unlock()
-		w.say("%s: %+v", h.name, m)
+		w.logf("%s: %+v", h.name, m)
 	})
 	w.hubs = append(w.hubs, h)
 	for _, sub := range plan.subs {
@@ -280,9 +280,9 @@ type simLogger struct {
 	name string
 }
 
-func (l simLogger) Debug(msg string, args ...any) { l.w.say("%s: %s %v", l.name, msg, args) }
-func (l simLogger) Warn(msg string, args ...any)  { l.w.say("%s: warning: %s %v", l.name, msg, args) }
-func (l simLogger) Error(msg string, args ...any) { l.w.say("%s: error: %s %v", l.name, msg, args) }
+func (l simLogger) Debug(msg string, args ...any) { l.w.logf("%s: %s %v", l.name, msg, args) }
+func (l simLogger) Warn(msg string, args ...any)  { l.w.logf("%s: warning: %s %v", l.name, msg, args) }
+func (l simLogger) Error(msg string, args ...any) { l.w.logf("%s: error: %s %v", l.name, msg, args) }
 
 // A simEar is the receiver of a plain client, which has one subscription.
 type simEar struct {
@@ -407,7 +407,7 @@ func (w *simWorld) post(post simPost, counts map[string]int, receipts *[]func())
 		w.request(h, post.subject, data)
 		return
 	}
-	r := h.Publish(OutMsg{Subject: post.subject, Data: data})
+	r := h.Send(OutMsg{Subject: post.subject, Data: data})
 	_, n, _ := simPayload(data)
 	*receipts = append(*receipts, func() {
 		w.mu.Lock()
@@ -452,7 +452,7 @@ func (w *simWorld) act(h *simHub, a simAction) {
 	if h.closed {
 		return
 	}
-	w.say("%s: %s %d %s", h.name, a.kind, a.arg, a.sub.subject)
+	w.logf("%s: %s %d %s", h.name, a.kind, a.arg, a.sub.subject)
 	switch a.kind {
 	case "subscribe":
 		w.subscribe(h, a.sub)
@@ -513,7 +513,7 @@ func (w *simWorld) happens(f simFault) {
 		for _, p := range []*simPipe{e.out, e.peer.out} {
 			p.stalled = n.now() + f.long
 		}
-		n.say("%s - %s is stalled for %v", e.at.name, e.peer.at.name, f.long)
+		n.logf("%s - %s is stalled for %v", e.at.name, e.peer.at.name, f.long)
 	case "leave":
 		n.servers[f.arg].leave()
 	case "kill":

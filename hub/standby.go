@@ -64,7 +64,7 @@ func (b *standby) server() string {
 // quick that what both servers have is still on its way: messages without numbers that have come by
 // the broken link are not taken again, and what is published waits for half a round trip, and then
 // takes another half, so as not to overtake what was published last.
-func (s *session) takeOver(l *link, reason string, start time.Time) {
+func (s *connManager) takeOver(l *link, reason string, start time.Time) {
 	h := s.h
 	trip := l.wire.distance()
 	if s.lost != nil {
@@ -91,7 +91,7 @@ func (b *standby) run() {
 	defer b.drop()
 	failures := 0
 	for {
-		l, targets := b.look()
+		l, targets := b.currentOrTargets()
 		if l == nil && len(targets) > 0 {
 			next, err := h.race(h.ctx, targets, h.cfg.ReconnectTimeout)
 			if err == nil {
@@ -135,9 +135,9 @@ func (b *standby) run() {
 	}
 }
 
-// look returns the connection, or the servers that one may be made to. One that is of no use
+// currentOrTargets returns the connection, or the servers that one may be made to. One that is of no use
 // any more is closed.
-func (b *standby) look() (l *link, targets []target) {
+func (b *standby) currentOrTargets() (l *link, targets []target) {
 	var useless *link
 	defer func() {
 		if useless != nil {

@@ -99,8 +99,8 @@ func (o *observers[T]) add(fn func(T)) (stop func()) {
 	}
 }
 
-// tell calls all; one that panics keeps no other from being called.
-func (o *observers[T]) tell(event T, failed func(panicked any)) {
+// notify calls all; one that panics keeps no other from being called.
+func (o *observers[T]) notify(event T, failed func(panicked any)) {
 	o.mu.Lock()
 	list := o.list
 	o.mu.Unlock()
@@ -119,10 +119,10 @@ func (o *observers[T]) tell(event T, failed func(panicked any)) {
 // An eventQueue is what waits for the observers, so that nothing that carries messages ever
 // waits for one.
 type eventQueue struct {
-	mu      sync.Mutex
-	some    sync.Cond
-	waiting []func()
-	closed  bool
+	mu       sync.Mutex
+	nonEmpty sync.Cond
+	waiting  []func()
+	closed   bool
 }
 
 // Limits of what waits for observers that lag behind: eventsKept of what may be dropped, changesKept of
@@ -140,7 +140,7 @@ func (q *eventQueue) put(event func(), limit int) (kept bool) {
 		return false
 	}
 	q.waiting = append(q.waiting, event)
-	q.some.Signal()
+	q.nonEmpty.Signal()
 	return true
 }
 
@@ -149,7 +149,7 @@ func (q *eventQueue) run() {
 	for {
 		q.mu.Lock()
 		for len(q.waiting) == 0 && !q.closed {
-			q.some.Wait()
+			q.nonEmpty.Wait()
 		}
 		batch := q.waiting
 		q.waiting = nil
@@ -167,5 +167,5 @@ func (q *eventQueue) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.closed = true
-	q.some.Signal()
+	q.nonEmpty.Signal()
 }

@@ -21,16 +21,19 @@ const (
 	// doubtTime is how long a leaf may be without its backbone before hubs leave it: a bridge that
 	// is made anew is up again by then.
 	doubtTime = time.Second
-	// hiddenLook is the time between two looks from a hidden page, which is on a leaf.
-	hiddenLook = 30 * time.Second
+	// hiddenProbeInterval is the time between two probes from a hidden page, which is on a leaf.
+	hiddenProbeInterval = 30 * time.Second
 )
 
-// pause is the time between two looks.
+// pause is the time between two probes.
 func (s *searcher) pause(onLeaf bool) time.Duration {
 	ttl := s.h.cfg.Discovery.CacheTTL
+	if f := s.h.finder; f != nil && s.h.cfg.Discovery.ManifestURL == "" && (s.stay.doubted.IsZero() || s.stay.decided) {
+		return f.pause()
+	}
 	switch {
 	case onLeaf && s.h.hidden():
-		return max(ttl, hiddenLook)
+		return max(ttl, hiddenProbeInterval)
 	case onLeaf && !s.stay.doubted.IsZero() && !s.stay.decided:
 		return min(ttl, doubtTime)
 	}
@@ -90,18 +93,18 @@ func (s *searcher) review(leaf target, err error) {
 		return
 	}
 	if err := h.proposeOne(h.rank(""), "leaf cut off"); err != nil {
-		s.stay.stuck = s.stay.stuck.again(leaf.url, time.Now(), h.cfg.Discovery.CacheTTL)
+		s.stay.stuck = s.stay.stuck.backOff(leaf.url, time.Now(), h.cfg.Discovery.CacheTTL)
 		return
 	}
 	s.stay = stay{}
-	h.tell(DiscoveryNoLeader, err.Error())
+	h.setDiscovery(DiscoveryNoLeader, err.Error())
 }
 
 // proofTime is for how long a message may be on its way from the leaf to a configured server.
 const proofTime = 2 * time.Second
 
 // prove finds out whether a leaf that does not say whether it has its backbone has it: whether a message
-// comes through from there to a configured server. That takes a connection, so it is done at every other look.
+// comes through from there to a configured server. That takes a connection, so it is done at every other probe.
 func (s *searcher) prove(leaf target) (target, error) {
 	h := s.h
 	if s.stay.doubted.IsZero() && time.Since(s.stay.proven) < 2*h.cfg.Discovery.CacheTTL {

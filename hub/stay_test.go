@@ -92,7 +92,7 @@ func TestLeafWithoutItsBackboneIsLeft(t *testing.T) {
 			var sent int64
 			wg.Go(func() {
 				for ; ctx.Err() == nil; sent++ {
-					if err := publisher.Publish(hub.OutMsg{Subject: "n", Data: fmt.Append(nil, sent)}).Err(); err != nil {
+					if err := publisher.Send(hub.OutMsg{Subject: "n", Data: fmt.Append(nil, sent)}).Err(); err != nil {
 						t.Error(err)
 						return
 					}

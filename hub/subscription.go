@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/kinopio-hub/kinopio-hub/v3/internal/bridge"
 )
 
 // SubOptions says how a subscription gets its messages. Its zero value gets every message.
@@ -23,16 +25,16 @@ type SubOptions struct {
 	// not come, after a loss for example; that one is called back later, when it has been asked for. Without
 	// it each publisher's messages come in their order, and wait at most Config.Repair.Wait.
 	Arrival bool
-	// Inline calls back on the goroutine that reads the socket, with a Message that is valid
-	// during the call only. The callback must neither wait nor call the hub. For bridges.
-	Inline bool
-	// Awaited says that Ready will be called, once, which then has the error if the server does not
-	// permit the subscription. Otherwise OnError has it. For bridges.
-	Awaited bool
-	// Runs, if set, may be called, as with Inline, instead of the callback, for all messages of a
-	// run. It needs Inline, and does not go with Max.
-	Runs func(*Run)
 
+	// inline calls back on the goroutine that reads the socket, with a Message that is valid
+	// during the call only. The callback must neither wait nor call the hub.
+	inline bool
+	// awaited says that Ready will be called, once, which then has the error if the server does not
+	// permit the subscription. Otherwise OnError has it.
+	awaited bool
+	// onRun, if set, may be called, as with inline, instead of the callback, for all messages of a
+	// run. It needs inline, and does not go with Max.
+	onRun func(*bridge.Run)
 	// served, if set, gets the messages as requests: what has come is answered, also after Unsubscribe.
 	served *serving
 	// denied, if set, is called instead of OnError if the server does not permit it.
@@ -51,10 +53,10 @@ type Subscription struct {
 	awaited atomic.Bool            // until Ready returns
 	denied  func(*PermissionError) // may be nil
 	fn      func(*Message)
-	onRun   func(*Run) // nil: fn gets every message
+	onRun   func(*bridge.Run) // nil: fn gets every message
 
-	max  int64
-	seen atomic.Int64
+	max       int64
+	delivered atomic.Int64
 
 	served  *serving // nil: it is no service
 	mailbox mailbox
@@ -89,23 +91,23 @@ func (h *Hub) subscribe(subject string, opts SubOptions, fn func(*Message), ende
 	if opts.Conflate && (checkName(subject, false) != nil || opts.Queue != "") {
 		return nil, fmt.Errorf("%w: subscribe %s: Conflate wants one subject, without wildcards, and no queue group", ErrInvalidConfig, subject)
 	}
-	if opts.Runs != nil && (!opts.Inline || opts.Max > 0) {
-		return nil, fmt.Errorf("%w: subscribe %s: Runs wants Inline, and no Max", ErrInvalidConfig, subject)
+	if opts.onRun != nil && opts.Max > 0 {
+		return nil, fmt.Errorf("%w: subscribe %s: runs go with no Max, got %d", ErrInvalidConfig, subject, opts.Max)
 	}
 	s := &Subscription{
 		hub:     h,
 		key:     entryKey{subject, opts.Queue},
 		arrival: opts.Arrival,
-		inline:  opts.Inline,
+		inline:  opts.inline,
 		fn:      fn,
-		onRun:   opts.Runs,
+		onRun:   opts.onRun,
 		max:     int64(opts.Max),
 		ended:   ended,
 		denied:  opts.denied,
 		served:  opts.served,
 		done:    make(chan struct{}),
 	}
-	s.awaited.Store(opts.Awaited)
+	s.awaited.Store(opts.awaited)
 	if !s.inline {
 		s.mailbox.init()
 		s.mailbox.latest = opts.Conflate
@@ -239,15 +241,15 @@ func (s *Subscription) work() {
 	}
 }
 
-// run calls back once, unless the subscription has ended. calm says that neither has it ended nor
+// run calls back once, unless the subscription has ended. idle says that neither has it ended nor
 // anything gone wrong.
-func (s *Subscription) run(m *Message) (calm bool) {
+func (s *Subscription) run(m *Message) (idle bool) {
 	if s.over.Load() {
 		return true
 	}
 	last := false
 	if s.max > 0 {
-		n := s.seen.Add(1)
+		n := s.delivered.Add(1)
 		if n > s.max {
 			return true
 		}
@@ -256,13 +258,13 @@ func (s *Subscription) run(m *Message) (calm bool) {
 	func() {
 		defer s.rescue()
 		s.fn(m)
-		calm = !last
+		idle = !last
 	}()
 	if last && s.finish() {
 		// The registry may be waiting for the gate of a link that this goroutine holds.
 		s.hub.spawn(func() { s.hub.registry.remove(s) })
 	}
-	return calm
+	return idle
 }
 
 // rescue, deferred, reports a callback that panics.
@@ -278,7 +280,7 @@ func (h *Hub) Messages(ctx context.Context, subject string, opts SubOptions) ite
 	return func(yield func(*Message, error) bool) {
 		next := make(chan *Message)
 		left := make(chan struct{})
-		opts.Inline = false
+		opts.inline = false
 		s, err := h.Subscribe(subject, opts, func(m *Message) {
 			select {
 			case next <- m:

@@ -21,11 +21,11 @@ func (v Typed[T]) Set(ctx context.Context, value T) error { return v.Variable.Se
 // Get returns the last value seen; false before the first, or when it is no T.
 func (v Typed[T]) Get() (value T, ok bool) {
 	v.track(true)
-	seen := v.lend()
-	if !seen.known {
+	current := v.lend()
+	if !current.known {
 		return value, false
 	}
-	err := decodeInto(v.hub.cfg.codec(), seen.data, &value)
+	err := decodeInto(v.hub.cfg.codec(), current.data, &value)
 	return value, err == nil
 }
 

@@ -85,7 +85,7 @@ func TestReadyWaitsForTheAnswer(t *testing.T) {
 	if err := h.Flush(soon(t)); err != nil {
 		t.Fatal(err)
 	}
-	if err := h.Publish(hub.OutMsg{Subject: "s.u", Data: []byte("1")}).Wait(soon(t)); err != nil {
+	if err := h.Send(hub.OutMsg{Subject: "s.u", Data: []byte("1")}).Wait(soon(t)); err != nil {
 		t.Fatal(err)
 	}
 	if err := v.Ready(soon(t)); err != nil || v.Value() != 1.0 {

@@ -22,20 +22,20 @@ type Variable struct {
 
 	target atomic.Bool // it was used to publish, request or serve
 
-	mu       sync.Mutex // never held while the outbox is being locked
-	rule     valueRule
-	lent     bool          // others have the value's data, which is then never written
-	first    chan struct{} // closed while there is a value
-	kept     keptValue     // what is known of it beside
-	losses   uint64        // of links, that rule knows of
-	fencing  bool          // it is being found out whether echoes still come
-	denied   error         // why nothing is heard
-	told     bool          // of that
-	read     bool          // somebody has asked for the value
-	subs     int           // plain callbacks on the subject, beside which following it costs nothing
-	distinct bool
-	tracking *Subscription
-	watchers []*watcher
+	mu             sync.Mutex // never held while the outbox is being locked
+	rule           valueRule
+	lent           bool          // others have the value's data, which is then never written
+	first          chan struct{} // closed while there is a value
+	kept           keptValue     // what is known of it beside
+	losses         uint64        // of links, that rule knows of
+	fencing        bool          // it is being found out whether echoes still come
+	denied         error         // why nothing is heard
+	denialReported bool          // of that
+	read           bool          // somebody has asked for the value
+	subs           int           // plain callbacks on the subject, beside which following it costs nothing
+	distinct       bool
+	tracking       *Subscription
+	watchers       []*watcher
 }
 
 // VariableOptions changes how a variable behaves for this hub.
@@ -72,6 +72,7 @@ func (h *Hub) variable(subject string, err error) *Variable {
 		h.variableDenied = h.refuseVariable
 	}
 	h.mu.Unlock()
+	h.keeping()
 	v.track(false)
 	return v
 }
@@ -138,7 +139,7 @@ func (v *Variable) track(read bool) {
 	}
 	v.mu.Lock()
 	v.read = v.read || read
-	v.follow()
+	v.updateTracking()
 	v.mu.Unlock()
 	if read {
 		v.tellDenied()
@@ -149,25 +150,25 @@ func (v *Variable) track(read bool) {
 func (v *Variable) tellDenied() {
 	v.mu.Lock()
 	err := v.denied
-	if !v.read || v.told {
+	if !v.read || v.denialReported {
 		err = nil
 	}
-	v.told = v.told || err != nil
+	v.denialReported = v.denialReported || err != nil
 	v.mu.Unlock()
 	if err != nil {
 		v.hub.report(err)
 	}
 }
 
-// follow subscribes to the subject if there is a reason to, or ends that. v.mu is held.
-func (v *Variable) follow() {
-	wanted := v.read || v.subs > 0 || !v.target.Load()
-	if !wanted && v.tracking != nil {
+// updateTracking subscribes to the subject if there is a reason to, or ends that. v.mu is held.
+func (v *Variable) updateTracking() {
+	needed := v.read || v.subs > 0 || !v.target.Load()
+	if !needed && v.tracking != nil {
 		v.forget()
 		v.tracking.Unsubscribe()
 		v.tracking, v.denied = nil, nil
 	}
-	if !wanted || v.tracking != nil {
+	if !needed || v.tracking != nil {
 		v.keep()
 		return
 	}
@@ -178,7 +179,7 @@ func (v *Variable) follow() {
 		v.mu.Unlock()
 		v.tellDenied()
 	}
-	v.tracking, _ = v.hub.Subscribe(v.subject, SubOptions{Inline: true, denied: denied}, func(m *Message) {
+	v.tracking, _ = v.hub.Subscribe(v.subject, SubOptions{inline: true, denied: denied}, func(m *Message) {
 		if m.stamp != nil {
 			v.heardSet(m)
 		} else {
@@ -193,7 +194,7 @@ func (v *Variable) written() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.target.Store(true)
-	v.follow()
+	v.updateTracking()
 }
 
 // listened counts a plain callback that has begun or ended.
@@ -202,7 +203,7 @@ func (v *Variable) listened(by int) {
 	defer v.mu.Unlock()
 	v.subs += by
 	if v.err == nil && checkName(v.subject, false) == nil {
-		v.follow()
+		v.updateTracking()
 	}
 }
 
@@ -224,7 +225,7 @@ func (v *Variable) change(do func(*valueRule)) {
 	before := v.rule.now()
 	do(&v.rule)
 	v.lent = true // at least it may be
-	v.tell(before)
+	v.notifyWatchers(before)
 }
 
 // notice lets the rule know of links that broke. v.mu is held, here and below.
@@ -235,8 +236,8 @@ func (v *Variable) notice() {
 	}
 }
 
-// tell tells the watchers if the value is another one than before.
-func (v *Variable) tell(before payload) {
+// notifyWatchers tells the watchers if the value is another one than before.
+func (v *Variable) notifyWatchers(before payload) {
 	now := v.rule.now()
 	if now.known != before.known {
 		if now.known {
@@ -286,7 +287,7 @@ const spareBytes = 1 << 20
 
 // publish makes the data of m the value and sends it. The outbox is locked over both, so that values and
 // messages have one order for all who publish on v. Unless id is 0, settle has to be told what becomes of r.
-func (v *Variable) publish(ctx context.Context, m *[1]OutMsg, distinct bool) (r *Receipt, id uint64) {
+func (v *Variable) publish(ctx context.Context, m *[1]OutMsg, distinct bool) (r *receipt, id uint64) {
 	data := m[0].Data
 	if !v.target.Load() {
 		v.written()
@@ -313,7 +314,7 @@ func (v *Variable) publish(ctx context.Context, m *[1]OutMsg, distinct bool) (r 
 	echo := v.echoes()
 	v.kept.bare = true
 	id = v.rule.sent(copied, echo)
-	v.tell(before)
+	v.notifyWatchers(before)
 	v.mu.Unlock()
 	r = o.take(m[:])
 	switch {

@@ -8,11 +8,11 @@ const watcherChanges = 64 << 10
 
 // A watcher is one callback on a variable's value.
 type watcher struct {
-	mu      sync.Mutex
-	some    sync.Cond
-	waiting []payload
-	absent  bool // it is told that there is no value, too
-	over    bool
+	mu       sync.Mutex
+	nonEmpty sync.Cond
+	waiting  []payload
+	absent   bool // it is told that there is no value, too
+	over     bool
 }
 
 // Watch calls fn with the present value, if there is one, and then with each change, in
@@ -43,7 +43,7 @@ func (v *Variable) watch(w *watcher, fn func(payload)) (stop func(), err error) 
 		return nil, err
 	}
 	v.track(true)
-	w.some.L = &w.mu
+	w.nonEmpty.L = &w.mu
 	started := v.hub.spawn(func() {
 		for {
 			value, ok := w.take()
@@ -104,14 +104,14 @@ func (w *watcher) put(value payload) {
 		w.waiting = nil
 	}
 	w.waiting = append(w.waiting, value)
-	w.some.Signal()
+	w.nonEmpty.Signal()
 }
 
 func (w *watcher) take() (payload, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for len(w.waiting) == 0 && !w.over {
-		w.some.Wait()
+		w.nonEmpty.Wait()
 	}
 	if w.over {
 		return payload{}, false
@@ -125,7 +125,7 @@ func (w *watcher) close() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.over = true
-	w.some.Signal()
+	w.nonEmpty.Signal()
 }
 
 // close ends the watchers of v.

@@ -24,6 +24,11 @@ type Access struct {
 	OperatorJWT string
 	// AccountJWTs are the operator's accounts. The bridge belongs to the first.
 	AccountJWTs []string
+	// Tickets lets in who has asked this leaf for a ticket over the backbone, and by itself nobody else: hubs that
+	// found the leaf do that. Not with an operator.
+	Tickets bool
+	// TicketRights are what they may do. nil: everything that the bridge may, but $SYS, and JetStream.
+	TicketRights *TicketRights
 }
 
 // User may use the leaf with a password.
@@ -36,11 +41,12 @@ const (
 	accessUsers    = "users"
 	accessNKeys    = "nkeys"
 	accessOperator = "operator"
+	accessTickets  = "tickets"
 )
 
 // AccessStatus says who may use the leaf.
 type AccessStatus struct {
-	Mode           string   `json:"mode"`      // open, token, users, nkeys, users+nkeys or operator.
+	Mode           string   `json:"mode"`      // open, or one or more of token, users, nkeys, operator and tickets, joined by +.
 	OpenToLAN      bool     `json:"openToLan"` // Anybody on the LAN may use it: no credentials, and not on loopback only.
 	AllowedOrigins []string `json:"allowedOrigins"`
 	MaxConnections int      `json:"maxConnections"`
@@ -54,6 +60,10 @@ type access struct {
 	operator *jwt.OperatorClaims
 	accounts []*jwt.AccountClaims
 	secrets  []string
+
+	own          login                      // Of the leaf's own client.
+	tickets      *ticketBook                // nil: there are none.
+	ticketRights func() *server.Permissions // A copy of its own for each client.
 }
 
 func (a Access) normalize() (access, error) {
@@ -100,7 +110,12 @@ func (a Access) normalize() (access, error) {
 	default:
 		return out, fieldError("Access", out.mode, "these exclude each other: give a token, or users and nkeys, or an operator")
 	}
-	return out, nil
+	if err := out.addTickets(); err != nil {
+		return out, err
+	}
+	var err error
+	out.own, err = newLogin()
+	return out, err
 }
 
 // decode reads the operator's and the accounts' JWTs. They are public, but long.
@@ -135,31 +150,30 @@ func short(text string) string {
 
 // apply tells nats-server. The bridge is bound to account, "" for the only one.
 func (a *access) apply(o *server.Options) (account string, err error) {
-	o.Authorization = a.Token
-	for _, u := range a.Users {
-		o.Users = append(o.Users, &server.User{Username: u.Name, Password: u.Password})
-	}
-	for _, key := range a.NKeys {
-		o.Nkeys = append(o.Nkeys, &server.NkeyUser{Nkey: key})
-	}
 	if a.operator == nil {
+		o.CustomClientAuthentication, o.AlwaysEnableNonce = gate{a}, true
 		return "", nil
 	}
 	o.TrustedOperators = []*jwt.OperatorClaims{a.operator}
 	resolver := &server.MemAccResolver{}
-	for i, account := range a.accounts {
-		if err := resolver.Store(account.Subject, strings.TrimSpace(a.AccountJWTs[i])); err != nil {
-			return "", fmt.Errorf("keep account %s: %w", account.Name, err)
-		}
-	}
-	o.AccountResolver = resolver
 	if key := a.operator.SystemAccount; slices.ContainsFunc(a.accounts, func(c *jwt.AccountClaims) bool { return c.Subject == key }) {
 		o.SystemAccount = key
 	}
-	for _, account := range a.accounts {
-		if account.Subject != o.SystemAccount {
-			return account.Subject, nil
+	for i, one := range a.accounts {
+		text := strings.TrimSpace(a.AccountJWTs[i])
+		if account == "" && one.Subject != o.SystemAccount {
+			account = one.Subject
+			if text, err = a.adopt(text, o); err != nil {
+				return "", fmt.Errorf("let the leaf into the account %s: %w", one.Name, err)
+			}
+		}
+		if err := resolver.Store(one.Subject, text); err != nil {
+			return "", fmt.Errorf("keep account %s: %w", one.Name, err)
 		}
 	}
-	return "", fieldError("Access.AccountJWTs", a.accounts[0].Name, "only the system account: give an account for the users, too")
+	o.AccountResolver = resolver
+	if account == "" {
+		return "", fieldError("Access.AccountJWTs", a.accounts[0].Name, "only the system account: give an account for the users, too")
+	}
+	return account, nil
 }

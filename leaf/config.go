@@ -60,6 +60,11 @@ type Config struct {
 	// NoWebSocketTLS serves ws:// and http:// instead of wss:// and https://.
 	NoWebSocketTLS bool
 
+	// NoWebTransport leaves out the listener for browsers that need trust no CA: it knows
+	// them by a hash in the manifest, and takes their sessions at the UDP port of
+	// the WebSockets' number.
+	NoWebTransport bool
+
 	// Ports of the listeners. 0: one that is free.
 	Ports Ports
 
@@ -95,6 +100,18 @@ type Config struct {
 	// being the only one.
 	Leadership func() Leadership
 
+	// NamespaceSecret, of at least 16 bytes, is known to all leaves of the namespace: what the leaf answers to hubs over
+	// its bridge is signed by a key that is made from it. [NamespaceKey] is its public half. Empty: no signature.
+	NamespaceSecret string
+
+	// PublicAddresses are those that the internet sees this LAN at, by which hubs know that the leaf is near. Empty: asked
+	// of the backbone.
+	PublicAddresses []string
+
+	// BackboneClientServer is the listener of the backbone that is asked, one for clients: nats://, tls://, ws:// or wss://.
+	// Empty: port 4222 of BackboneServers, or the same URL if that is ws:// or wss://.
+	BackboneClientServer string
+
 	// Logger hears warnings and errors, and at debug level what the server says. nil
 	// is silent. The log file in the runtime directory is written in any case.
 	Logger *slog.Logger
@@ -106,6 +123,7 @@ type Config struct {
 	OnChange func(Status)
 
 	lookup *lanLookup // For tests. nil: this machine's interfaces.
+	times  wtTimes    // For tests. Zero: wtUsual.
 }
 
 // Ports of the four listeners; 0 chooses a free one.
@@ -136,6 +154,7 @@ type settings struct {
 	autoHost bool // The advertised name follows the LAN address.
 	backbone backbone
 	access   access
+	signer   *signer // nil without a secret.
 }
 
 // normalize checks c and fills in what it leaves open. It looks at this machine's
@@ -160,6 +179,9 @@ func (c Config) normalize() (*settings, error) {
 	if s.lookup == nil {
 		s.lookup = &lanLookup{detect: detectLAN, present: presentAddrs, next: nextLAN, every: lookLAN}
 	}
+	if s.times == (wtTimes{}) {
+		s.times = wtUsual
+	}
 	if s.LANBindAddress == "" {
 		s.autoLAN = true
 		s.lan = s.lookup.detect()
@@ -175,7 +197,7 @@ func (c Config) normalize() (*settings, error) {
 		}
 		s.AdvertisedHostname = addr.String()
 	}
-	if u, err := url.Parse("https://" + net.JoinHostPort(s.AdvertisedHostname, "1")); err != nil || u.Hostname() != s.AdvertisedHostname || strings.ContainsAny(s.AdvertisedHostname, "/@ ") {
+	if u, err := url.Parse((&url.URL{Scheme: "https", Host: net.JoinHostPort(s.AdvertisedHostname, "1")}).String()); err != nil || u.Hostname() != s.AdvertisedHostname || strings.ContainsAny(s.AdvertisedHostname, "/@ ") {
 		return nil, fieldError("AdvertisedHostname", s.AdvertisedHostname, "not a hostname: give a name or an IP address without scheme and port")
 	}
 
@@ -207,6 +229,12 @@ func (c Config) normalize() (*settings, error) {
 	if s.access, err = s.Access.normalize(); err != nil {
 		return nil, err
 	}
+	if s.signer, err = newSigner(s.NamespaceSecret, s.DiscoveryNamespace); err != nil {
+		return nil, err
+	}
+	if err := s.checkPublic(); err != nil {
+		return nil, err
+	}
 	if s.backbone, err = parseBackbone(s.BackboneServers); err != nil {
 		return nil, err
 	}
@@ -215,10 +243,15 @@ func (c Config) normalize() (*settings, error) {
 	}
 	if s.CacheDir == "" && !s.NoWebSocketTLS && s.TLS.CertFile == "" {
 		if s.CacheDir, err = os.UserCacheDir(); err != nil {
-			return nil, fmt.Errorf("CacheDir: empty, and this user has no cache directory: %w: name a directory for the CA", err)
+			return nil, &ConfigError{Field: "CacheDir", Problem: noCacheDir(err), Err: err}
 		}
 	}
 	return s, nil
+}
+
+// noCacheDir says what is missing where the system knows no place for a user's files.
+func noCacheDir(err error) string {
+	return fmt.Sprintf("not given, and this user has no cache directory (%v): name one for the CA", err)
 }
 
 // Check says what Start would refuse of c, without starting anything: its fields, the files that

@@ -87,13 +87,16 @@ func TestBadURLsDoNotTellSecrets(t *testing.T) {
 func TestChooseLANPrefersWhatOthersReach(t *testing.T) {
 	a := func(s string) lanAddr { return lanAddr{addr: netip.MustParseAddr(s)} }
 	virtual := func(l lanAddr) lanAddr { l.virtual = true; return l }
+	idle := func(l lanAddr) lanAddr { l.idle = true; return l }
 	routed := func(l lanAddr) lanAddr { l.routed = true; return l }
 	for _, c := range []struct {
 		want  string
 		found []lanAddr
 	}{
 		{"127.0.0.1", nil},
-		{"127.0.0.1", []lanAddr{a("203.0.113.5"), a("2001:db8::1"), a("fe80::1")}},
+		{"127.0.0.1", []lanAddr{a("203.0.113.5"), a("2001:db8::1"), virtual(a("fe80::1%docker0")), idle(a("fe80::1%wlan0"))}},
+		{"fe80::1%eth0", []lanAddr{a("203.0.113.5"), a("2001:db8::1"), a("fe80::1%eth0"), virtual(a("172.17.0.1"))}},
+		{"fd00::7", []lanAddr{a("fe80::1%eth0"), a("fd00::7")}},
 		{"192.168.1.7", []lanAddr{virtual(a("172.17.0.1")), a("192.168.1.7")}},
 		{"192.168.1.7", []lanAddr{virtual(routed(a("10.8.0.2"))), a("192.168.1.7")}},
 		{"10.0.0.5", []lanAddr{a("192.168.1.7"), routed(a("10.0.0.5"))}},

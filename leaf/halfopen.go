@@ -20,15 +20,25 @@ const (
 type guarded struct {
 	net.Listener
 	silence time.Duration
-	most    int
+	*turnstile
+}
+
+func guard(ln net.Listener) *guarded {
+	most := mostHalfOpen()
+	return &guarded{Listener: ln, silence: silencePatience, turnstile: newTurnstile(most, most/mostOpenShare)}
+}
+
+// turnstile counts who is in: so many at most, and share of them from one address.
+type turnstile struct {
+	most, share int
 
 	mu   sync.Mutex
 	open int
 	from map[netip.Addr]int
 }
 
-func guard(ln net.Listener) *guarded {
-	return &guarded{Listener: ln, silence: silencePatience, most: min(mostOpen, max(mostOpenShare, descriptors()/4)), from: map[netip.Addr]int{}}
+func newTurnstile(most, share int) *turnstile {
+	return &turnstile{most: most, share: max(1, share), from: map[netip.Addr]int{}}
 }
 
 // Accept closes connections that are too many at once, and returns the next one that is not.
@@ -50,10 +60,10 @@ func (g *guarded) Accept() (net.Conn, error) {
 	}
 }
 
-func (g *guarded) enter(from netip.Addr) bool {
+func (g *turnstile) enter(from netip.Addr) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	share := max(1, g.most/mostOpenShare)
+	share := g.share
 	if from.IsLoopback() {
 		share = g.most // Who is on this machine has other ways to be in its way.
 	}
@@ -65,7 +75,7 @@ func (g *guarded) enter(from netip.Addr) bool {
 	return true
 }
 
-func (g *guarded) leave(from netip.Addr) {
+func (g *turnstile) leave(from netip.Addr) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.open--
@@ -76,11 +86,18 @@ func (g *guarded) leave(from netip.Addr) {
 
 // source is who counts as one: an IPv6 host has as many addresses as it likes in its network.
 func source(a net.Addr) netip.Addr {
-	tcp, ok := a.(*net.TCPAddr)
-	if !ok {
-		return netip.Addr{}
+	var addr netip.Addr
+	switch a := a.(type) {
+	case *net.TCPAddr:
+		addr = a.AddrPort().Addr()
+	case *net.UDPAddr:
+		addr = a.AddrPort().Addr()
 	}
-	addr := tcp.AddrPort().Addr().Unmap().WithZone("")
+	return sourceOf(addr)
+}
+
+func sourceOf(addr netip.Addr) netip.Addr {
+	addr = addr.Unmap().WithZone("")
 	if addr.Is6() && !addr.IsLoopback() && !addr.IsLinkLocalUnicast() {
 		if p, err := addr.Prefix(64); err == nil {
 			return p.Addr()

@@ -56,7 +56,7 @@ func isTimeout(err error) bool {
 }
 
 func TestOneAddressCannotTakeAllConnections(t *testing.T) {
-	g := &guarded{most: 80, from: map[netip.Addr]int{}}
+	g := newTurnstile(80, 80/mostOpenShare)
 	liar, guest := netip.MustParseAddr("192.168.1.66"), netip.MustParseAddr("192.168.1.7")
 	taken := 0
 	for range 400 {

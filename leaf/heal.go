@@ -99,6 +99,7 @@ func (l *Leaf) restart(everything bool) error {
 		l.mu.Unlock()
 	}
 	if srv := l.srv; srv == nil || everything || l.log.failure() != nil || !srv.Running() || ended(srv.monitor.done) {
+		l.her.gone()
 		end(srv)
 		l.log.again()
 		set := *l.set
@@ -108,14 +109,20 @@ func (l *Leaf) restart(everything bool) error {
 			set.Ports = l.fixed.only(set.Ports)
 			next, ports, err = startServer(&set, l.cert.config(), l.log)
 		}
+		var her *herald
 		if err == nil {
 			set.Ports = ports
+			l.openWebTransport(&set, next)
+			var deaf error
+			if her, deaf = l.startHerald(&set, next); deaf != nil {
+				l.log.note(deaf) // The watcher tries again.
+			}
 		} else {
 			set.Ports = l.set.Ports
 		}
 		failed = errors.Join(failed, err)
 		l.mu.Lock()
-		l.srv, l.set = next, &set
+		l.srv, l.set, l.her = next, &set, her
 		l.mu.Unlock()
 	}
 	if failed == nil {

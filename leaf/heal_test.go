@@ -125,6 +125,7 @@ func TestNextLAN(t *testing.T) {
 	at := func(s string) lanAddr { return lanAddr{addr: netip.MustParseAddr(s)} }
 	inside := func(s string) lanAddr { return lanAddr{addr: netip.MustParseAddr(s), virtual: true} }
 	wifi, cable, lo, docker, wg, local := at("192.168.1.7"), at("10.0.0.5"), at("127.0.0.1"), inside("172.17.0.1"), inside("10.8.0.2"), at("169.254.3.4")
+	link := at("fe80::1%eth0")
 	for _, c := range []struct {
 		current, detected lanAddr
 		present           []lanAddr
@@ -144,6 +145,10 @@ func TestNextLAN(t *testing.T) {
 		{local, cable, []lanAddr{lo, local, cable}, cable, betterFor},
 		{cable, docker, []lanAddr{lo, docker}, docker, goneFor}, // The LAN may come back.
 		{cable, local, []lanAddr{lo, local, docker}, local, 0},
+		// Without IPv4 each interface still has an address of its link.
+		{cable, link, []lanAddr{lo, link, docker}, link, goneFor},
+		{link, cable, []lanAddr{lo, link, cable}, cable, 0},
+		{lo, link, []lanAddr{lo, link}, link, 0},
 	} {
 		if got, after := nextLAN(c.current.addr, c.detected.addr, c.present); got != c.want.addr || after != c.after {
 			t.Errorf("%v → %v of %v: %v after %v, want %v after %v", c.current, c.detected, c.present, got, after, c.want, c.after)

@@ -14,6 +14,7 @@ type lanAddr struct {
 	iface   string
 	virtual bool // A container's, a virtual machine's or a tunnel's interface.
 	routed  bool // What the system would send from to reach beyond the LAN.
+	idle    bool // The interface is up and has no carrier.
 }
 
 const (
@@ -24,7 +25,8 @@ const (
 	// that is there, too: clients are cut, so it should be worth it.
 	betterFor = 15 * time.Second
 	// goneFor is for how long the LAN must be gone before a leaf takes an address that leads to
-	// this machine's own guests or into a tunnel: on loopback nobody notices until then.
+	// this machine's own guests or into a tunnel, or one that browsers do not take: on loopback
+	// nobody notices until then.
 	goneFor = time.Minute
 )
 
@@ -58,7 +60,10 @@ func presentAddrs() []lanAddr {
 		for _, a := range addrs {
 			if p, err := netip.ParsePrefix(a.String()); err == nil {
 				addr := p.Addr().Unmap()
-				all = append(all, lanAddr{addr: addr, iface: i.Name, virtual: virtual, routed: addr == routed})
+				if ofOneLink(addr) {
+					addr = addr.WithZone(i.Name)
+				}
+				all = append(all, lanAddr{addr: addr, iface: i.Name, virtual: virtual, routed: addr == routed, idle: i.Flags&net.FlagRunning == 0})
 			}
 		}
 	}
@@ -66,7 +71,7 @@ func presentAddrs() []lanAddr {
 }
 
 // nextLAN decides where a leaf that is at current shall be, and how long that must have been
-// so before it moves. It leaves loopback as soon as there is a LAN, an address that has gone for
+// so before it moves. It leaves loopback, and a link-local address of IPv6, as soon as there is a LAN, an address that has gone for
 // the best that there is, and one that is there only for one of a better kind.
 func nextLAN(current, detected netip.Addr, present []lanAddr) (netip.Addr, time.Duration) {
 	at := func(addr netip.Addr) int {
@@ -76,9 +81,9 @@ func nextLAN(current, detected netip.Addr, present []lanAddr) (netip.Addr, time.
 	switch {
 	case detected == current || !detected.IsValid() || detected.IsLoopback() || len(present) == 0 || is < 0:
 		return current, 0
-	case current.IsLoopback():
+	case current.IsLoopback(), ofOneLink(current) && !ofOneLink(detected):
 		return detected, 0
-	case was < 0 && present[is].virtual:
+	case was < 0 && (present[is].virtual || ofOneLink(detected)):
 		return detected, goneFor
 	case was < 0:
 		return detected, 0
@@ -94,6 +99,9 @@ func detectLAN() netip.Addr {
 	return chooseLAN(presentAddrs())
 }
 
+// ofOneLink: each interface has such an address (fe80::…%eth0), with a router and without.
+func ofOneLink(a netip.Addr) bool { return a.Is6() && a.IsLinkLocalUnicast() }
+
 // kind is what an address is good for, the best first; below 0 it is not taken unasked:
 // loopback, and public addresses, because what listens there is open to the internet.
 func (a lanAddr) kind() int {
@@ -108,6 +116,8 @@ func (a lanAddr) kind() int {
 		k = 2
 	case a.addr.Is6() && a.addr.IsPrivate():
 		k = 3
+	case ofOneLink(a.addr) && !a.virtual && !a.idle:
+		k = 4 // Each interface has one, so it says little, and browsers take none.
 	default:
 		return -1
 	}
@@ -121,7 +131,7 @@ func (a lanAddr) kind() int {
 var sharedAddresses = netip.MustParsePrefix("100.64.0.0/10")
 
 // chooseLAN takes the best of found: private IPv4, then shared, then link-local IPv4, then
-// private IPv6; what leads to a LAN before bridges of guests and tunnels; within a kind the
+// private and link-local IPv6; what leads to a LAN before bridges of guests and tunnels; within a kind the
 // routed one, then the order given.
 func chooseLAN(found []lanAddr) netip.Addr {
 	rank := func(a lanAddr) int {
@@ -140,7 +150,7 @@ func chooseLAN(found []lanAddr) netip.Addr {
 
 // virtualName is for systems that tell of an interface no more than its name.
 func virtualName(name string) bool {
-	for _, prefix := range []string{"docker", "br-", "veth", "virbr", "vmnet", "vboxnet", "vEthernet", "tun", "tap", "utun", "wg", "zt", "tailscale", "cni", "flannel", "cali"} {
+	for _, prefix := range []string{"docker", "br-", "veth", "virbr", "vmnet", "vboxnet", "vEthernet", "tun", "tap", "utun", "wg", "zt", "tailscale", "cni", "flannel", "cali", "awdl", "llw", "anpi", "ap"} {
 		if strings.HasPrefix(name, prefix) {
 			return true
 		}

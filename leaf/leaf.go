@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/url"
 	"strconv"
 	"sync"
 	"time"
@@ -12,10 +13,11 @@ import (
 
 // Leaf is a running leaf. Its methods may be called from any goroutine.
 type Leaf struct {
-	log  *serverLog
-	dir  *runDir
-	cert *certificate
-	web  *webHandler
+	log     *serverLog
+	dir     *runDir
+	cert    *certificate
+	wtCerts *wtCerts // nil without WebTransport.
+	web     *webHandler
 
 	wake     chan struct{}   // Something may have changed.
 	ctx      context.Context // Ends when Stop begins.
@@ -26,6 +28,7 @@ type Leaf struct {
 	stopped  chan struct{}
 	probes   sync.WaitGroup // Of the backbone's largest payload.
 	payload  chan int       // What they found.
+	wtNext   time.Time      // When the watcher may try again to listen for WebTransport.
 	fixed    Ports          // Those that were asked for.
 
 	// life is held while a listener or the server is started, ended or replaced. The
@@ -35,8 +38,11 @@ type Leaf struct {
 	set  *settings
 	srv  *natsServer // nil while it is down.
 	disc *discovery  // nil while it is down.
+	her  *herald     // Of srv; nil while that is down.
 
-	phase       Phase // Like the rest under mu alone.
+	phase       Phase     // Like the rest under mu alone.
+	public      []string  // Addresses of the LAN, as learned.
+	asked       time.Time // When they were last asked for; the watcher's.
 	trust       TrustStatus
 	rtt         *float64
 	connections int
@@ -52,7 +58,7 @@ type Leaf struct {
 // it shows in [Leaf.Status].
 //
 // Errors: *[ConfigError] for a field that cannot be used, *[ListenError] for a
-// listener (wrapping [ErrPortInUse]), those of package tlsca for the certificate.
+// listener (wrapping [ErrPortInUse] or [ErrNotHere]), those of package tlsca for the certificate.
 // After an error nothing of the leaf is left.
 func Start(ctx context.Context, c Config) (*Leaf, error) {
 	l, err := start(ctx, c)
@@ -94,11 +100,19 @@ func start(ctx context.Context, c Config) (_ *Leaf, err error) {
 	}()
 	set.Logger = slog.New(slog.NewMultiHandler(set.Logger.Handler(),
 		slog.NewTextHandler(l.dir.log, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	if why := l.dir.lock.Missing(); why != nil {
+		set.Logger.Warn("nothing keeps another leaf from this one's runtime directory: give each its own", "dir", l.dir.path, "error", why)
+	}
 	secrets := append(append([]string{}, set.backbone.secrets...), set.access.secrets...)
 	l.log = newServerLog(set.Logger, secrets, &bridge{configured: len(set.backbone.urls) > 0, secure: set.backbone.tls != nil}, l.nudge)
 
 	if l.cert, err = openCertificate(set, l.dir); err != nil {
 		return nil, err
+	}
+	if !set.NoWebTransport {
+		if l.wtCerts, err = openWTCerts(wtDir(set), set.times, set.Logger); err != nil {
+			return nil, err
+		}
 	}
 	trusted := l.installTrust(ctx)
 	undo = append(undo, func() { <-trusted })
@@ -119,6 +133,12 @@ func start(ctx context.Context, c Config) (_ *Leaf, err error) {
 	}
 	undo = append(undo, func() { end(srv) })
 	next.Ports = ports
+	l.openWebTransport(&next, srv)
+	her, err := l.startHerald(&next, srv)
+	if err != nil {
+		return nil, err
+	}
+	undo = append(undo, her.gone)
 	var trust TrustStatus
 	select {
 	case trust = <-trusted:
@@ -126,7 +146,7 @@ func start(ctx context.Context, c Config) (_ *Leaf, err error) {
 		return nil, ctx.Err()
 	}
 	l.mu.Lock()
-	l.set, l.srv, l.trust = &next, srv, trust
+	l.set, l.srv, l.her, l.trust = &next, srv, her, trust
 	l.mu.Unlock()
 	if l.access(set).OpenToLAN {
 		set.Logger.Warn("this leaf is open to the LAN: anybody there may read and write; a token, users or nkeys close it",
@@ -188,7 +208,7 @@ func (l *Leaf) url(s *settings, scheme string, port int) string {
 	if !s.NoWebSocketTLS {
 		scheme += "s"
 	}
-	return scheme + "://" + net.JoinHostPort(s.AdvertisedHostname, strconv.Itoa(port))
+	return (&url.URL{Scheme: scheme, Host: net.JoinHostPort(s.AdvertisedHostname, strconv.Itoa(port))}).String()
 }
 
 // setPhase tells where the leaf is. Once it is stopping there is no way back.
@@ -220,6 +240,10 @@ func end(srv *natsServer) (all bool) {
 		return true
 	}
 	srv.monitor.stop()
+	srv.sweeper.stop()
+	if srv.wt != nil { // Its sessions end with the server's connections, and are let go in peace.
+		defer srv.wt.stop()
+	}
 	gone := make(chan struct{})
 	go func() {
 		defer close(gone)

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/kinopio-hub/kinopio-hub/v3/tlsca"
 	"go.uber.org/goleak"
 )
 
@@ -196,8 +198,8 @@ func TestPlainLeafServesWithoutTLS(t *testing.T) {
 	if !strings.HasPrefix(s.WSSURL, "ws://") || s.WSSURL != s.WebsocketURL || !strings.HasPrefix(s.DiscoveryURL, "http://") || s.TLS.Mode != TLSOff {
 		t.Errorf("status: %+v", s)
 	}
-	if entries, _ := os.ReadDir(c.CacheDir); len(entries) > 0 {
-		t.Errorf("a CA was made although TLS is off: %v", entries)
+	if _, err := os.Stat(tlsca.Dir(c.CacheDir)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a CA was made although TLS is off: %v", err)
 	}
 	connect(t, s.WSSURL)
 

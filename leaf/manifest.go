@@ -35,11 +35,20 @@ type Manifest struct {
 	BridgeState     BridgeState `json:"bridgeState"`
 	BackboneRTTMs   *float64    `json:"backboneRttMs"` // Whole milliseconds; nil when not measured.
 
+	// WebTransport are the ways for browsers that need trust no CA, none if there is no listener.
+	WebTransport []WebTransport `json:"webTransport,omitempty"`
+	// RootPEM is the root of the certificate of WSSURL, for programs that are told whom to trust; "" if
+	// the certificate was given by the caller, or there is none.
+	RootPEM string `json:"rootPem,omitempty"`
+
 	LeaseExpiresAt     string `json:"leaseExpiresAt,omitempty"`
 	NodeID             string `json:"nodeId,omitempty"`
 	DiscoveryNamespace string `json:"discoveryNamespace,omitempty"`
 	IsLeader           bool   `json:"isLeader"`
 	CandidateRole      string `json:"candidateRole"` // leader, follower, candidate or stopped.
+
+	PublicAddresses []string `json:"publicAddresses,omitempty"` // That the backbone sees this LAN at.
+	Tickets         bool     `json:"tickets,omitempty"`         // The leaf gives tickets to hubs of its account.
 }
 
 // Leadership is what a manifest says of the election.

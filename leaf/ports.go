@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"runtime"
 	"strconv"
 	"strings"
@@ -12,6 +13,9 @@ import (
 
 // ErrPortInUse is wrapped by a [ListenError] when another program has the port.
 var ErrPortInUse = errors.New("port in use")
+
+// ErrNotHere is wrapped by a [ListenError] when the address is none of this machine's.
+var ErrNotHere = errors.New("no address of this machine")
 
 // ListenError says which listener could not be opened, and where.
 type ListenError struct {
@@ -29,7 +33,13 @@ func (e *ListenError) Unwrap() error { return e.Err }
 
 // Hint says what to do next.
 func (e *ListenError) Hint() string {
-	if !errors.Is(e.Err, ErrPortInUse) {
+	switch {
+	case errors.Is(e.Err, ErrPortInUse):
+	case errors.Is(e.Err, os.ErrPermission) && e.Port > 0 && e.Port < 1024:
+		return fmt.Sprintf("ports below 1024 take rights that this user does not have: choose a %s port from 1024, or 0 for a free one", e.Role)
+	case errors.Is(e.Err, ErrNotHere):
+		return "give an address that this machine has now, or none to have it detected"
+	default:
 		return fmt.Sprintf("is %s an address of this machine, and may this user open port %d?", e.Address, e.Port)
 	}
 	var ask string
@@ -44,9 +54,23 @@ func (e *ListenError) Hint() string {
 	return fmt.Sprintf("see who has it with: %s; or choose another %s port, 0 for a free one", ask, e.Role)
 }
 
+// NewListenError says that the listener for a role could not be opened, and wraps
+// [ErrPortInUse] or [ErrNotHere] if that is why.
+func NewListenError(role, address string, port int, err error) error {
+	return listenError(role, address, port, err)
+}
+
+func notHere(err error) bool {
+	const wsaAddrNotAvail = syscall.Errno(10049) // Windows; no errno of another system.
+	return errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, wsaAddrNotAvail) || strings.Contains(err.Error(), "cannot assign requested address")
+}
+
 func listenError(role, address string, port int, err error) error {
-	if portInUse(err) {
+	switch {
+	case portInUse(err):
 		err = ErrPortInUse
+	case notHere(err):
+		err = ErrNotHere
 	}
 	return &ListenError{Role: role, Address: address, Port: port, Err: err}
 }

@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/gofrs/flock"
+	"github.com/kinopio-hub/kinopio-hub/v3/internal/filelock"
 )
 
 const (
@@ -24,28 +24,31 @@ const (
 type runDir struct {
 	path string
 	made bool // By us, so ours to remove.
-	lock *flock.Flock
+	lock *filelock.Lock
 	log  *cappedFile
 }
 
 func openRunDir(path string) (*runDir, error) {
 	d := &runDir{path: path}
 	var err error
+	unusable := func(err error) error {
+		return &ConfigError{Field: "RuntimeDir", Value: path, Problem: err.Error() + ": give a directory that this user can write, or none for a temporary one", Err: err}
+	}
 	if path == "" {
 		removeOrphans(os.TempDir(), time.Now().Add(-orphanAge))
 		if d.path, err = os.MkdirTemp("", orphanPrefix); err != nil {
-			return nil, fmt.Errorf("make runtime directory: %w", err)
+			return nil, unusable(fmt.Errorf("the directory for temporary files ($TMPDIR) is not usable: %w", err))
 		}
 		d.made = true
 	} else {
 		if d.path, err = filepath.Abs(path); err != nil {
-			return nil, fmt.Errorf("RuntimeDir %q: %w", path, err)
+			return nil, unusable(err)
 		}
 		if _, err := os.Stat(d.path); os.IsNotExist(err) {
 			d.made = true
 		}
 		if err := os.MkdirAll(d.path, 0o700); err != nil {
-			return nil, fmt.Errorf("RuntimeDir %q: %w", path, err)
+			return nil, unusable(err)
 		}
 	}
 	for _, name := range []string{lockName, logName} {
@@ -54,25 +57,25 @@ func openRunDir(path string) (*runDir, error) {
 		}
 	}
 	d.lock = lockOf(d.path)
-	if ok, err := d.lock.TryLock(); err != nil || !ok {
-		d.lock.Close()
+	if ok, err := d.lock.Try(); err != nil || !ok {
+		d.lock.Release()
 		if err == nil {
 			return nil, fieldError("RuntimeDir", path, "in use by another leaf: give each leaf its own, or none")
 		}
-		return nil, fmt.Errorf("RuntimeDir %q: %w", path, err)
+		return nil, unusable(err)
 	}
 	f, err := os.OpenFile(filepath.Join(d.path, logName), os.O_CREATE|os.O_RDWR|os.O_TRUNC|safely, 0o600)
 	if err != nil {
 		d.remove()
-		return nil, fmt.Errorf("open log file: %w", err)
+		return nil, unusable(err)
 	}
 	d.log = &cappedFile{file: f, limit: logLimit}
 	return d, nil
 }
 
 // lockOf is the lock of the leaf that has dir.
-func lockOf(dir string) *flock.Flock {
-	return flock.New(filepath.Join(dir, lockName), flock.SetFlag(os.O_CREATE|os.O_RDWR|safely), flock.SetPermissions(0o600))
+func lockOf(dir string) *filelock.Lock {
+	return filelock.New(filepath.Join(dir, lockName), safely)
 }
 
 // regular says what is wrong with a file that is to be opened: it may not be there, but it may
@@ -111,8 +114,9 @@ func removeOrphans(temp string, before time.Time) {
 			continue // Not a leaf's.
 		}
 		lock := lockOf(dir)
-		if ok, err := lock.TryLock(); err != nil || !ok {
-			lock.Close()
+		// Where nothing is locked, one that is running looks as if it were not.
+		if ok, err := lock.Try(); err != nil || !ok || lock.Missing() != nil {
+			lock.Release()
 			continue
 		}
 		(&runDir{path: dir, made: true, lock: lock}).remove()
@@ -134,7 +138,7 @@ func (d *runDir) remove() {
 	for _, name := range []string{logName, certName, lockName} {
 		os.Remove(filepath.Join(d.path, name))
 	}
-	d.lock.Close()
+	d.lock.Release()
 	if d.made {
 		os.Remove(d.path) // Fails, rightly, when somebody has put a file there.
 	}

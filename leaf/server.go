@@ -36,6 +36,10 @@ type natsServer struct {
 	*server.Server
 	opts    *server.Options
 	monitor *monitor
+	sweeper *sweeper
+	// For pages by WebTransport, or why there is none. Written under life and mu.
+	wt       *wtListener
+	wtFailed error
 }
 
 // startServer runs a nats-server for s and returns it with the ports of all listeners.
@@ -73,7 +77,7 @@ func startServer(s *settings, conf *tls.Config, log *serverLog) (*natsServer, Po
 	}
 	m := serveMonitor(monitoring, srv, log.debug())
 	ports.Monitor = m.at.(*net.TCPAddr).Port
-	return &natsServer{srv, opts, m}, ports, nil
+	return &natsServer{Server: srv, opts: opts, monitor: m, sweeper: sweepWebSockets(srv, ports.WebSocket)}, ports, nil
 }
 
 func serverOptions(s *settings, conf *tls.Config) (*server.Options, error) {
@@ -84,7 +88,10 @@ func serverOptions(s *settings, conf *tls.Config) (*server.Options, error) {
 		Port:       freeOr(s.Ports.Client),
 		NoSigs:     true,
 
-		MaxConn:    s.MaxConnections,
+		// By which the WebTransport listener says whose connection it brings. Others may say nothing.
+		ProxyProtocol: !s.NoWebTransport,
+
+		MaxConn:    s.MaxConnections + 1, // The herald.
 		MaxPayload: int32(s.MaxPayload),
 		MaxPending: max(server.MAX_PENDING_SIZE, 2*int64(s.MaxPayload)),
 

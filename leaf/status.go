@@ -2,6 +2,7 @@ package leaf
 
 import (
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -22,30 +23,31 @@ const (
 
 // Status is a picture of a leaf at one moment. Its JSON form is what the CLI prints.
 type Status struct {
-	Phase              Phase        `json:"phase"`
-	BridgeState        BridgeState  `json:"bridgeState"`
-	WebsocketURL       string       `json:"websocketUrl"` // The same as WSSURL; ws:// when TLS is off.
-	WSSURL             string       `json:"wssUrl"`
-	DiscoveryURL       string       `json:"discoveryUrl"`
-	ClientURL          string       `json:"clientUrl"`  // Loopback only.
-	MonitorURL         string       `json:"monitorUrl"` // Loopback only.
-	RuntimeVersion     string       `json:"runtimeVersion"`
-	LANBindAddress     string       `json:"lanBindAddress"`
-	AdvertisedHostname string       `json:"advertisedHostname"`
-	NodeID             string       `json:"nodeId"`
-	DiscoveryNamespace string       `json:"discoveryNamespace"`
-	BackboneServers    []string     `json:"backboneServers"` // Without credentials.
-	BackboneRTTMs      *float64     `json:"backboneRttMs"`   // nil when not measured.
-	Ports              Ports        `json:"ports"`
-	RuntimeDir         string       `json:"runtimeDir"`
-	LogFile            string       `json:"logFile"`
-	LastError          string       `json:"lastError"`       // null in JSON when there is none.
-	LastBridgeError    string       `json:"lastBridgeError"` // Likewise; stays after the bridge has recovered.
-	Connections        int          `json:"connections"`
-	Restarts           int          `json:"restarts"` // How often something was started again.
-	Access             AccessStatus `json:"access"`
-	Manifest           *Manifest    `json:"manifest"` // nil unless running.
-	TLS                TLSStatus    `json:"tls"`
+	Phase              Phase              `json:"phase"`
+	BridgeState        BridgeState        `json:"bridgeState"`
+	WebsocketURL       string             `json:"websocketUrl"` // The same as WSSURL; ws:// when TLS is off.
+	WSSURL             string             `json:"wssUrl"`
+	DiscoveryURL       string             `json:"discoveryUrl"`
+	ClientURL          string             `json:"clientUrl"`  // Loopback only.
+	MonitorURL         string             `json:"monitorUrl"` // Loopback only.
+	RuntimeVersion     string             `json:"runtimeVersion"`
+	LANBindAddress     string             `json:"lanBindAddress"`
+	AdvertisedHostname string             `json:"advertisedHostname"`
+	NodeID             string             `json:"nodeId"`
+	DiscoveryNamespace string             `json:"discoveryNamespace"`
+	BackboneServers    []string           `json:"backboneServers"` // Without credentials.
+	BackboneRTTMs      *float64           `json:"backboneRttMs"`   // nil when not measured.
+	Ports              Ports              `json:"ports"`
+	RuntimeDir         string             `json:"runtimeDir"`
+	LogFile            string             `json:"logFile"`
+	LastError          string             `json:"lastError"`       // null in JSON when there is none.
+	LastBridgeError    string             `json:"lastBridgeError"` // Likewise; stays after the bridge has recovered.
+	Connections        int                `json:"connections"`
+	Restarts           int                `json:"restarts"` // How often something was started again.
+	Access             AccessStatus       `json:"access"`
+	Manifest           *Manifest          `json:"manifest"` // nil unless running.
+	TLS                TLSStatus          `json:"tls"`
+	WebTransport       WebTransportStatus `json:"webTransport"`
 }
 
 // MarshalJSON writes every field in every state: null where there is nothing to say.
@@ -114,6 +116,11 @@ const (
 func (l *Leaf) Status() Status {
 	l.mu.Lock()
 	set, phase, rtt, connections, restarts, trusted := l.set, l.phase, l.rtt, l.connections, l.restarts, l.trust
+	var wt *wtListener
+	var wtFailed error
+	if l.srv != nil {
+		wt, wtFailed = l.srv.wt, l.srv.wtFailed
+	}
 	l.mu.Unlock()
 	secured := l.cert.shown()
 	if trusted.State != "" {
@@ -151,6 +158,7 @@ func (l *Leaf) Status() Status {
 		Restarts:           restarts,
 		Access:             l.access(set),
 		TLS:                secured,
+		WebTransport:       l.webTransport(set, wt, wtFailed),
 	}
 	if phase == PhaseRunning {
 		s.Manifest = l.manifest(s)
@@ -190,7 +198,13 @@ func (l *Leaf) manifest(s Status) *Manifest {
 		DiscoveryNamespace: s.DiscoveryNamespace,
 		IsLeader:           true,
 		CandidateRole:      "leader",
+		Tickets:            l.settings().access.tickets != nil,
+		WebTransport:       s.WebTransport.Endpoints,
 	}
+	if l.cert.ca != nil {
+		m.RootPEM = string(l.cert.ca.RootPEM())
+	}
+	m.PublicAddresses = l.publicAddresses(l.settings())
 	if ask := l.settings().Leadership; ask != nil {
 		ask().write(m)
 	}
@@ -203,5 +217,9 @@ func sameStatus(a, b Status) bool {
 		a.LastError == b.LastError && a.LastBridgeError == b.LastBridgeError &&
 		(a.BackboneRTTMs == nil) == (b.BackboneRTTMs == nil) && a.Restarts == b.Restarts &&
 		a.WSSURL == b.WSSURL && a.DiscoveryURL == b.DiscoveryURL && a.Ports == b.Ports &&
-		a.Access.MaxPayload == b.Access.MaxPayload && a.TLS.Fingerprint == b.TLS.Fingerprint
+		a.Access.MaxPayload == b.Access.MaxPayload && a.TLS.Fingerprint == b.TLS.Fingerprint &&
+		a.WebTransport.Enabled == b.WebTransport.Enabled && a.WebTransport.Error == b.WebTransport.Error &&
+		slices.EqualFunc(a.WebTransport.Endpoints, b.WebTransport.Endpoints, func(a, b WebTransport) bool {
+			return a.URL == b.URL && slices.Equal(a.CertificateHashes, b.CertificateHashes)
+		})
 }

@@ -49,6 +49,7 @@ func (l *Leaf) sendAway(ctx context.Context) {
 	if srv == nil {
 		return
 	}
+	l.her.gone()
 	lame := make(chan struct{})
 	go func() {
 		defer close(lame)

@@ -72,7 +72,7 @@ func (c *certificate) issue(s *settings) error {
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("LANBindAddress %q: %w", s.LANBindAddress, err)
+		return caError(s, err)
 	}
 	c.copyOut(s, issued.ChainPEM)
 	begin := issued.TLS.Leaf.NotBefore
@@ -87,9 +87,23 @@ func (c *certificate) issue(s *settings) error {
 func openCA(s *settings) (*tlsca.CA, error) {
 	ca, err := tlsca.Open(tlsca.Dir(s.CacheDir), tlsca.Options{Hostnames: []string{s.AdvertisedHostname}, Logger: s.Logger})
 	if err != nil {
-		return nil, fmt.Errorf("AdvertisedHostname %q: %w", s.AdvertisedHostname, err)
+		return nil, caError(s, err)
 	}
 	return ca, nil
+}
+
+// caError says which field an error of the CA is about: the name or address that it may not sign for,
+// wherever that came from, or else the place where it is.
+func caError(s *settings, err error) error {
+	switch {
+	case errors.Is(err, tlsca.ErrConstrained) && s.autoHost:
+		return &ConfigError{Field: "LANBindAddress", Value: s.LANBindAddress, Problem: err.Error(), Err: err}
+	case errors.Is(err, tlsca.ErrConstrained):
+		return &ConfigError{Field: "AdvertisedHostname", Value: s.AdvertisedHostname, Problem: err.Error(), Err: err}
+	case errors.Is(err, tlsca.ErrClock):
+		return err
+	}
+	return &ConfigError{Field: "CacheDir", Value: s.CacheDir, Problem: err.Error(), Err: err}
 }
 
 // copyOut leaves the public chain in the runtime directory, for whoever wants to look. A disk
@@ -97,7 +111,7 @@ func openCA(s *settings) (*tlsca.CA, error) {
 func (c *certificate) copyOut(s *settings, chain []byte) {
 	err := os.MkdirAll(filepath.Dir(c.certFile), 0o700)
 	if err == nil {
-		err = replaceFile(c.certFile, chain)
+		err = replaceFile(c.certFile, chain, 0o644)
 	}
 	if err != nil {
 		s.Logger.Warn("the copy of the certificate is not written", "error", err)
@@ -191,14 +205,14 @@ func fileStamp(f TLSFiles) string {
 	return stamp
 }
 
-// replaceFile writes a public file so that a reader sees the old or the new one.
-func replaceFile(path string, data []byte) error {
+// replaceFile writes a file so that a reader sees the old or the new one.
+func replaceFile(path string, data []byte, mode os.FileMode) error {
 	tmp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
 	if err != nil {
 		return err
 	}
 	_, err = tmp.Write(data)
-	err = errors.Join(err, tmp.Chmod(0o644), tmp.Close())
+	err = errors.Join(err, tmp.Chmod(mode), tmp.Close())
 	if err == nil {
 		err = os.Rename(tmp.Name(), path)
 	}
@@ -213,6 +227,11 @@ func replaceFile(path string, data []byte) error {
 // among them, for the browser on this machine.
 func certAddrs(s *settings) []netip.Addr {
 	addrs := []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()}
+	// What listens at a public address, because that was asked for, is reached by its name.
+	public := (lanAddr{addr: s.lan}).kind() < 0 && !s.lan.IsLoopback()
+	if public && s.AdvertisedHostname != s.lan.String() {
+		return addrs
+	}
 	if !s.lan.IsUnspecified() {
 		return append([]netip.Addr{s.lan}, addrs...)
 	}

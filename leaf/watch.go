@@ -38,8 +38,10 @@ func (l *Leaf) watch(last Status) {
 				l.log.note(err)
 			}
 			pause = min(pause, mend.look(time.Now()))
+			l.keepWebTransport(time.Now())
 		}
 		l.observe()
+		l.keepHerald().look()
 		l.report(&last)
 		if last.BridgeState != BridgeConnected && len(last.BackboneServers) > 0 && last.Phase == PhaseRunning {
 			pause = min(pause, lookWaiting)
@@ -92,6 +94,9 @@ func (l *Leaf) observe() {
 	var rtt *float64
 	if srv := l.server(); srv != nil {
 		links, clients = srv.NumLeafNodes(), srv.NumClients()
+		if clients > 0 && l.herald().alive() {
+			clients--
+		}
 		if links > 0 {
 			rtt = bridgeRTT(srv)
 		}
@@ -103,10 +108,46 @@ func (l *Leaf) observe() {
 	if links > 0 && !wasUp {
 		l.probePayload()
 	}
+	if links > 0 && (!wasUp || time.Since(l.asked) > publicEvery) {
+		l.asked = time.Now()
+		l.probePublic()
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.rtt, l.connections = rtt, clients
 }
+
+func (l *Leaf) herald() *herald {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.her
+}
+
+// keepHerald connects the herald again if the server has cut it, as it does with clients that are too slow.
+func (l *Leaf) keepHerald() *herald {
+	h := l.herald()
+	if h.alive() {
+		return h
+	}
+	l.life.Lock()
+	defer l.life.Unlock()
+	if l.ctx.Err() != nil || l.srv == nil || !l.srv.Running() || l.her != h {
+		return l.herald()
+	}
+	h.gone()
+	next, err := l.startHerald(l.set, l.srv)
+	if err != nil {
+		l.set.Logger.Debug("the leaf is not asked over its bridge", "error", err)
+		return h // The next look tries again.
+	}
+	l.mu.Lock()
+	l.her = next
+	l.mu.Unlock()
+	return next
+}
+
+// LeadershipChanged lets the leaf ask Config.Leadership at once; it does so each second by itself. It never blocks.
+func (l *Leaf) LeadershipChanged() { l.nudge() }
 
 func (l *Leaf) report(last *Status) {
 	now := l.Status()

@@ -1,10 +1,10 @@
 package leaf
 
 import (
-	"fmt"
 	"io/fs"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path"
 	"path/filepath"
@@ -34,12 +34,12 @@ func newWebHandler(s *settings, current func() *Manifest, origins func() []strin
 	}
 	var err error
 	if h.root, err = os.OpenRoot(s.ServeDir); err != nil {
-		return nil, fmt.Errorf("ServeDir: %w", err)
+		return nil, &ConfigError{Field: "ServeDir", Value: s.ServeDir, Problem: err.Error(), Err: err}
 	}
 	real, err := filepath.EvalSymlinks(s.ServeDir)
 	if err != nil {
 		h.root.Close()
-		return nil, fmt.Errorf("ServeDir: %w", err)
+		return nil, &ConfigError{Field: "ServeDir", Value: s.ServeDir, Problem: err.Error(), Err: err}
 	}
 	h.files = http.FileServerFS(filesOnly{h.root.FS(), real})
 	return h, nil
@@ -132,7 +132,7 @@ func (s *settings) origins(secure bool) []string {
 		scheme = "https"
 	}
 	for _, host := range []string{s.AdvertisedHostname, "localhost", "127.0.0.1"} {
-		if own, err := CleanOrigin(scheme + "://" + net.JoinHostPort(host, strconv.Itoa(s.Ports.Discovery))); err == nil {
+		if own, err := CleanOrigin((&url.URL{Scheme: scheme, Host: net.JoinHostPort(host, strconv.Itoa(s.Ports.Discovery))}).String()); err == nil {
 			all = append(all, own)
 		}
 	}

@@ -13,9 +13,10 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
-	"github.com/gofrs/flock"
+	"github.com/kinopio-hub/kinopio-hub/v3/internal/filelock"
 )
 
 const (
@@ -33,6 +34,9 @@ var (
 	// by itself, because a new root has to be trusted anew; remove the directory to
 	// start again.
 	ErrDamaged = errors.New("damaged CA file")
+	// ErrLinked: a link stands where a file of the CA should be. It is not followed, as what it
+	// leads to may be replaced by others.
+	ErrLinked = errors.New("a link in the place of a CA file")
 	// ErrConstrained: a name or address that the root may not sign for.
 	ErrConstrained = errors.New("outside the name constraints of the root")
 	// ErrExpired: the root's ten years, or a given certificate's life, are over; or the root
@@ -78,7 +82,7 @@ func Dir(cacheRoot string) string {
 // (not its key) is kept until [CA.InstallTrust] or [CA.RemoveTrust] has taken it out of the
 // trust stores.
 //
-// Errors wrap [ErrDamaged], [ErrClock] or [ErrConstrained] where that is the cause.
+// Errors wrap [ErrDamaged], [ErrLinked], [ErrClock] or [ErrConstrained] where that is the cause.
 func Open(dir string, o Options) (*CA, error) {
 	if dir == "" {
 		return nil, errors.New("open CA: directory is empty: give an absolute path, such as tlsca.Dir(cacheRoot)")
@@ -90,23 +94,19 @@ func Open(dir string, o Options) (*CA, error) {
 	if err := privateDir(dir, log); err != nil {
 		return nil, fmt.Errorf("open CA %s: %w", dir, err)
 	}
-
-	lock := flock.New(filepath.Join(dir, lockFileName), flock.SetPermissions(0o600))
-	ctx, cancel := context.WithTimeout(context.Background(), lockWait)
-	defer cancel()
-	if _, err := lock.TryLockContext(ctx, lockRetry); err != nil {
-		if errors.Is(err, context.DeadlineExceeded) {
-			err = fmt.Errorf("another process has held it for %v", lockWait)
-		}
-		return nil, fmt.Errorf("open CA %s: lock %s: %w", dir, lockFileName, err)
+	lock, keepable, err := hold(dir, log)
+	if err != nil {
+		return nil, fmt.Errorf("open CA %s: %w", dir, err)
 	}
-	defer lock.Close()
+	defer lock.Release()
 
 	ca, err := load(dir, log)
 	switch {
+	case errors.Is(err, os.ErrNotExist) && keepable != nil:
+		err = keepable
 	case errors.Is(err, os.ErrNotExist):
 		ca, err = create(dir, o.Hostnames, log)
-	case err == nil:
+	case err == nil && keepable == nil:
 		why := cmp.Or(untimely(ca.root, time.Now()), unlimited(ca.root))
 		if why != "" && !time.Now().Before(earliest()) {
 			ca, err = ca.replace(why, o.Hostnames, log)
@@ -124,6 +124,32 @@ func Open(dir string, o Options) (*CA, error) {
 		}
 	}
 	return ca, nil
+}
+
+// hold takes the directory's lock. Where nothing can be written, keepable says so: the root that is
+// there is good enough. Where the system locks no files, others may make a root at the same time.
+func hold(dir string, log *slog.Logger) (lock *filelock.Lock, keepable, err error) {
+	lock = filelock.New(filepath.Join(dir, lockFileName), 0)
+	ctx, cancel := context.WithTimeout(context.Background(), lockWait)
+	defer cancel()
+	switch err := lock.Wait(ctx, lockRetry); {
+	case errors.Is(err, context.DeadlineExceeded):
+		return nil, nil, fmt.Errorf("lock %s: another process has held it for %v", lockFileName, lockWait)
+	case unwritable(err):
+		log.Warn("the CA's directory cannot be written; the root in it is used as it is", "dir", dir, "error", err)
+		return lock, err, nil
+	case err != nil:
+		return nil, nil, fmt.Errorf("lock %s: %w", lockFileName, err)
+	}
+	if why := lock.Missing(); why != nil {
+		log.Warn("nothing keeps other programs from this CA's files while this one makes a root", "dir", dir, "error", why)
+	}
+	return lock, nil, nil
+}
+
+// unwritable tells whether an error is that of a place where this user can write nothing now.
+func unwritable(err error) bool {
+	return errors.Is(err, syscall.EROFS) || errors.Is(err, os.ErrPermission) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
 
 // RootPEM returns a copy of the root certificate, PEM encoded.

@@ -29,7 +29,12 @@ func keepPrivate(path string, info fs.FileInfo, mode fs.FileMode, log *slog.Logg
 	if runtime.GOOS == "windows" || info.Mode().Perm()&^mode == 0 {
 		return nil
 	}
-	log.Warn("others could read a part of the CA; its mode was tightened", "path", path,
+	log.Warn("others could read a part of the CA; its mode is tightened", "path", path,
 		"was", info.Mode().Perm().String(), "now", mode.String())
-	return os.Chmod(path, mode)
+	if err := os.Chmod(path, mode); err != nil && !unwritable(err) {
+		return err
+	} else if err != nil {
+		log.Warn("its mode could not be tightened", "path", path, "error", err)
+	}
+	return nil
 }

@@ -95,7 +95,7 @@ func load(dir string, log *slog.Logger) (*CA, error) {
 	}
 	switch {
 	case info.Mode()&fs.ModeSymlink != 0:
-		return nil, damaged(path, "is a link, which is not followed, as what it leads to may be replaced by others")
+		return nil, fmt.Errorf("%w: %s is not followed, as what it leads to may be replaced by others: put the file itself there, or name the directory in which it is", ErrLinked, path)
 	case !info.Mode().IsRegular() || info.Size() > maxPEMFile:
 		return nil, damaged(path, "is not a regular file of at most 64 KiB")
 	}

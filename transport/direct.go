@@ -22,8 +22,8 @@ type Sink interface {
 	// Room returns where the next n bytes belong; Filled follows with the same n.
 	Room(n int) []byte
 
-	// Filled says that they are there. calm says that they gave no goroutine anything to do.
-	Filled(n int) (calm bool)
+	// Filled says that they are there. idle says that they gave no goroutine anything to do.
+	Filled(n int) (idle bool)
 
 	// Ended says that nothing follows, and why, as Read would have; after Close that is
 	// net.ErrClosed. It may come at any time and more than once.

@@ -25,17 +25,17 @@ func readAuth(r *plainjson.Reader) hub.Auth {
 }
 
 // ask is the hub's authenticator where JavaScript has one.
-func (s *session) ask(ctx context.Context, server string) (hub.Auth, error) {
+func (s *pageHub) ask(ctx context.Context, server string) (hub.Auth, error) {
 	answer := make(chan credentials, 1)
 	s.mu.Lock()
-	s.asks = freeID(s.asks, s.asked)
-	id := s.asks
-	s.asked[id] = answer
+	s.authSerial = freeID(s.authSerial, s.authWaiting)
+	id := s.authSerial
+	s.authWaiting[id] = answer
 	s.mu.Unlock()
 	defer func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		delete(s.asked, id)
+		delete(s.authWaiting, id)
 	}()
 	s.out.text(rowAsk, id, 0, server)
 	select {
@@ -50,7 +50,7 @@ func (s *session) ask(ctx context.Context, server string) (hub.Auth, error) {
 }
 
 // answerAuth passes on what JavaScript's authenticator gave, unless nobody waits any more.
-func (s *session) answerAuth(id uint32, text []byte) {
+func (s *pageHub) answerAuth(id uint32, text []byte) {
 	var c credentials
 	r, err := plainjson.Read(text)
 	if err == nil {
@@ -62,8 +62,8 @@ func (s *session) answerAuth(id uint32, text []byte) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if answer := s.asked[id]; answer != nil {
+	if answer := s.authWaiting[id]; answer != nil {
 		answer <- c // has room: there is one answer
-		delete(s.asked, id)
+		delete(s.authWaiting, id)
 	}
 }

@@ -23,8 +23,9 @@ type conn struct {
 	in      *inbox.Queue
 	ready   chan struct{} // closed when it is open
 	once    sync.Once     // closes ready
+	way     string        // by which it goes, if there was a choice; set before ready is closed
 	gone    chan struct{} // closed when it has ended, by either side
-	more    chan struct{} // a token when a writer should look again
+	more    chan struct{} // a token when a writer that waits should try again
 
 	writing sync.Mutex // one Write at a time
 
@@ -39,6 +40,9 @@ type conn struct {
 	deadline time.Time      // of Write
 	sink     transport.Sink // nil: who reads, Reads
 }
+
+// Description implements [transport.Described].
+func (c *conn) Description() string { return c.way }
 
 func (c *conn) Read(p []byte) (int, error) { return c.in.Read(p) }
 
@@ -129,8 +133,8 @@ func (c *conn) room(n int) (first, second []byte) {
 	return c.in.Reserve(n)
 }
 
-// commit says that the bytes are there. calm is as in [transport.Sink].
-func (c *conn) commit(n int) (calm bool) {
+// commit says that the bytes are there. idle is as in [transport.Sink].
+func (c *conn) commit(n int) (idle bool) {
 	c.pouring.Lock()
 	defer c.pouring.Unlock()
 	s := c.sinkNow()
@@ -184,11 +188,11 @@ func (c *conn) setFull(full bool) {
 	c.mu.Lock()
 	c.full = full
 	c.mu.Unlock()
-	c.look()
+	c.wakeWriter()
 }
 
-// look wakes a writer that waits.
-func (c *conn) look() {
+// wakeWriter wakes a writer that waits.
+func (c *conn) wakeWriter() {
 	select {
 	case c.more <- struct{}{}:
 	default:
@@ -264,7 +268,7 @@ func (c *conn) SetWriteDeadline(t time.Time) error {
 	c.mu.Lock()
 	c.deadline = t
 	c.mu.Unlock()
-	c.look()
+	c.wakeWriter()
 	return nil
 }
 

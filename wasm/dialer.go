@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"net"
@@ -9,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/kinopio-hub/kinopio-hub/v3/internal/plainjson"
 	"github.com/kinopio-hub/kinopio-hub/v3/transport"
 	"github.com/kinopio-hub/kinopio-hub/v3/transport/inbox"
 )
@@ -58,10 +60,10 @@ func (s *sockets) len() int {
 	return len(s.conns)
 }
 
-// opened says that socket id can be written to.
-func (s *sockets) opened(id uint32) {
+// opened says that socket id can be written to, and by which way it goes if there was a choice.
+func (s *sockets) opened(id uint32, way string) {
 	if c := s.find(id); c != nil {
-		c.once.Do(func() { close(c.ready) })
+		c.once.Do(func() { c.way = way; close(c.ready) })
 	}
 }
 
@@ -73,8 +75,8 @@ func (s *sockets) room(id uint32, n int) (first, second []byte) {
 	return nil, nil
 }
 
-// commit says that they are there; calm is as in [transport.Sink].
-func (s *sockets) commit(id uint32, n int) (calm bool) {
+// commit says that they are there; idle is as in [transport.Sink].
+func (s *sockets) commit(id uint32, n int) (idle bool) {
 	if c := s.find(id); c != nil {
 		return c.commit(n)
 	}
@@ -129,7 +131,7 @@ func (d dialer) Dial(ctx context.Context, rawURL string) (net.Conn, error) {
 	c.id = s.serial
 	s.conns[c.id] = c
 	s.mu.Unlock()
-	s.port.open(d.hub, c.id, u.String())
+	s.port.open(d.hub, c.id, u.String()+reachText(transport.ReachOf(ctx)))
 	select {
 	case <-c.ready:
 		return c, nil
@@ -149,6 +151,15 @@ func (d dialer) Dial(ctx context.Context, rawURL string) (net.Conn, error) {
 		_ = c.Close()
 		return fail(ctx.Err())
 	}
+}
+
+// reachText is what follows the URL: what else is known of the server, for npm/src/sockets.ts.
+func reachText(r *transport.Reach) string {
+	if r == nil {
+		return ""
+	}
+	var w plainjson.Writer
+	return "\n" + w.Raw("webTransport", cmp.Or(r.WebTransport, "null")).Text("rootPem", r.RootPEM).String()
 }
 
 // address is the URL of a conn as a net.Addr.

@@ -59,7 +59,7 @@ func keepsTheContract(t *testing.T, of func(dialer) transport.Dialer) {
 type brief struct{ sockets *sockets }
 
 func (b brief) open(_, id uint32, _ string) {
-	b.sockets.opened(id)
+	b.sockets.opened(id, "")
 	b.sockets.room(id, 3)
 	b.sockets.commit(id, 3)
 	b.sockets.ended(id, endUnclean, "gone")
@@ -161,8 +161,8 @@ type browser struct {
 
 // page is one socket of a browser, with what waits to be sent.
 type page struct {
-	cancel context.CancelFunc
-	some   chan struct{}
+	cancel   context.CancelFunc
+	nonEmpty chan struct{}
 
 	mu       sync.Mutex
 	waiting  [][]byte
@@ -180,7 +180,7 @@ const (
 
 func (b *browser) open(_, id uint32, url string) {
 	ctx, cancel := context.WithCancel(context.Background())
-	s := &page{cancel: cancel, some: make(chan struct{}, 1)}
+	s := &page{cancel: cancel, nonEmpty: make(chan struct{}, 1)}
 	b.mu.Lock()
 	b.pages[id] = s
 	b.mu.Unlock()
@@ -193,7 +193,7 @@ func (b *browser) open(_, id uint32, url string) {
 		}
 		defer func() { _ = c.CloseNow() }()
 		c.SetReadLimit(-1)
-		b.sockets.opened(id)
+		b.sockets.opened(id, "")
 		b.wg.Go(func() { b.write(ctx, id, s, c) })
 		b.read(ctx, id, c)
 	})
@@ -233,7 +233,7 @@ func (b *browser) write(ctx context.Context, id uint32, s *page, c *websocket.Co
 		s.mu.Unlock()
 		if frame == nil {
 			select {
-			case <-s.some:
+			case <-s.nonEmpty:
 				continue
 			case <-ctx.Done():
 				return
@@ -269,7 +269,7 @@ func (b *browser) send(id uint32, p []byte) (full bool) {
 	s.buffered += len(p)
 	s.full = s.full || s.buffered > highWater
 	select {
-	case s.some <- struct{}{}:
+	case s.nonEmpty <- struct{}{}:
 	default:
 	}
 	return s.full

@@ -15,20 +15,20 @@ var page = struct {
 	sockets *sockets
 	staged  []byte // the buffer that JavaScript was given to fill
 
-	mu       sync.Mutex
-	sessions map[uint32]*session
-	pending  []*session // with rows in their outboxes
-	calls    uint32     // see after
+	mu      sync.Mutex
+	hubs    map[uint32]*pageHub
+	pending []*pageHub // with rows in their buffers
+	calls   uint32     // see after
 
 	// What the last take returned, to be reused by the next.
-	taken *session
+	taken *pageHub
 	rows  []uint32
 	data  []byte
 	meta  []byte
 	text  []byte
 }{
-	sockets:  newSockets(imports{}),
-	sessions: map[uint32]*session{},
+	sockets: newSockets(imports{}),
+	hubs:    map[uint32]*pageHub{},
 }
 
 // out is how exports return more than one number: JavaScript reads it at once.
@@ -57,15 +57,15 @@ func kinopioCall(hub, n uint32, more bool) uint32 {
 	batch := page.staged[:n]
 	page.staged = nil
 	page.mu.Lock()
-	s := page.sessions[hub]
+	s := page.hubs[hub]
 	if s == nil {
-		s = newSession(hub, dialer{page.sockets, hub}, nil)
-		s.out.notify = func() { // called with the outbox locked, never with page.mu
+		s = newPageHub(hub, dialer{page.sockets, hub}, nil)
+		s.out.notify = func() { // called with the row buffer locked, never with page.mu
 			page.mu.Lock()
 			page.pending = append(page.pending, s)
 			page.mu.Unlock()
 		}
-		page.sessions[hub] = s
+		page.hubs[hub] = s
 	}
 	page.mu.Unlock()
 	return after(s.take(batch, more))
@@ -74,12 +74,12 @@ func kinopioCall(hub, n uint32, more bool) uint32 {
 // after says what JavaScript does after a call: 0, it resumes Go, where a goroutine has something to
 // do; 1, nothing; 2, it takes rows. In the bits above is how many calls have got here, by which
 // JavaScript sees that this one has: it would return in the middle if it waited.
-func after(calm bool) uint32 {
+func after(idle bool) uint32 {
 	page.mu.Lock()
 	defer page.mu.Unlock()
 	page.calls++
 	what := uint32(0)
-	if calm {
+	if idle {
 		what = 1
 		if len(page.pending) > 0 {
 			what = 2
@@ -110,10 +110,10 @@ func kinopioRefresh(hub uint32) {
 	}
 }
 
-func find(hub uint32) *session {
+func find(hub uint32) *pageHub {
 	page.mu.Lock()
 	defer page.mu.Unlock()
-	return page.sessions[hub]
+	return page.hubs[hub]
 }
 
 // kinopio_take returns 0, or the address of hub, row count, address of the rows, of the
@@ -139,7 +139,7 @@ func kinopioTake() unsafe.Pointer {
 	page.rows, page.data, page.meta = s.out.take()
 	if n := len(page.rows); n > 0 && page.rows[n-rowWords] == rowClosed {
 		page.mu.Lock()
-		delete(page.sessions, s.id)
+		delete(page.hubs, s.id)
 		page.mu.Unlock()
 	}
 	out = [8]uint32{
@@ -166,17 +166,17 @@ func giveBack() {
 //go:wasmexport kinopio_debug
 func kinopioDebug() unsafe.Pointer {
 	page.mu.Lock()
-	sessions := make([]*session, 0, len(page.sessions))
-	for _, s := range page.sessions {
-		sessions = append(sessions, s)
+	hubs := make([]*pageHub, 0, len(page.hubs))
+	for _, s := range page.hubs {
+		hubs = append(hubs, s)
 	}
 	pending := len(page.pending)
 	page.mu.Unlock()
 	var subscriptions, requests, batches, unacked, answers int
-	for _, s := range sessions {
+	for _, s := range hubs {
 		s.mu.Lock()
 		subscriptions += len(s.subs)
-		requests += int(s.asking.Load())
+		requests += int(s.requestsInFlight.Load())
 		batches += len(s.queue)
 		unacked += len(s.unacked)
 		s.mu.Unlock()
@@ -187,7 +187,7 @@ func kinopioDebug() unsafe.Pointer {
 	var alive plainjson.Writer
 	page.text = []byte(alive.
 		Int("goroutines", int64(runtime.NumGoroutine())).
-		Int("hubs", int64(len(sessions))).
+		Int("hubs", int64(len(hubs))).
 		Int("sockets", int64(page.sockets.len())).
 		Int("subscriptions", int64(subscriptions)).
 		Int("requests", int64(requests)).
@@ -201,10 +201,18 @@ func kinopioDebug() unsafe.Pointer {
 	return unsafe.Pointer(&out)
 }
 
-// kinopio_ws_opened says that a socket is open.
+// kinopio_ws_opened says that a socket is open, and by which way, in a text of n bytes in the buffer.
 //
 //go:wasmexport kinopio_ws_opened
-func kinopioWsOpened(id uint32) { page.sockets.opened(id) }
+func kinopioWsOpened(id, n uint32) { page.sockets.opened(id, staged(n)) }
+
+// staged is a text of n bytes in the buffer.
+func staged(n uint32) string {
+	if n == 0 {
+		return ""
+	}
+	return string(page.staged[:n])
+}
 
 // kinopio_ws_room returns the address of two pieces (address and length each) for the n
 // bytes of a frame; kinopio_ws_commit follows at once.
@@ -233,11 +241,7 @@ func kinopioWsDrained(id uint32) { page.sockets.drained(id) }
 //
 //go:wasmexport kinopio_ws_ended
 func kinopioWsEnded(id, how, n uint32) {
-	text := ""
-	if n > 0 {
-		text = string(page.staged[:n])
-	}
-	page.sockets.ended(id, how, text)
+	page.sockets.ended(id, how, staged(n))
 }
 
 // get returns a buffer of at least n bytes.

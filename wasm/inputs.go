@@ -10,7 +10,7 @@ const (
 	largeInput = 2 << 20
 )
 
-// inputs are the buffers that JavaScript fills and sessions empty.
+// inputs are the buffers that JavaScript fills and hubs empty.
 var inputs pool
 
 // A pool keeps buffers for the next use. Its zero value is empty.

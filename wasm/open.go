@@ -10,7 +10,7 @@ import (
 )
 
 // openHub opens the hub of s and passes on what it has to say as rows.
-func openHub(s *session, text []byte) (*hub.Hub, error) {
+func openHub(s *pageHub, text []byte) (*hub.Hub, error) {
 	r, err := plainjson.Read(text)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", hub.ErrInvalidConfig, err)
@@ -19,7 +19,7 @@ func openHub(s *session, text []byte) (*hub.Hub, error) {
 	if r.Bool("authenticator") {
 		cfg.Authenticator = s.ask
 	}
-	cfg.OnDenied = func(subject string) { s.out.text(rowDenied, 0, 0, subject) }
+	functions.OnDenied(&cfg, func(subject string) { s.out.text(rowDenied, 0, 0, subject) })
 	cfg.Logger = logRows{out: &s.out, debug: r.Bool("debug")}
 	cfg.Dialers = []transport.Dialer{s.dialer}
 	if err := r.Err(); err != nil {
@@ -77,6 +77,8 @@ func readConfig(r *plainjson.Reader) hub.Config {
 		Discovery: hub.Discovery{
 			Enabled:           r.Bool("discovery"),
 			ManifestURL:       r.Text("manifestUrl"),
+			Namespace:         r.Text("namespace"),
+			NamespaceKey:      r.Text("namespaceKey"),
 			NoBackgroundProbe: r.Bool("noBackgroundProbe"),
 			SwitchTimeout:     millis("switchTimeout"),
 			CacheTTL:          millis("cacheTtl"),
@@ -173,7 +175,7 @@ func moveJSON(m hub.Move) string {
 
 // logRows passes the hub's lines on to JavaScript, with levels as those of log/slog plus 8.
 type logRows struct {
-	out   *outbox
+	out   *rowBuffer
 	debug bool
 }
 

@@ -62,7 +62,7 @@ func FuzzReader(f *testing.F) {
 	f.Add(batch(int(opPublish), 1, 1, 1, 0, 0, 3, "xyz"))
 	f.Add(batch(int(opSubject), 1, 3, "abc", int(opSubscribe), 1, 1, 0, 0, 0))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		s := newSession(1, nil, nil)
+		s := newPageHub(1, nil, nil)
 		defer s.cancel()
 		_ = s.execute(b) // a hub that is not open: nothing but rows
 		s.dispose()

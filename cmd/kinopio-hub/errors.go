@@ -60,13 +60,26 @@ func hintFor(err error, command string) string {
 	var config *leaf.ConfigError
 	var listen *leaf.ListenError
 	switch {
+	case errors.As(err, &listen) && errors.Is(err, leaf.ErrNotHere):
+		return listen.Hint() + " (--lan-bind-address)"
 	case errors.As(err, &listen):
 		return fmt.Sprintf("%s (--%s-port)", listen.Hint(), listen.Role)
 	case errors.As(err, &own):
 		return own.Hint()
+	case errors.As(err, &config) && config.Field == "LANBindAddress" && errors.Is(config.Err, tlsca.ErrConstrained):
+		return "reach it by a name: --advertised-hostname with a name below .local that devices look up there, or a certificate of your own with --tls-cert-file and --tls-key-file"
+	case errors.As(err, &config) && config.Err != nil && causeHint(config.Err) != "":
+		return causeHint(config.Err)
 	case errors.As(err, &config):
 		return command + " --help tells what each flag takes"
-	case errors.Is(err, tlsca.ErrDamaged):
+	}
+	return causeHint(err)
+}
+
+// causeHint is for causes that stand behind a field, too.
+func causeHint(err error) string {
+	switch {
+	case errors.Is(err, tlsca.ErrDamaged), errors.Is(err, tlsca.ErrLinked):
 		return "the CA's directory is named above; another one can be had with --cache-dir"
 	case errors.Is(err, tlsca.ErrConstrained):
 		return "a name below .local or the address needs no new root: leave --advertised-hostname out, or see kinopio-hub ca --help"

@@ -105,7 +105,7 @@ func (l *lan) agree(among ...int) (leads int, at time.Time) {
 		l.t.Fatalf("the leader's leaf is at %q", wss)
 	}
 	from := among[len(among)-1]
-	if out, err := l.hosts[from].Command(l.t.Context(), "curl", "-sk", "--max-time", "10", "-o", "/dev/null", "-w", "%{http_code}", strings.Replace(u.Scheme, "ws", "http", 1)+"://"+u.Host+"/").CombinedOutput(); string(out) == "000" {
+	if out, err := l.hosts[from].Command(l.t.Context(), "curl", "-sk", "--max-time", "10", "-o", "/dev/null", "-w", "%{http_code}", "-g", strings.Replace(wss, "ws", "http", 1)+"/").CombinedOutput(); string(out) == "000" {
 		l.t.Fatalf("%s of node-%s does not answer on %s: %v", u.Host, l.hosts[leads].Name, l.hosts[from].Name, err)
 	}
 	return leads, at
@@ -209,6 +209,14 @@ var lanCases = []struct {
 		_, at := l.agree()
 		return at.Sub(began)
 	}},
+	{"crowd", "first leader of 6 hosts with 25 bridges each, half of them with two interfaces", nil, 6, first(crowd)},
+	{"unique-local", "first leader of 6 hosts with IPv6 only (fd00::/8)", nil, 6, first(uniqueLocal)},
+	{"link-local", "first leader of 6 hosts with link-local IPv6 only", nil, 6, first(sixOnly)},
+	{"six-killed", "kill -9 to the next leader, IPv6 only, grace 10 s", nil, 3, func(l *lan) time.Duration {
+		uniqueLocal(l)
+		l.gather()
+		return l.drop((*lab.Process).Kill)
+	}},
 	{"flapping", "the leader's interface down and up three times (0.2 s each): until all agree", nil, 3, func(l *lan) time.Duration {
 		l.gather()
 		leads, _ := l.agree()
@@ -223,6 +231,55 @@ var lanCases = []struct {
 		}
 		return at.Sub(began)
 	}},
+}
+
+// first is how long it takes until hosts that are as prepare makes them have a leader, all started
+// together.
+func first(prepare func(*lan)) func(*lan) time.Duration {
+	return func(l *lan) time.Duration {
+		prepare(l)
+		began := time.Now()
+		for i := range l.hosts {
+			l.start(i)
+		}
+		_, at := l.agree()
+		return at.Sub(began)
+	}
+}
+
+// crowd gives each host the bridges that containers bring, and a second interface on the LAN; the one
+// that leads there comes last.
+func crowd(l *lan) {
+	for i, h := range l.hosts {
+		h.Unplug("eth0")
+		for b := range 25 {
+			name := fmt.Sprintf("br-%02d", b)
+			h.IP("link", "add", name, "type", "bridge")
+			h.IP("addr", "add", fmt.Sprintf("172.%d.0.1/16", 17+b%15), "dev", name)
+			h.IP("addr", "add", fmt.Sprintf("192.168.%d.1/24", 100+b), "dev", name)
+			h.IP("link", "set", name, "up")
+		}
+		h.IP("route", "add", "default", "via", "172.17.0.254") // As a VPN takes everything.
+		h.Address = h.Plug("eth0", "lan")
+		if i%2 == 0 {
+			h.Plug("eth1", "second")
+		}
+	}
+}
+
+// sixOnly takes IPv4 from each host, and leaves it the addresses of a network without a router.
+func sixOnly(l *lan) {
+	for _, h := range l.hosts {
+		h.IP("-4", "addr", "flush", "dev", "eth0")
+	}
+}
+
+// uniqueLocal takes IPv4 from each host, and gives it an address of fd77::/64.
+func uniqueLocal(l *lan) {
+	sixOnly(l)
+	for i, h := range l.hosts {
+		h.IP("-6", "addr", "add", fmt.Sprintf("fd77::%d/64", i+1), "dev", "eth0", "nodad")
+	}
 }
 
 // gather starts the agents and waits for a leader.

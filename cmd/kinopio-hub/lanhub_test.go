@@ -2,9 +2,12 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -85,8 +88,8 @@ func play(ctx context.Context, in <-chan string, out io.Writer, other string, bo
 
 // playBackbone is a nats-server that takes leaves, and a client of it.
 func playBackbone(ctx context.Context, _ []string, in <-chan string, out io.Writer) error {
-	o := &natsserver.Options{Host: "0.0.0.0", Port: 4222, NoSigs: true, NoLog: true}
-	o.LeafNode.Host, o.LeafNode.Port = "0.0.0.0", 7422
+	o := &natsserver.Options{Host: "::", Port: 4222, NoSigs: true, NoLog: true}
+	o.LeafNode.Host, o.LeafNode.Port = "::", 7422
 	s, err := natsserver.NewServer(o)
 	if err != nil {
 		return err
@@ -97,7 +100,7 @@ func playBackbone(ctx context.Context, _ []string, in <-chan string, out io.Writ
 	if !s.ReadyForConnections(20 * time.Second) {
 		return fmt.Errorf("the backbone is not ready")
 	}
-	nc, err := nats.Connect(s.ClientURL())
+	nc, err := nats.Connect("nats://127.0.0.1:4222")
 	if err != nil {
 		return err
 	}
@@ -113,9 +116,19 @@ func playBackbone(ctx context.Context, _ []string, in <-chan string, out io.Writ
 	return play(ctx, in, out, fromHub, &book, func(b []byte) error { return nc.Publish(fromBackbone, b) }, nc.Flush)
 }
 
-// playHub is a program on the LAN: args are its server and the manifest.
+// playHub is a program on the LAN: args are its server, the manifest, and a file of roots if it shall
+// trust others than the machine's.
 func playHub(ctx context.Context, args []string, in <-chan string, out io.Writer) error {
-	h, err := hub.Open(ctx, hub.Config{Servers: []string{args[0]}, Discovery: hub.Discovery{
+	var trust *tls.Config
+	if len(args) > 2 { // Roots, PEM.
+		root, err := os.ReadFile(args[2])
+		if err != nil {
+			return err
+		}
+		trust = &tls.Config{RootCAs: x509.NewCertPool()}
+		trust.RootCAs.AppendCertsFromPEM(root)
+	}
+	h, err := hub.Open(ctx, hub.Config{Servers: []string{args[0]}, TLS: trust, Discovery: hub.Discovery{
 		Enabled: true, ManifestURL: args[1], CacheTTL: 200 * time.Millisecond, SwitchTimeout: 5 * time.Second,
 	}})
 	if err != nil {
@@ -132,11 +145,7 @@ func playHub(ctx context.Context, args []string, in <-chan string, out io.Writer
 		return err
 	}
 	publish := func(b []byte) error {
-		r := h.Publish(hub.OutMsg{Subject: fromHub, Data: b})
-		if r.Settled() {
-			return r.Err()
-		}
-		return nil // counted, if it is not sent
+		return h.Publish(hub.OutMsg{Subject: fromHub, Data: b}) // counted, if it is not sent later
 	}
 	return play(ctx, in, out, fromBackbone, &book, publish, func() error { return h.Flush(ctx) })
 }

@@ -11,7 +11,7 @@ import (
 )
 
 func newLeafCommand(getenv env) *cobra.Command {
-	return group("leaf", "Run a leaf on this machine", newLeafStartCommand(getenv), newLeafAutoCommand(getenv))
+	return group("leaf", "Run a leaf on this machine", newLeafStartCommand(getenv), newLeafAutoCommand(getenv), newLeafKeyCommand(getenv))
 }
 
 func newLeafStartCommand(getenv env) *cobra.Command {

@@ -23,7 +23,6 @@ type autoFlags struct {
 	leafFlags
 	graceMs    int
 	fast, warm bool
-	secret     string
 	json       bool
 	jsonLines  bool
 	parentPipe bool
@@ -47,9 +46,6 @@ leader's manifest is served on loopback too, at --discovery-port.`,
 				return &usageError{err: errors.New("--discovery-namespace is missing"),
 					hint: "name the system that this leaf belongs to: kinopio-hub leaf auto --discovery-namespace studio"}
 			}
-			if flags.secret == "" {
-				flags.secret = getenv("KINOPIO_NAMESPACE_SECRET")
-			}
 			c, err := flags.complete(getenv, !flags.json && !flags.jsonLines)
 			if err != nil {
 				return err
@@ -72,7 +68,6 @@ leader's manifest is served on loopback too, at --discovery-port.`,
 	f.IntVar(&flags.graceMs, "leader-missing-grace-ms", 10_000, "how long a silent leader is waited for, in milliseconds")
 	f.BoolVar(&flags.fast, "fast-failover", false, "hold a connection to the leader, whose proven death is not waited on")
 	f.BoolVar(&flags.warm, "warm-standby", false, "keep a leaf started, unannounced, while another leads")
-	f.StringVar(&flags.secret, "namespace-secret", "", "secret that all nodes of the namespace prove to know; better in $KINOPIO_NAMESPACE_SECRET, as others see command lines")
 	f.BoolVar(&flags.json, "json", false, "print the status as one JSON document, and then nothing")
 	f.BoolVar(&flags.jsonLines, "json-lines", false, "print the status as one JSON document a line, with each change")
 	f.BoolVar(&flags.parentPipe, "parent-pipe", false, "end when standard input ends")
@@ -98,8 +93,11 @@ func runAuto(ctx context.Context, c leaf.Config, flags *autoFlags, w io.Writer) 
 	agent, err := election.Enable(ctx, election.Config{
 		DiscoveryNamespace: c.DiscoveryNamespace, NodeID: c.NodeID, CacheDir: c.CacheDir, BackboneServers: c.BackboneServers,
 		LeaderMissingGrace: time.Duration(flags.graceMs) * time.Millisecond,
-		FastFailover:       flags.fast, WarmStandby: flags.warm, NamespaceSecret: flags.secret,
-		Starter: starter, OnChange: out.changed,
+		FastFailover:       flags.fast, WarmStandby: flags.warm, NamespaceSecret: c.NamespaceSecret,
+		Starter: starter, OnChange: func(s election.AgentStatus) {
+			starter.changed()
+			out.changed(s)
+		},
 	})
 	if err != nil {
 		local.close()
@@ -139,7 +137,7 @@ type localManifest struct {
 func listenManifest(port int) (*localManifest, error) {
 	ln, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 	if err != nil {
-		return nil, fmt.Errorf("serve the manifest on this machine: %w", err)
+		return nil, fmt.Errorf("serve the manifest on this machine: %w", leaf.NewListenError("discovery", "127.0.0.1", port, err))
 	}
 	return &localManifest{listener: ln}, nil
 }

@@ -45,6 +45,11 @@ var flagOf = map[string]string{
 	"Access.NKeys":             "--access-nkey",
 	"Access.OperatorJWT":       "--access-operator-file",
 	"Access.AccountJWTs":       "--access-account-file",
+	"Access.Tickets":           "--tickets",
+	"Access.TicketRights":      "--ticket-permissions",
+	"NamespaceSecret":          "--namespace-secret",
+	"PublicAddresses":          "--public-address",
+	"BackboneClientServer":     "--backbone-client-server",
 	"AllowedOrigins":           "--allowed-origin",
 	"MaxConnections":           "--max-connections",
 	"MaxPayload":               "--max-payload",
@@ -59,6 +64,7 @@ type leafFlags struct {
 	backbonePassword, backboneToken          string
 	accessToken, accessUsers, accessOperator string
 	accessAccounts                           []string
+	secretFile, ticketRights                 string
 }
 
 func (l *leafFlags) add(cmd *cobra.Command) {
@@ -75,6 +81,7 @@ func (l *leafFlags) add(cmd *cobra.Command) {
 	f.IntVar(&c.Ports.Discovery, "discovery-port", 0, "port for the manifest on the LAN (0: any)")
 	f.IntVar(&c.Ports.Monitor, "monitor-port", 0, "port for monitoring on this machine (0: any)")
 	f.BoolVar(&c.NoWebSocketTLS, "no-websocket-tls", false, "serve ws:// and http:// instead of wss:// and https://")
+	f.BoolVar(&c.NoWebTransport, "no-webtransport", false, "take no pages by WebTransport, which needs no trust in a CA (UDP, at the websocket port)")
 	f.StringVar(&c.TLS.CertFile, "tls-cert-file", "", "PEM certificate chain of your own (default: one from this machine's CA)")
 	f.StringVar(&c.TLS.KeyFile, "tls-key-file", "", "PEM key of that certificate")
 	f.StringVar(&c.ServeDir, "serve", "", "folder with a web app, served beside the manifest")
@@ -84,6 +91,8 @@ func (l *leafFlags) add(cmd *cobra.Command) {
 	f.StringArrayVar(&c.Access.NKeys, "access-nkey", nil, "public user key (U…) of a client; repeat for more")
 	f.StringVar(&l.accessOperator, "access-operator-file", "", "file with an operator's JWT; clients then bring credentials")
 	f.StringArrayVar(&l.accessAccounts, "access-account-file", nil, "file with an account's JWT of that operator; repeat for more")
+	f.BoolVar(&c.Access.Tickets, "tickets", false, "let in hubs that come over the backbone with a ticket of this leaf, and nobody else without credentials")
+	f.StringVar(&l.ticketRights, "ticket-permissions", "", "JSON file with what they may publish and subscribe to (default: what the bridge may, but $SYS and JetStream)")
 	f.StringArrayVar(&c.AllowedOrigins, "allowed-origin", nil, "origin whose pages may use the leaf; repeat for more (default: any)")
 	f.IntVar(&c.MaxConnections, "max-connections", 0, "most clients at a time (0: 4096)")
 	f.IntVar(&c.MaxPayload, "max-payload", 0, "largest message in bytes (0: 1 MiB; never above the backbone's)")
@@ -99,7 +108,31 @@ func (l *leafFlags) add(cmd *cobra.Command) {
 	f.BoolVar(&b.TLSFirst, "backbone-tls-first", false, "begin with TLS at once (tls:// only)")
 	f.StringVar(&b.Compression, "compression", "", "of the bridge: s2_auto, s2_fast, s2_better, s2_best, accept or off (default: s2_auto)")
 	f.StringVar(&b.JetStreamDomain, "jetstream-domain", "", "JetStream domain of the backbone that clients of the leaf use")
+
+	l.addSecret(cmd)
+	f.StringArrayVar(&c.PublicAddresses, "public-address", nil, "address that the internet sees this LAN at; repeat for more (default: asked of the backbone)")
+	f.StringVar(&c.BackboneClientServer, "backbone-client-server", "", "URL of the backbone for clients, which is asked (default: port 4222, or the same for ws:// and wss://)")
 	f.SortFlags = false
+}
+
+// addSecret adds the flags of the namespace's secret.
+func (l *leafFlags) addSecret(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&l.config.NamespaceSecret, "namespace-secret", "", "secret that all leaves of the namespace know; better in $KINOPIO_NAMESPACE_SECRET, as others see command lines")
+	f.StringVar(&l.secretFile, "namespace-secret-file", "", "file with that secret")
+}
+
+// secret is the namespace's, from the flag, the file or the environment; "" without one.
+func (l *leafFlags) secret(getenv env) (string, error) {
+	switch given := l.config.NamespaceSecret; {
+	case given != "" && l.secretFile != "":
+		return "", &usageError{err: errors.New("--namespace-secret and --namespace-secret-file exclude each other"), hint: "give one of them"}
+	case given != "":
+		return given, nil
+	case l.secretFile != "":
+		return readText("--namespace-secret-file", l.secretFile)
+	}
+	return getenv("KINOPIO_NAMESPACE_SECRET"), nil
 }
 
 // complete reads the files that flags name and asks the environment. Somebody may be
@@ -114,7 +147,11 @@ func (l *leafFlags) complete(getenv env, person bool) (leaf.Config, error) {
 		machine.Elevate = false // A start asks for no password.
 		c.Trust = &tlsca.TrustOptions{Machine: machine}
 	}
-	users := ""
+	var err error
+	if c.NamespaceSecret, err = l.secret(getenv); err != nil {
+		return c, err
+	}
+	users, rights := "", ""
 	for _, file := range []struct {
 		flag, path string
 		into       *string
@@ -124,6 +161,7 @@ func (l *leafFlags) complete(getenv env, person bool) (leaf.Config, error) {
 		{"--access-token-file", l.accessToken, &c.Access.Token},
 		{"--access-users-file", l.accessUsers, &users},
 		{"--access-operator-file", l.accessOperator, &c.Access.OperatorJWT},
+		{"--ticket-permissions", l.ticketRights, &rights},
 	} {
 		if file.path == "" {
 			continue
@@ -141,7 +179,11 @@ func (l *leafFlags) complete(getenv env, person bool) (leaf.Config, error) {
 		}
 		c.Access.AccountJWTs = append(c.Access.AccountJWTs, text)
 	}
-	var err error
+	if l.ticketRights != "" {
+		if c.Access.TicketRights, err = leaf.ParseTicketRights(rights); err != nil {
+			return c, err
+		}
+	}
 	c.Access.Users, err = parseUsers(users)
 	return c, err
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 
 	"github.com/kinopio-hub/kinopio-hub/v3/election"
 	"github.com/kinopio-hub/kinopio-hub/v3/leaf"
@@ -12,6 +13,14 @@ import (
 type leafStarter struct {
 	config leaf.Config
 	agent  chan *election.Agent // Has the agent once it is known.
+	last   atomic.Pointer[leaf.Leaf]
+}
+
+// changed lets the leaf look whether it leads: hubs that wait for that are told at once.
+func (s *leafStarter) changed() {
+	if l := s.last.Load(); l != nil {
+		l.LeadershipChanged()
+	}
 }
 
 func (s *leafStarter) follow(a *election.Agent) { s.agent <- a }
@@ -40,6 +49,7 @@ func (s *leafStarter) Start(ctx context.Context, term election.Term) (election.L
 	if err != nil {
 		return nil, err
 	}
+	s.last.Store(l)
 	return &electedLeaf{l}, nil
 }
 
@@ -60,6 +70,7 @@ func (l *electedLeaf) Manifest() *election.Manifest {
 		WebsocketURL: m.WebsocketURL, WSSURL: m.WSSURL, DiscoveryURL: m.DiscoveryURL, FallbackServers: m.FallbackServers,
 		BridgeState: string(m.BridgeState), BackboneRTTMs: m.BackboneRTTMs, LeaseExpiresAt: m.LeaseExpiresAt,
 		NodeID: m.NodeID, DiscoveryNamespace: m.DiscoveryNamespace, IsLeader: m.IsLeader, CandidateRole: election.Role(m.CandidateRole),
+		Tickets: m.Tickets,
 	}
 }
 
@@ -74,5 +85,6 @@ func leafManifest(m *election.Manifest) *leaf.Manifest {
 		WebsocketURL: m.WebsocketURL, WSSURL: m.WSSURL, DiscoveryURL: m.DiscoveryURL, FallbackServers: m.FallbackServers,
 		BridgeState: leaf.BridgeState(m.BridgeState), BackboneRTTMs: m.BackboneRTTMs, LeaseExpiresAt: m.LeaseExpiresAt,
 		NodeID: m.NodeID, DiscoveryNamespace: m.DiscoveryNamespace, IsLeader: m.IsLeader, CandidateRole: string(m.CandidateRole),
+		Tickets: m.Tickets,
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
@@ -25,8 +26,15 @@ func TestMain(m *testing.M) {
 	if _, given := os.LookupEnv("KINOPIO_SKIP_CA_TRUST_INSTALL"); !given {
 		os.Setenv("KINOPIO_SKIP_CA_TRUST_INSTALL", "1")
 	}
-	lab.Main(map[string]lab.Role{"backbone": playBackbone, "hub": playHub, "peer": lab.PeerRole, "flood": playFlood, "liar": playLiar}) // does not return in a host's process
+	lab.Main(roles()) // does not return in a host's process
 	testscript.Main(m, map[string]func(){"kinopio-hub": main})
+}
+
+// roles are what a host of the lab may play.
+func roles() map[string]lab.Role {
+	all := map[string]lab.Role{"backbone": playBackbone, "hub": playHub, "peer": lab.PeerRole, "flood": playFlood, "liar": playLiar}
+	maps.Copy(all, systemRoles)
+	return all
 }
 
 func TestScripts(t *testing.T) {

@@ -57,7 +57,7 @@ func TestLostReaderOfTheOutputIsNotTheEndOfALeaf(t *testing.T) {
 			t.Fatalf("the leaf has ended with its reader: %v", err)
 		}
 		deadline := time.Now().Add(patience)
-		for want := fmt.Sprintf(`"num_connections": %d`, 1); ; time.Sleep(10 * time.Millisecond) {
+		for want := fmt.Sprintf(`"num_connections": %d`, 2); ; time.Sleep(10 * time.Millisecond) {
 			res, err := http.Get(monitor + "/connz")
 			if err != nil {
 				t.Fatalf("the leaf has ended with its reader: %v", err)

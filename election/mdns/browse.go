@@ -90,9 +90,10 @@ func (b *browser) hear(m *dns.Msg, now time.Time) (heard []Announcement, bad []e
 		}
 		end := now.Add(min(time.Duration(h.Ttl)*time.Second, maxKept))
 		name := dns.CanonicalName(h.Name)
-		if a, ok := rr.(*dns.A); ok {
-			if address, ok := netip.AddrFromSlice(a.A); ok && h.Ttl > 0 {
-				nearby[name] = host{address.Unmap(), end}
+		if ip, ok := addressIn(rr); ok {
+			// Who has both is told of by that of IPv4.
+			if ip.IsValid() && h.Ttl > 0 && !(ip.Is6() && nearby[name].address.Is4()) {
+				nearby[name] = host{ip, end}
 				if _, known := b.hosts[name]; known || len(b.hosts) < maxHosts {
 					b.hosts[name] = nearby[name]
 				}
@@ -147,6 +148,22 @@ func (b *browser) hear(m *dns.Msg, now time.Time) (heard []Announcement, bad []e
 	return heard, bad
 }
 
+// addressIn is that of a record which has one; it is not valid if the record is damaged.
+func addressIn(rr dns.RR) (ip netip.Addr, ok bool) {
+	switch rr := rr.(type) {
+	case *dns.A:
+		ip, _ = netip.AddrFromSlice(rr.A)
+		return ip.Unmap(), true
+	case *dns.AAAA:
+		ip, _ = netip.AddrFromSlice(rr.AAAA)
+		if ip.Is4In6() {
+			ip = netip.Addr{}
+		}
+		return ip, true
+	}
+	return ip, false
+}
+
 // complete puts together what is known of a name; ready is whether that is all.
 func (b *browser) complete(name string, i *instance, nearby map[string]host, now time.Time, goodbye bool) (a Announcement, ready bool, err error) {
 	a = Announcement{Instance: name, Goodbye: goodbye, Leaf: Leaf{RTT: Unmeasured}}
@@ -184,7 +201,7 @@ func (b *browser) complete(name string, i *instance, nearby map[string]host, now
 func (b *browser) missing(now time.Time) (questions []dns.Question) {
 	b.forget(now)
 	for name, i := range b.instances {
-		if len(questions) == maxFollowUps {
+		if len(questions) >= maxFollowUps {
 			break
 		}
 		ask := func(name string, qtype uint16) {
@@ -197,6 +214,7 @@ func (b *browser) missing(now time.Time) (questions []dns.Question) {
 			ask(name, dns.TypeANY)
 		case !b.hosts[dns.CanonicalName(srv.Target)].end.After(now):
 			ask(dns.CanonicalName(srv.Target), dns.TypeA)
+			ask(dns.CanonicalName(srv.Target), dns.TypeAAAA)
 		}
 	}
 	return questions

@@ -71,12 +71,29 @@ func TestWhatIsMissingIsAskedFor(t *testing.T) {
 		t.Errorf("of a bare name: %v", q)
 	}
 	b.hear(message(t, srv, txt), now)
-	if q := b.missing(now); len(q) != 1 || q[0].Qtype != dns.TypeA || q[0].Name != "kinopio-n1.local." {
+	if q := b.missing(now); len(q) != 2 || q[0].Qtype != dns.TypeA || q[1].Qtype != dns.TypeAAAA || q[0].Name != "kinopio-n1.local." {
 		t.Errorf("without the address: %v", q)
 	}
 	b.hear(message(t, adr), now)
 	if q := b.missing(now); len(q) != 0 {
 		t.Errorf("nothing is missing: %v", q)
+	}
+}
+
+func TestAddressesOfIPv6AreHeard(t *testing.T) {
+	six := "kinopio-n1.local. 4 IN AAAA fd77::9"
+	for _, order := range [][]string{{ptr, srv, txt, six}, {six, ptr, srv, txt}} {
+		var b browser
+		if heard, _ := b.hear(message(t, order...), now); len(heard) != 1 || heard[0].Address.String() != "fd77::9" {
+			t.Errorf("%v: %+v", order, heard)
+		}
+		// Who has one of IPv4, too, is told of by that.
+		for _, both := range [][]string{append([]string{adr}, order...), append(order, adr)} {
+			b = browser{}
+			if heard, _ := b.hear(message(t, both...), now); len(heard) != 1 || !heard[0].Address.Is4() {
+				t.Errorf("%v: %+v", both, heard)
+			}
+		}
 	}
 }
 

@@ -38,7 +38,7 @@ type Leaf struct {
 	RTT int
 	// Port is that of the manifest (SRV).
 	Port uint16
-	// Address is the leaf's on the LAN (A): IPv4.
+	// Address is the leaf's on the LAN (A or AAAA), without a zone.
 	Address netip.Addr
 	// Extra are other keys of the TXT record with their values, as many as fit. The keys
 	// are lower-case ASCII without "=".
@@ -89,8 +89,8 @@ func (l Leaf) check() error {
 		return fmt.Errorf("field RTT is %d, want milliseconds, or %d for none", l.RTT, Unmeasured)
 	case l.Port == 0:
 		return fmt.Errorf("field Port is 0, want the manifest's port")
-	case !l.Address.Is4() || l.Address.IsUnspecified() || l.Address.IsMulticast():
-		return fmt.Errorf("field Address is %s, want an IPv4 address of one host", l.Address)
+	case !l.Address.IsValid() || l.Address.Is4In6() || l.Address.Zone() != "" || l.Address.IsUnspecified() || l.Address.IsMulticast():
+		return fmt.Errorf("field Address is %s, want an address of one host, without a zone", l.Address)
 	}
 	return nil
 }

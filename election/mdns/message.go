@@ -21,7 +21,7 @@ type records struct {
 	ptr *dns.PTR
 	srv *dns.SRV
 	txt *dns.TXT
-	a   *dns.A
+	a   dns.RR // of the address: A, or AAAA
 }
 
 // newRecords returns the records of a leaf, or what is wrong with it.
@@ -45,6 +45,9 @@ func newRecords(l Leaf) (*records, error) {
 		&dns.SRV{Hdr: header(instance, dns.TypeSRV, cacheFlush), Port: l.Port, Target: target},
 		&dns.TXT{Hdr: header(instance, dns.TypeTXT, cacheFlush), Txt: text},
 		&dns.A{Hdr: header(target, dns.TypeA, cacheFlush), A: l.Address.AsSlice()},
+	}
+	if l.Address.Is6() {
+		r.a = &dns.AAAA{Hdr: header(target, dns.TypeAAAA, cacheFlush), AAAA: l.Address.AsSlice()}
 	}
 	packet, err := r.announcement(ttlSeconds)
 	if err == nil && len(packet) > maxPacket {

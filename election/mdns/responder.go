@@ -18,6 +18,9 @@ import (
 // Group is where multicast DNS lives.
 var Group = netip.MustParseAddrPort("224.0.0.251:5353")
 
+// Group6 is where it lives by IPv6.
+var Group6 = netip.MustParseAddrPort("[ff02::fb]:5353")
+
 const (
 	defaultQueryInterval = 3 * time.Second
 	queueLength          = 256
@@ -78,7 +81,7 @@ func Open(config Config) (*Responder, error) {
 		config.Logger = slog.New(slog.DiscardHandler)
 	}
 	bus, err := multicast.Open(multicast.Config{
-		Group: Group, TTL: 255, KeepRepeats: true, // the same question comes from many
+		Group: Group, Group6: Group6, TTL: 255, KeepRepeats: true, // the same question comes from many
 		Rescan: config.Rescan, Interfaces: config.Interfaces, Logger: config.Logger,
 	})
 	if err != nil {

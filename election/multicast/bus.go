@@ -9,12 +9,10 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/net/ipv4"
 )
 
 // ErrNoInterface is what sending comes to while there is no interface to send on.
-var ErrNoInterface = errors.New("no interface that is up and has an IPv4 address")
+var ErrNoInterface = errors.New("no interface that is up and has an address")
 
 // sendTimeout ends a send that the system does not take.
 const sendTimeout = time.Second
@@ -31,71 +29,69 @@ type Packet struct {
 	Index     int
 }
 
-// A Bus is a member of a multicast group. Its methods may be called from any goroutine.
+// A Bus is a member of a multicast group, or of one of IPv4 and one of IPv6. Its methods may be
+// called from any goroutine.
 type Bus struct {
-	config  Config
-	group   *net.UDPAddr
-	conn    net.PacketConn
-	pc      *ipv4.PacketConn
-	packets chan Packet
-	cancel  context.CancelFunc
-	running sync.WaitGroup
-	count   counters
+	config    Config
+	packets   chan Packet
+	ctx       context.Context // ends with Close
+	cancel    context.CancelFunc
+	watching  sync.WaitGroup
+	receiving sync.WaitGroup
+	count     counters
+	sieve     sieve
 
-	mu       sync.Mutex         // also held while sending, as the interface to send on is the socket's
-	joined   map[int]member     // by the interface's index
-	problems map[concern]string // what was logged last
+	mu       sync.Mutex          // also held while sending, as the interface to send on is the socket's
+	sockets  []*socket           // those of IPv4 first
+	problems map[concern]trouble // what was logged last
 	names    atomic.Pointer[map[int]string]
 }
 
-// Open joins the group. It fails when the socket cannot be opened; an interface that cannot be
-// joined, or none at all, is logged and tried again at the next look at the interfaces.
+// Open joins the groups. It fails when no socket can be opened; an interface that cannot be
+// joined, or none at all, is logged and tried again at the next look at the interfaces. A system
+// without IPv6, or without IPv4, does with the other.
 func Open(config Config) (*Bus, error) {
 	config, err := config.normalize()
 	if err != nil {
 		return nil, err
 	}
-	address := netip.AddrPortFrom(netip.IPv4Unspecified(), config.Group.Port())
-	if bindToGroup {
-		address = config.Group
-	}
-	lc := net.ListenConfig{Control: shareport}
-	conn, err := lc.ListenPacket(context.Background(), "udp4", address.String())
-	if err != nil {
-		return nil, fmt.Errorf("open multicast bus %s: %w", config.Group, err)
-	}
-	b := &Bus{
-		config: config, group: net.UDPAddrFromAddrPort(config.Group),
-		conn: conn, pc: ipv4.NewPacketConn(conn),
-		packets: make(chan Packet, queueLength),
-		joined:  map[int]member{}, problems: map[concern]string{},
-	}
+	b := &Bus{config: config, packets: make(chan Packet, queueLength), problems: map[concern]trouble{}}
+	b.ctx, b.cancel = context.WithCancel(context.Background())
 	b.names.Store(&map[int]string{})
-	if err := b.configure(); err != nil {
-		return nil, errors.Join(fmt.Errorf("open multicast bus %s: %w", config.Group, err), conn.Close())
+	var failed []error
+	for _, group := range []netip.AddrPort{config.Group, config.Group6} {
+		if !group.IsValid() {
+			continue
+		}
+		if err := b.addSocket(group); err != nil {
+			failed = append(failed, err)
+		}
+	}
+	switch {
+	case len(b.sockets) == 0:
+		b.cancel()
+		return nil, errors.Join(failed...)
+	case len(failed) > 0:
+		config.Logger.Info("multicast: one version of IP is not used", "error", errors.Join(failed...))
 	}
 	b.rescan()
-	ctx, cancel := context.WithCancel(context.Background())
-	b.cancel = cancel
-	b.running.Go(func() { b.receive(ctx) })
-	b.running.Go(func() { b.watch(ctx) })
+	b.watching.Go(func() { b.watch(b.ctx) })
+	go func() { // ends with Close, which waits for it
+		<-b.ctx.Done()
+		b.receiving.Wait()
+		close(b.packets)
+	}()
 	return b, nil
 }
 
-func (b *Bus) configure() error {
-	if err := b.pc.SetMulticastLoopback(true); err != nil {
-		return fmt.Errorf("multicast loopback: %w", err)
+// addSocket opens one more socket of a group. The caller holds mu, or is alone.
+func (b *Bus) addSocket(group netip.AddrPort) error {
+	s, err := openSocket(group, b.config.TTL, b.config.Logger, func(what string, err error) { b.problem(what, "", err) })
+	if err != nil {
+		return err
 	}
-	if err := b.pc.SetMulticastTTL(b.config.TTL); err != nil {
-		return fmt.Errorf("multicast TTL %d: %w", b.config.TTL, err)
-	}
-	if err := b.pc.SetTTL(b.config.TTL); err != nil {
-		return fmt.Errorf("TTL %d: %w", b.config.TTL, err)
-	}
-	if err := b.pc.SetControlMessage(ipv4.FlagInterface|ipv4.FlagDst, true); err != nil {
-		// Windows cannot; packets then come without the name of their interface.
-		b.config.Logger.Debug("multicast: the system does not say where packets arrive", "error", err)
-	}
+	b.sockets = append(b.sockets, s)
+	b.receiving.Go(func() { b.receive(b.ctx, s) })
 	return nil
 }
 
@@ -121,22 +117,24 @@ func (b *Bus) send(data []byte, on func(index int) bool) error {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.ctx.Err() != nil {
+		return fmt.Errorf("send to %s: %w", b.config.Group, net.ErrClosed)
+	}
 	var errs []error
 	sent := false
-	for index, m := range b.joined {
-		if !on(index) {
-			continue
+	for _, s := range b.sockets {
+		for index, m := range s.joined {
+			if !on(index) {
+				continue
+			}
+			err := s.send(m, data)
+			b.problem("send", s.on(m), err)
+			if err != nil {
+				errs = append(errs, fmt.Errorf("on %s: %w", m.netif.Name, err))
+				continue
+			}
+			sent = true
 		}
-		err := b.sendLocked(m, data)
-		if errors.Is(err, net.ErrClosed) {
-			return fmt.Errorf("send to %s: %w", b.config.Group, net.ErrClosed)
-		}
-		b.problem("send", m.netif.Name, err)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("on %s: %w", m.netif.Name, err))
-			continue
-		}
-		sent = true
 	}
 	if sent {
 		b.count.sent.Add(1)
@@ -148,17 +146,6 @@ func (b *Bus) send(data []byte, on func(index int) bool) error {
 	return fmt.Errorf("send to %s: %w", b.config.Group, errors.Join(errs...))
 }
 
-func (b *Bus) sendLocked(m member, data []byte) error {
-	if err := b.pc.SetMulticastInterface(&m.netif); err != nil {
-		return err
-	}
-	if err := b.conn.SetWriteDeadline(time.Now().Add(sendTimeout)); err != nil {
-		return err
-	}
-	_, err := b.conn.WriteTo(data, b.group)
-	return err
-}
-
 // SendTo sends a packet to one address, from the group's port.
 func (b *Bus) SendTo(data []byte, to netip.AddrPort) error {
 	if err := b.sendable(data); err != nil {
@@ -166,14 +153,20 @@ func (b *Bus) SendTo(data []byte, to netip.AddrPort) error {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if err := b.conn.SetWriteDeadline(time.Now().Add(sendTimeout)); err != nil {
-		return fmt.Errorf("send to %s: %w", to, err)
+	if b.ctx.Err() != nil {
+		return fmt.Errorf("send to %s: %w", to, net.ErrClosed)
 	}
-	if _, err := b.conn.WriteTo(data, net.UDPAddrFromAddrPort(to)); err != nil {
-		return fmt.Errorf("send to %s: %w", to, err)
+	for _, s := range b.sockets {
+		if (s.v6 != nil) != to.Addr().Unmap().Is6() {
+			continue
+		}
+		if err := s.sendTo(net.UDPAddrFromAddrPort(to), data); err != nil {
+			return fmt.Errorf("send to %s: %w", to, err)
+		}
+		b.count.sent.Add(1)
+		return nil
 	}
-	b.count.sent.Add(1)
-	return nil
+	return fmt.Errorf("send to %s: this bus has no socket of that version of IP", to)
 }
 
 func (b *Bus) sendable(data []byte) error {
@@ -183,12 +176,20 @@ func (b *Bus) sendable(data []byte) error {
 	return nil
 }
 
-// Close leaves the group and waits for everything to end. Packets is closed then.
+// Close leaves the groups and waits for everything to end. Packets is closed then.
 func (b *Bus) Close() error {
 	b.cancel()
-	err := b.conn.Close()
-	b.running.Wait()
-	if err != nil && !errors.Is(err, net.ErrClosed) {
+	b.watching.Wait() // From here on no socket is added.
+	var errs []error
+	b.mu.Lock()
+	for _, s := range b.sockets {
+		if err := s.conn.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, err)
+		}
+	}
+	b.mu.Unlock()
+	b.receiving.Wait()
+	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("close multicast bus %s: %w", b.config.Group, err)
 	}
 	return nil

@@ -10,6 +10,10 @@ import (
 // DefaultGroup is the group and port of kinopio-hub's heartbeats, which 2.1.0 uses too.
 var DefaultGroup = netip.MustParseAddrPort("239.255.42.99:45217")
 
+// DefaultGroup6 is where the same heartbeats are sent by IPv6: a group of one link that nobody has
+// registered, with DefaultGroup's address at its end.
+var DefaultGroup6 = netip.MustParseAddrPort("[ff12::efff:2a63]:45217")
+
 // Limits of a Bus. The largest packet is that of multicast DNS (RFC 6762, section 17).
 const (
 	defaultRescan    = 3 * time.Second
@@ -23,6 +27,9 @@ const (
 type Config struct {
 	// Group is an IPv4 multicast address and a port, by default DefaultGroup.
 	Group netip.AddrPort
+	// Group6 is an IPv6 multicast address without a zone and a port, on which the same is sent and
+	// heard. By default DefaultGroup6 beside DefaultGroup, and none beside another.
+	Group6 netip.AddrPort
 	// Rescan is the time between two looks at the interfaces, by default 3 s, at least 10 ms.
 	Rescan time.Duration
 	// MaxPacket is the size in bytes above which packets are neither sent nor received, by
@@ -44,9 +51,15 @@ type Config struct {
 func (c Config) normalize() (Config, error) {
 	if !c.Group.IsValid() {
 		c.Group = DefaultGroup
+		if !c.Group6.IsValid() {
+			c.Group6 = DefaultGroup6
+		}
 	}
 	if !c.Group.Addr().Is4() || !c.Group.Addr().IsMulticast() || c.Group.Port() == 0 {
 		return c, fmt.Errorf("open multicast bus: Group is %s, want an IPv4 multicast address (224.0.0.0 to 239.255.255.255) and a port above 0, such as %s", c.Group, DefaultGroup)
+	}
+	if a := c.Group6.Addr(); c.Group6.IsValid() && (!a.Is6() || a.Is4In6() || a.Zone() != "" || !a.IsMulticast() || c.Group6.Port() == 0) {
+		return c, fmt.Errorf("open multicast bus: Group6 is %s, want an IPv6 multicast address (ff00::/8) without a zone and a port above 0, such as %s", c.Group6, DefaultGroup6)
 	}
 	if c.Rescan == 0 {
 		c.Rescan = defaultRescan

@@ -1,6 +1,7 @@
 package multicast
 
 import (
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -28,8 +29,8 @@ func TestThreeHostsHearEachOtherAndThemselves(t *testing.T) {
 		from.Say("send hello-" + hosts[i].Name)
 		for j, to := range members {
 			line := to.Await("heard hello-" + hosts[i].Name)
-			if i != j && !strings.Contains(line, "from "+hosts[i].Address.String()+" on eth0") {
-				t.Errorf("%s %s, want it from %s on eth0", hosts[j].Name, line, hosts[i].Address)
+			if i != j && !strings.Contains(line, " on eth0") {
+				t.Errorf("%s %s, want it on eth0", hosts[j].Name, line)
 			}
 		}
 	}
@@ -106,7 +107,7 @@ func TestFlapsPartitionsAndAddressesAreSurvived(t *testing.T) {
 	talk := func(when string) {
 		t.Helper()
 		a.Await("interfaces", "eth0") // after the change
-		tell(t, a, "a-"+when, b, "from "+h.Address.String())
+		tell(t, a, "a-"+when, b)
 		tell(t, b, "b-"+when, a)
 	}
 	talk("first")
@@ -116,7 +117,7 @@ func TestFlapsPartitionsAndAddressesAreSurvived(t *testing.T) {
 	talk("flapped")
 
 	h.Readdress("eth0", netip.MustParsePrefix("10.77.0.200/24"))
-	tell(t, a, "moved", b, "from 10.77.0.200")
+	tell(t, a, "moved", b)
 	tell(t, b, "found", a, "on eth0")
 
 	for name, change := range map[string][2]func(){
@@ -144,8 +145,8 @@ func TestAPacketOnTwoWaysIsDeliveredOnceAndEitherWayIsEnough(t *testing.T) {
 	b.Await("heard twice")
 	b.Silent(200*time.Millisecond, "heard twice")
 	b.Say("stats")
-	if line := b.Await("stats"); number(t, line, "repeated") != 1 {
-		t.Errorf("%s: want one repetition", line)
+	if line := b.Await("stats"); number(t, line, "repeated") < 1 {
+		t.Errorf("%s: want repetitions, by two versions of IP on two ways", line)
 	}
 	ha.Down()
 	a.Say("send once")
@@ -212,4 +213,38 @@ func TestOversizedPacketsAreCountedAndDropped(t *testing.T) {
 	far := join(shouter)
 	far.Say("send still there?")
 	victim.Await("heard still there?")
+}
+
+// bare makes a host whose eth0 has no IPv4 address.
+func bare(n *lab.Network, name string) *lab.Host {
+	h := n.Host(name)
+	h.IP("-4", "addr", "flush", "dev", "eth0")
+	return h
+}
+
+func TestHostsWithoutIPv4HearEachOther(t *testing.T) {
+	t.Parallel()
+	n := lab.New(t)
+	a, b, both := join(bare(n, "a")), join(bare(n, "b")), join(n.Host("both"))
+	tell(t, a, "from-a", b, "on eth0")
+	tell(t, b, "from-b", a, "on eth0")
+	tell(t, both, "from-both", a, "on eth0")
+	tell(t, a, "to-both", both, "on eth0")
+}
+
+// Linux lets a socket be a member on 20 interfaces.
+func TestManyBridgesTakeNoPlaceFromTheLAN(t *testing.T) {
+	t.Parallel()
+	n := lab.New(t)
+	h := n.Lonely("a")
+	for i := range 30 {
+		name := fmt.Sprintf("bridge%d", i)
+		h.IP("link", "add", name, "type", "bridge")
+		h.IP("addr", "add", fmt.Sprintf("172.20.%d.1/24", i), "dev", name)
+		h.IP("link", "set", name, "up")
+	}
+	h.Plug("eth0", "lan") // with the highest index
+	a, b := join(h), join(n.Host("b"))
+	tell(t, a, "from-a", b, "on eth0")
+	tell(t, b, "from-b", a, "on eth0")
 }

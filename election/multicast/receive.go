@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -17,6 +18,8 @@ type Stats struct {
 	Oversized, Limited, Repeated, Overflowed, Misaddressed uint64
 	ReadErrors                                             uint64
 	Interfaces                                             []string // joined now, sorted by index
+	// Problems are what does not work at the moment, one a line of text, sorted.
+	Problems []string
 }
 
 type counters struct {
@@ -30,22 +33,24 @@ func (b *Bus) Stats() Stats {
 		Sent: c.sent.Load(), Delivered: c.delivered.Load(),
 		Oversized: c.oversized.Load(), Limited: c.limited.Load(), Repeated: c.repeated.Load(),
 		Overflowed: c.overflowed.Load(), Misaddressed: c.misaddressed.Load(),
-		ReadErrors: c.readErrors.Load(), Interfaces: b.interfaces(),
+		ReadErrors: c.readErrors.Load(), Interfaces: b.interfaces(), Problems: b.wrong(),
 	}
 }
 
-// receive reads the socket until it is closed.
-func (b *Bus) receive(ctx context.Context) {
-	defer close(b.packets)
-	var (
-		limits limiter
-		seen   repeats
-		delay  time.Duration // after errors that follow each other
-		buffer = make([]byte, b.config.MaxPacket+1)
-	)
+// A sieve drops what is too much. Several sockets share one.
+type sieve struct {
+	mu     sync.Mutex
+	limits limiter
+	seen   repeats
+}
+
+// receive reads a socket until it is closed.
+func (b *Bus) receive(ctx context.Context, s *socket) {
+	var delay time.Duration // after errors that follow each other
+	buffer := make([]byte, b.config.MaxPacket+1)
+	what := concern{"receive", s.group.IP.String()}
 	for {
-		n, control, from, err := b.pc.ReadFrom(buffer)
-		now := time.Now()
+		n, index, from, ours, err := s.read(buffer)
 		switch {
 		case ctx.Err() != nil || errors.Is(err, net.ErrClosed):
 			return
@@ -55,7 +60,7 @@ func (b *Bus) receive(ctx context.Context) {
 		case err != nil:
 			b.count.readErrors.Add(1)
 			b.mu.Lock()
-			b.problem("receive", "", err)
+			b.problem(what.what, what.on, err)
 			b.mu.Unlock()
 			delay = min(max(2*delay, 10*time.Millisecond), time.Second)
 			select {
@@ -68,34 +73,36 @@ func (b *Bus) receive(ctx context.Context) {
 		if delay > 0 {
 			delay = 0
 			b.mu.Lock()
-			b.problem("receive", "", nil)
+			b.problem(what.what, what.on, nil)
 			b.mu.Unlock()
 		}
-		udp, ok := from.(*net.UDPAddr)
-		if !ok || control != nil && control.Dst != nil && !control.Dst.Equal(b.group.IP) {
+		if !ours {
 			b.count.misaddressed.Add(1)
 			continue
 		}
-		p := Packet{From: udp.AddrPort()}
-		if control != nil {
-			p.Index = control.IfIndex
-			p.Interface = (*b.names.Load())[control.IfIndex]
-		}
-		switch {
-		case n > b.config.MaxPacket:
-			b.count.oversized.Add(1)
-		case !limits.allow(p.From.Addr(), now):
-			b.count.limited.Add(1)
-		case !b.config.KeepRepeats && seen.again(buffer[:n], now):
-			b.count.repeated.Add(1)
+		b.take(Packet{Data: buffer[:n], From: from, Index: index, Interface: (*b.names.Load())[index]})
+	}
+}
+
+// take hands a packet on, whose Data is copied, unless it is too much.
+func (b *Bus) take(p Packet) {
+	now := time.Now()
+	b.sieve.mu.Lock()
+	defer b.sieve.mu.Unlock()
+	switch {
+	case len(p.Data) > b.config.MaxPacket:
+		b.count.oversized.Add(1)
+	case !b.sieve.limits.allow(p.From.Addr(), now):
+		b.count.limited.Add(1)
+	case !b.config.KeepRepeats && b.sieve.seen.again(p.Data, now):
+		b.count.repeated.Add(1)
+	default:
+		p.Data = append([]byte(nil), p.Data...)
+		select {
+		case b.packets <- p:
+			b.count.delivered.Add(1)
 		default:
-			p.Data = append([]byte(nil), buffer[:n]...)
-			select {
-			case b.packets <- p:
-				b.count.delivered.Add(1)
-			default:
-				b.count.overflowed.Add(1)
-			}
+			b.count.overflowed.Add(1)
 		}
 	}
 }

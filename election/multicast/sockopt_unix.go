@@ -15,8 +15,13 @@ const bindToGroup = false
 // tooLarge is what reading a packet beyond the buffer comes to, where that is an error.
 var tooLarge error = unix.EMSGSIZE
 
+// noRoom is what joining comes to when a socket is a member as often as it may be.
+var noRoom error = unix.ENOBUFS
+
+func isPort(string) bool { return false }
+
 // shareport lets several programs of a host listen on one port. BSD and macOS want both.
-func shareport(_, _ string, c syscall.RawConn) error {
+func shareport(c syscall.RawConn, _ func(string, error)) error {
 	var err error
 	return errors.Join(c.Control(func(fd uintptr) {
 		err = errors.Join(

@@ -57,5 +57,9 @@ func plain(v js.Value) any {
 	return nil
 }
 
+func (o object) raw(name string) string { return stringify(o.value.Get(name)) }
+
 // Quote returns s as a JSON string.
-func Quote(s string) string { return js.Global().Get("JSON").Call("stringify", s).String() }
+func Quote(s string) string { return stringify(s) }
+
+func stringify(v any) string { return js.Global().Get("JSON").Call("stringify", v).String() }

@@ -28,6 +28,11 @@ func (o object) get(name string) any {
 	return o[name]
 }
 
+func (o object) raw(name string) string {
+	text, _ := json.Marshal(o[name]) // of what was JSON: cannot fail
+	return string(text)
+}
+
 // Quote returns s as a JSON string.
 func Quote(s string) string {
 	var b strings.Builder

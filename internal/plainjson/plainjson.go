@@ -62,6 +62,14 @@ func (r *Reader) Texts(name string) []string {
 	return texts
 }
 
+// Raw returns whatever a field is, as JSON; "" if it is missing or null.
+func (r *Reader) Raw(name string) string {
+	if !r.Has(name) {
+		return ""
+	}
+	return r.object.raw(name)
+}
+
 // Object returns the fields of an object inside; none if there is none.
 func (r *Reader) Object(name string) *Reader {
 	return &Reader{object: field[object](r, name, "an object"), name: r.name + name + ".", err: r.err}

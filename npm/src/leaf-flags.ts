@@ -12,7 +12,7 @@ const flagOf = {
 } as const;
 const portFlag = { client: "--client-port", websocket: "--websocket-port", discovery: "--discovery-port", monitor: "--monitor-port" } as const;
 const tlsFlag = { certFile: "--tls-cert-file", keyFile: "--tls-key-file" } as const;
-const known = [...Object.keys(flagOf), "backboneServers", "webSocketTls", "ports", "tls", "binary"];
+const known = [...Object.keys(flagOf), "backboneServers", "webSocketTls", "webTransport", "ports", "tls", "binary"];
 
 const autoKnown = [...known, "leaderMissingGraceMs", "fastFailover", "warmStandby", "namespaceSecret"];
 
@@ -62,8 +62,11 @@ export function toFlags(options: LeafOptions): string[] {
   for (const [name, flag] of Object.entries(portFlag)) add(flag, `ports.${name}`, options.ports?.[name as keyof typeof portFlag], "number");
   only("tls.", options.tls ?? {}, Object.keys(tlsFlag));
   for (const [name, flag] of Object.entries(tlsFlag)) add(flag, `tls.${name}`, options.tls?.[name as keyof typeof tlsFlag], "string");
-  if (options.webSocketTls !== undefined && typeof options.webSocketTls !== "boolean") throw invalid("webSocketTls", options.webSocketTls, "true or false");
-  if (options.webSocketTls === false) flags.push("--no-websocket-tls");
+  for (const [name, flag] of [["webSocketTls", "--no-websocket-tls"], ["webTransport", "--no-webtransport"]] as const) {
+    const value = options[name];
+    if (value !== undefined && typeof value !== "boolean") throw invalid(name, value, "true or false");
+    if (value === false) flags.push(flag);
+  }
   return flags;
 }
 

@@ -16,6 +16,8 @@ export interface LeafOptions {
   lanBindAddress?: string;
   /** wss and https on the LAN. Default true. */
   webSocketTls?: boolean;
+  /** Sessions of pages that trust no CA, by WebTransport: UDP, at the WebSockets' port. Default true. */
+  webTransport?: boolean;
   /** TCP ports: for NATS clients and monitoring on this machine, for WebSockets and the manifest on the LAN. */
   ports?: { client?: number; websocket?: number; discovery?: number; monitor?: number };
   /** A certificate of your own, as PEM files, instead of one of the local CA. */
@@ -138,6 +140,16 @@ export interface LeafStatus {
     caCertFile?: string;
     notAfter?: string;
     trust: { state: "installed" | "skipped" | "failed" | "external"; detail: string; [more: string]: unknown };
+  };
+  webTransport: {
+    /** It listens. */
+    enabled: boolean;
+    /** Why it does not, null when it does or is not wanted. */
+    error: string | null;
+    endpoints: { url: string; certificateHashes: string[] }[];
+    sessions: number;
+    /** Clients' IP addresses, and how many sessions each has. */
+    addresses: Record<string, number>;
   };
   [more: string]: unknown;
 }

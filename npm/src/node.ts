@@ -11,13 +11,16 @@ export async function readFile(url: URL | string): Promise<Uint8Array<ArrayBuffe
   return fs.readFile(url);
 }
 
-/** The WebSocket class of the `ws` package, without compression. */
+/**
+ * The WebSocket class of the `ws` package, without compression. `ca` are the only roots that a
+ * certificate may come from; TLS ends before anything is sent where it does not.
+ */
 export async function wsPackage(): Promise<any> {
   const name = ["w", "s"].join("");
   const { default: WS } = await import(/* @vite-ignore */ /* webpackIgnore: true */ name);
   return class extends WS {
-    constructor(url: string) {
-      super(url, { perMessageDeflate: false });
+    constructor(url: string, ca?: string) {
+      super(url, { perMessageDeflate: false, ...(ca === undefined ? {} : { ca: [ca] }) });
     }
   };
 }

@@ -11,6 +11,16 @@ export interface DiscoveryOptions {
   enabled?: boolean;
   /** Where the leaf's manifest is. Default: the page's origin + /.well-known/kinopio-leader.json. */
   manifestUrl?: string;
+  /**
+   * The namespace of leaves (`kinopio-hub leaf … --discovery-namespace`), which are asked for over the session. Then no
+   * manifestUrl is needed; with one both ways are gone.
+   */
+  namespace?: string;
+  /**
+   * The public key of the namespace, as `kinopio-hub leaf key` prints it: leaves count only if they have signed their
+   * answer by it.
+   */
+  namespaceKey?: string;
   /** Goes on looking after the first time. Default true. */
   backgroundLocalProbe?: boolean;
   /** Bounds fetching the manifest and, apart, connecting to the leaf. Default 1500 ms. */
@@ -29,10 +39,11 @@ export interface DiscoveryOptions {
    */
   requireBackbone?: "configured" | boolean;
   /**
-   * What a leaf that was found is shown: "none", "same" (as the servers are: whoever runs the leaf can
+   * What a leaf that was found is shown: "none" (but a ticket, which is good once, if the leaf gives them over the session),
+   * "ticket" (no leaf that gives none), "same" (as the servers are: whoever runs the leaf can
    * then use it elsewhere), or credentials that are good for leaves only. Default "none".
    */
-  credentials?: "none" | "same" | Credentials;
+  credentials?: "none" | "ticket" | "same" | Credentials;
 }
 
 /** What is done about messages that get lost with a connection. */
@@ -206,12 +217,14 @@ const rules: Record<keyof KinopioOptions, Rule> = {
 const discoveryRules: Record<keyof DiscoveryOptions, Rule> = {
   enabled: boolean,
   manifestUrl: text,
+  namespace: text,
+  namespaceKey: { want: "the public key of the namespace, as kinopio-hub leaf key prints it, which begins with N and has 56 characters", ok: (v) => typeof v === "string" && /^N[A-Z2-7]{55}$/.test(v) },
   backgroundLocalProbe: boolean,
   localSwitchTimeoutMs: positive,
   cacheTtlMs: positive,
   localNetwork: { want: '"ask", "auto" or "never"', ok: (v) => ["ask", "auto", "never"].includes(v) },
   requireBackbone: { want: '"configured", true or false', ok: (v) => ["configured", true, false].includes(v) },
-  credentials: { want: '"none", "same" or an object with one of token, user with pass, nkeySeed, creds', ok: (v) => v === "none" || v === "same" || (typeof v === "object" && v !== null && !Array.isArray(v)) },
+  credentials: { want: '"none", "ticket", "same" or an object with one of token, user with pass, nkeySeed, creds', ok: (v) => ["none", "ticket", "same"].includes(v) || (typeof v === "object" && v !== null && !Array.isArray(v)) },
 };
 
 const repairRules: Record<keyof RepairOptions, Rule> = {
@@ -238,7 +251,8 @@ export function toConfig(options: KinopioOptions): HubConfig {
   const repair = options.repair ?? {};
   if (options.discovery) check("discovery.", discovery, discoveryRules);
   check("repair.", repair, repairRules);
-  const manifest = discovery.enabled ? manifestUrl(discovery.manifestUrl) : undefined;
+  const session = discovery.namespace !== undefined; // the page's own origin is then no default
+  const manifest = discovery.enabled && !(session && discovery.manifestUrl === undefined) ? manifestUrl(discovery.manifestUrl) : undefined;
   const legacy = options.noRandomize === undefined ? undefined : options.noRandomize ? "ordered" : "random";
   const config: HubConfig = {
     servers,
@@ -270,8 +284,10 @@ export function toConfig(options: KinopioOptions): HubConfig {
     auth: toAuth(options),
     authenticator: options.authenticator ? true : undefined,
     debug: options.debug ? true : undefined,
-    discovery: manifest === undefined ? undefined : true,
+    discovery: discovery.enabled && (session || manifest !== undefined) ? true : undefined,
     manifestUrl: manifest,
+    namespace: discovery.namespace,
+    namespaceKey: discovery.namespaceKey,
     noBackgroundProbe: not(discovery.backgroundLocalProbe),
     switchTimeout: discovery.localSwitchTimeoutMs,
     cacheTtl: discovery.cacheTtlMs,
@@ -311,8 +327,8 @@ function checkServer(server: unknown, i: number): string {
 
 /** Why discovery cannot begin, where it is enabled; the hub works without it. */
 export function discoveryLacks(options: KinopioOptions): string | undefined {
-  if (!options.discovery?.enabled || options.discovery.manifestUrl !== undefined || pageOrigin() !== undefined) return undefined;
-  return `discovery is off: only a page from an http or https origin has a default for discovery.manifestUrl, set it to ${manifestWanted}`;
+  if (!options.discovery?.enabled || options.discovery.namespace !== undefined || options.discovery.manifestUrl !== undefined || pageOrigin() !== undefined) return undefined;
+  return `discovery is off: only a page from an http or https origin has a default for discovery.manifestUrl, set it to ${manifestWanted}, or set discovery.namespace`;
 }
 
 const manifestWanted = 'an http or https URL such as "https://app.example.com/.well-known/kinopio-leader.json"';

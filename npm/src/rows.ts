@@ -2,7 +2,7 @@ import { decode, decodeText, textOf, type Coding } from "./codec.js";
 import { KinopioError, type KinopioErrorCode } from "./errors.js";
 import { unpackHeaders, type MessageHeaders } from "./headers.js";
 
-/** The kinds of rows that wasm/outbox.go writes; it has their meaning. */
+/** The kinds of rows that wasm/rowbuffer.go writes; it has their meaning. */
 export const Row = {
   message: 1,
   reply: 2,

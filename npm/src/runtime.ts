@@ -6,7 +6,7 @@ import { GoClock } from "./clock.js";
 import { answerQuickly } from "./go-events.js";
 import { makeFileSystem, makeScope } from "./go-scope.js";
 import { copyPayloads, Row, Rows, rowWords } from "./rows.js";
-import { Sockets, type WebSocketClass } from "./sockets.js";
+import { Sockets, type RootedWebSocketClass, type WebSocketClass } from "./sockets.js";
 import { GoTimers } from "./timers.js";
 
 /** The exports of wasm/exports.go. Addresses and booleans are numbers; none of them waits. */
@@ -18,7 +18,7 @@ export interface Exports {
   kinopio_refresh(hub: number): void;
   kinopio_take(): number;
   kinopio_debug(): number;
-  kinopio_ws_opened(id: number): void;
+  kinopio_ws_opened(id: number, n: number): void;
   kinopio_ws_room(id: number, n: number): number;
   kinopio_ws_commit(id: number, n: number): number;
   kinopio_ws_drained(id: number): void;
@@ -29,6 +29,8 @@ export interface Exports {
 export interface Client {
   /** The class that opens its sockets. */
   readonly WebSocket: WebSocketClass;
+  /** The one for servers whose root is known, where there is one. */
+  readonly Rooted?: RootedWebSocketClass;
   /** Rows for it, in order; never called while Go runs. */
   receive(rows: Rows): void;
   /** The row of its status that it asked for; it comes once more in its turn. */
@@ -102,7 +104,7 @@ export class Runtime {
     this.#clock = new GoClock(this.#go);
     this.#timers = new GoTimers(this.#go);
     answerQuickly(this.#go);
-    this.#sockets = new Sockets(this, (hub) => this.#clients.get(hub)?.WebSocket);
+    this.#sockets = new Sockets(this, (hub) => this.#clients.get(hub));
     this.#go.importObject["kinopio"] = this.#sockets.imports();
     const resume = this.#go._resume.bind(this.#go);
     // Whoever resumes Go (we, a timer, a promise that Go waits for) comes through here.

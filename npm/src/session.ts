@@ -8,7 +8,8 @@ import { Command, mayCancel, Op, OpWriter, SubscribeFlag } from "./ops.js";
 import type { HubConfig } from "./options.js";
 import { Row, type Rows } from "./rows.js";
 import type { Client, Runtime } from "./runtime.js";
-import type { WebSocketClass } from "./sockets.js";
+import { isNode, wsPackage } from "./node.js";
+import type { RootedWebSocketClass, WebSocketClass } from "./sockets.js";
 import { tend, Tended } from "./tended.js";
 
 /** Where a hub stands between its program and the servers. */
@@ -206,6 +207,7 @@ interface Batch extends Deferred<void> {
  */
 export class Session implements Client {
   WebSocket!: WebSocketClass;
+  Rooted?: RootedWebSocketClass;
   readonly coding: Coding;
   #setup: Setup;
   #early: Early[] = [];
@@ -504,7 +506,8 @@ export class Session implements Client {
     for (let round = 0; ; round++) {
       try {
         const socketClass = this.#setup.WebSocket ?? platformWebSocket();
-        [runtime, this.WebSocket] = await Promise.all([loadRuntime(this.#setup.source), socketClass]);
+        const rooted = isNode && this.#setup.config.discovery && !this.#setup.WebSocket ? wsPackage().catch(() => undefined) : undefined;
+        [runtime, this.WebSocket, this.Rooted] = await Promise.all([loadRuntime(this.#setup.source), socketClass, rooted]);
         break;
       } catch (thrown) {
         if (this.#dead) return;

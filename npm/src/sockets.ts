@@ -1,10 +1,28 @@
-import { After, type Runtime } from "./runtime.js";
+import { After, type Exports, type Runtime } from "./runtime.js";
 import { messageOf } from "./errors.js";
 import { isNode } from "./node.js";
+import { Race, wayNow } from "./ways.js";
 
 /** What the package needs of a WebSocket class: the browser's, Node's and that of `ws` have it. */
 export interface WebSocketClass {
   new (url: string): WebSocketLike;
+}
+
+/** One that takes certificates of a given root only, PEM: that of a program which is told whom to trust. */
+export interface RootedWebSocketClass {
+  new (url: string, ca: string): WebSocketLike;
+}
+
+/** The classes of one hub. */
+interface Classes {
+  readonly WebSocket: WebSocketClass;
+  readonly Rooted?: RootedWebSocketClass;
+}
+
+/** What is known of a server beside its URL, as wasm/dialer.go writes it. */
+interface Reach {
+  webTransport?: unknown;
+  rootPem?: string;
 }
 
 /** The part of a WebSocket that is used. */
@@ -54,16 +72,16 @@ interface Socket {
 /** The WebSockets behind wasm/dialer.go. */
 export class Sockets {
   #runtime: Runtime;
-  #classOf: (hub: number) => WebSocketClass | undefined;
+  #classesOf: (hub: number) => Classes | undefined;
   #sockets = new Map<number, Socket>();
   #closing = new Map<WebSocketLike, number>();
   #channel: MessageChannel | undefined; // an event of it is the next task, in a hidden page, too
   #due = false; // that event
   #waiting: { hub: number; done: () => void }[] = []; // for sockets that close
 
-  constructor(runtime: Runtime, classOf: (hub: number) => WebSocketClass | undefined) {
+  constructor(runtime: Runtime, classesOf: (hub: number) => Classes | undefined) {
     this.#runtime = runtime;
-    this.#classOf = classOf;
+    this.#classesOf = classesOf;
   }
 
   /** How many WebSockets are not closed. */
@@ -94,12 +112,19 @@ export class Sockets {
     this.#channel?.port1.close();
   }
 
-  #open(hub: number, id: number, url: string): void {
+  /** address is a URL, and after a line's end what else is known of the server, if anything. */
+  #open(hub: number, id: number, address: string): void {
+    const [url, known] = address.split("\n", 2) as [string, string | undefined];
+    const reach: Reach = known ? JSON.parse(known) : {};
     let ws: WebSocketLike;
     try {
-      const WebSocketClass = this.#classOf(hub);
-      if (!WebSocketClass) throw new Error("the hub is gone");
-      ws = new WebSocketClass(url); // throws for a URL that is mixed content, for one
+      const classes = this.#classesOf(hub);
+      if (!classes) throw new Error("the hub is gone");
+      const { WebSocket, Rooted } = classes;
+      const way = wayNow(url, reach.webTransport);
+      if (way) ws = new Race(url, way, WebSocket);
+      else if (reach.rootPem && Rooted && url.startsWith("wss:")) ws = new Rooted(url, reach.rootPem);
+      else ws = new WebSocket(url); // throws for a URL that is mixed content, for one
       ws.binaryType = "arraybuffer";
     } catch (thrown) {
       queueMicrotask(() => this.#tellEnd(id, Ended.url, messageOf(thrown)));
@@ -107,19 +132,35 @@ export class Sockets {
     }
     const socket: Socket = { hub, ws, copies: isBrowsers(ws), held: [], heldBytes: 0, unseen: 0, full: false };
     this.#sockets.set(id, socket);
-    let opened = false;
+    if (ws instanceof Race) {
+      ws.onwinner = (winner, description) => {
+        socket.ws = winner;
+        socket.copies = isBrowsers(winner);
+        this.#listen(id, socket, true);
+        this.#opened(id, description);
+      };
+    }
+    this.#listen(id, socket, false);
+  }
+
+  #opened(id: number, description = ""): void {
+    this.#runtime.enter((go) => go.kinopio_ws_opened(id, this.#text(go, description)));
+  }
+
+  #listen(id: number, socket: Socket, opened: boolean): void {
+    const { ws } = socket;
     ws.onopen = () => {
       opened = true;
-      this.#runtime.enter((go) => go.kinopio_ws_opened(id));
+      this.#opened(id);
     };
-    ws.onmessage = (event: { data: ArrayBuffer | string }) => {
+    ws.onmessage = (event: { data: ArrayBuffer | Uint8Array | string }) => {
       const data = event.data;
       if (typeof data === "string") {
         // NATS speaks in binary frames only: this is something else.
         this.#end(id, Ended.unclean, "a text frame arrived: want binary ones");
         return;
       }
-      socket.held.push(new Uint8Array(data));
+      socket.held.push(data instanceof Uint8Array ? data : new Uint8Array(data));
       socket.heldBytes += data.byteLength;
       if (socket.copies && data.byteLength === cutFrame && socket.heldBytes < heldMost) this.#handOnSoon();
       else this.#handOn(id, socket);
@@ -131,7 +172,7 @@ export class Sockets {
       this.#end(id, opened ? Ended.unclean : causeOf(`${event?.error?.code ?? ""} ${text}`), text);
     };
     ws.onclose = (event: { wasClean?: boolean; code?: number; reason?: string }) => {
-      const text = event?.reason ? `closed with ${event.code}: ${event.reason}` : "";
+      const text = !event?.reason ? "" : event.code ? `closed with ${event.code}: ${event.reason}` : event.reason;
       const clean = event?.wasClean && (event.code === 1000 || event.code === 1001 || event.code === 1005);
       this.#end(id, !opened ? Ended.unreachable : clean ? Ended.clean : Ended.unclean, text);
     };
@@ -223,12 +264,16 @@ export class Sockets {
   }
 
   #tellEnd(id: number, how: number, text: string): void {
-    this.#runtime.enter((go) => {
-      const bytes = encoder.encode(text);
-      const at = go.kinopio_buffer(bytes.length) >>> 0;
-      this.#runtime.memory.set(bytes, at);
-      go.kinopio_ws_ended(id, how, bytes.length);
-    });
+    this.#runtime.enter((go) => go.kinopio_ws_ended(id, how, this.#text(go, text)));
+  }
+
+  /** Puts a text where Go looks for one, and returns its length in bytes. */
+  #text(go: Exports, text: string): number {
+    if (text === "") return 0;
+    const bytes = encoder.encode(text);
+    const at = go.kinopio_buffer(bytes.length) >>> 0;
+    this.#runtime.memory.set(bytes, at);
+    return bytes.length;
   }
 
   /** The end from Go. */

@@ -17,7 +17,7 @@ test("every option of the table reaches the hub under its name there", () => {
     reconnectTimeout: 1, reconnectTimeWait: 2, pingInterval: 3, maxPingOut: 4, timeout: 5, healthReport: 6,
     autoConnect: false, autoRetry: false, retryDelay: 7, retryBackoffFactor: 1.25, maxRetryDelay: 8, pendingLimitBytes: 9,
     numbers: false, repair: { bytes: -1, ageMs: 12, waitMs: 13 },
-    discovery: { enabled: true, manifestUrl: "https://app.example/m.json", backgroundLocalProbe: false, localSwitchTimeoutMs: 10, cacheTtlMs: 11, localNetwork: "auto", requireBackbone: false, credentials: { user: "leaf-user", pass: "leaf-pass" } },
+    discovery: { enabled: true, manifestUrl: "https://app.example/m.json", namespace: "studio", namespaceKey: "N" + "A".repeat(55), backgroundLocalProbe: false, localSwitchTimeoutMs: 10, cacheTtlMs: 11, localNetwork: "auto", requireBackbone: false, credentials: { user: "leaf-user", pass: "leaf-pass" } },
   }));
   assert.deepEqual(config, {
     servers: ["wss://a.example:443", "ws://user:secret@b.example"],
@@ -25,7 +25,7 @@ test("every option of the table reaches the hub under its name there", () => {
     reconnectTimeout: 1, reconnectWait: 2, pingInterval: 3, maxPingOut: 4, timeout: 5, healthReport: 6,
     manualConnect: true, noRetry: true, retryDelay: 7, retryFactor: 1.25, maxRetryDelay: 8, pendingLimit: 9,
     noNumbers: true, repairBytes: -1, repairAge: 12, repairWait: 13,
-    discovery: true, manifestUrl: "https://app.example/m.json", noBackgroundProbe: true, switchTimeout: 10, cacheTtl: 11, localNetwork: "auto", requireBackbone: "never",
+    discovery: true, manifestUrl: "https://app.example/m.json", namespace: "studio", namespaceKey: "N" + "A".repeat(55), noBackgroundProbe: true, switchTimeout: 10, cacheTtl: 11, localNetwork: "auto", requireBackbone: "never",
     leafAuth: { user: "leaf-user", password: "leaf-pass" },
   });
 });
@@ -71,7 +71,9 @@ test("a wrong value is told with its field, itself and what would be right", () 
     [{ retryBackoffFactor: 0.5 }, "retryBackoffFactor = 0.5: want a number from 1"],
     [{ codec: {} }, "codec = {}: want"],
     [{ jsonReplacer: 1 }, "jsonReplacer = 1: want a function"],
-    [{ discovery: { credentials: "all" } }, 'discovery.credentials = "all": want "none", "same" or an object'],
+    [{ discovery: { credentials: "all" } }, 'discovery.credentials = "all": want "none", "ticket", "same" or an object'],
+    [{ discovery: { namespaceKey: "short" } }, 'discovery.namespaceKey = "short": want the public key of the namespace'],
+    [{ discovery: { namespace: "" } }, 'discovery.namespace = "": want a string'],
     [{ discovery: { credentials: { token: "" } } }, "token = (hidden): want a string"],
     [{ discovery: true }, "discovery = true: want an object"],
     [{ numbers: 1 }, "numbers = 1: want true or false"],
@@ -107,13 +109,13 @@ test("leaf options become flags", () => {
   assert.deepEqual(
     toFlags({
       discoveryNamespace: "studio", backboneServers: ["nats://a:7422", "nats://b:7422"], advertisedHostname: "h", nodeId: "n",
-      cacheDir: "c", runtimeDir: "r", lanBindAddress: "127.0.0.1", webSocketTls: false,
+      cacheDir: "c", runtimeDir: "r", lanBindAddress: "127.0.0.1", webSocketTls: false, webTransport: false,
       ports: { client: 1, websocket: 2, discovery: 3, monitor: 4 }, tls: { certFile: "x", keyFile: "y" },
     }),
     [
       "--discovery-namespace=studio", "--advertised-hostname=h", "--node-id=n", "--cache-dir=c", "--runtime-dir=r", "--lan-bind-address=127.0.0.1",
       "--backbone-server=nats://a:7422", "--backbone-server=nats://b:7422", "--client-port=1", "--websocket-port=2", "--discovery-port=3",
-      "--monitor-port=4", "--tls-cert-file=x", "--tls-key-file=y", "--no-websocket-tls",
+      "--monitor-port=4", "--tls-cert-file=x", "--tls-key-file=y", "--no-websocket-tls", "--no-webtransport",
     ],
   );
   assert.throws(() => toFlags({}), { code: "INVALID_CONFIG", message: /discoveryNamespace/ });

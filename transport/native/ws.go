@@ -5,11 +5,13 @@ package native
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/coder/websocket"
 
@@ -23,7 +25,11 @@ const maxHeader = 64 << 10
 func (d Dialer) upgrade(ctx context.Context, tcp net.Conn, u *url.URL, name string) (net.Conn, error) {
 	stream := tcp
 	if u.Scheme == "wss" {
-		secure := tls.Client(tcp, d.tlsConfig(u.Hostname()))
+		config, err := d.tlsConfig(u.Hostname(), transport.ReachOf(ctx))
+		if err != nil {
+			return nil, err
+		}
+		secure := tls.Client(tcp, config)
 		if err := secure.HandshakeContext(ctx); err != nil {
 			return nil, tlsError(err)
 		}
@@ -51,16 +57,29 @@ func (d Dialer) upgrade(ctx context.Context, tcp net.Conn, u *url.URL, name stri
 	return newWSConn(ws, raw, name), nil
 }
 
-func (d Dialer) tlsConfig(host string) *tls.Config {
+// tlsConfig is for a server at host. Where the server's root is known, no other one counts but those that
+// the caller has named.
+func (d Dialer) tlsConfig(host string, known *transport.Reach) (*tls.Config, error) {
 	config := d.TLS.Clone()
 	if config == nil {
 		config = &tls.Config{}
 	}
 	if config.ServerName == "" {
-		config.ServerName = host
+		config.ServerName, _, _ = strings.Cut(host, "%") // The zone of fe80::1%eth0 is this host's own.
 	}
 	config.NextProtos = []string{"http/1.1"} // WebSocket over HTTP/2 is another protocol
-	return config
+	if known == nil || known.RootPEM == "" {
+		return config, nil
+	}
+	if config.RootCAs == nil {
+		config.RootCAs = x509.NewCertPool()
+	} else {
+		config.RootCAs = config.RootCAs.Clone()
+	}
+	if !config.RootCAs.AppendCertsFromPEM([]byte(known.RootPEM)) {
+		return nil, fmt.Errorf("%w: the root that the server is known by is no certificate", transport.ErrUntrusted)
+	}
+	return config, nil
 }
 
 // tlsError tells what was refused from what broke while it was being decided.

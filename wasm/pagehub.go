@@ -8,34 +8,35 @@ import (
 	"time"
 
 	"github.com/kinopio-hub/kinopio-hub/v3/hub"
+	"github.com/kinopio-hub/kinopio-hub/v3/internal/bridge"
 	"github.com/kinopio-hub/kinopio-hub/v3/transport"
 )
 
-// A session is one hub of the page. What the batches say is done in their order: at once, by the
+// A pageHub is one hub of the page. What the batches say is done in their order: at once, by the
 // call that brings them, where nothing has to wait, and else by a goroutine, the commander, which
 // may wait, for backpressure, without holding up JavaScript. Only dispose goes past it.
-type session struct {
-	id     uint32
-	out    outbox
-	dialer transport.Dialer
-	ctx    context.Context
-	cancel context.CancelFunc
-	wg     sync.WaitGroup // the commander and what it started
-	asking atomic.Int32   // requests that wait for their answer
+type pageHub struct {
+	id               uint32
+	out              rowBuffer
+	dialer           transport.Dialer
+	ctx              context.Context
+	cancel           context.CancelFunc
+	wg               sync.WaitGroup // the commander and what it started
+	requestsInFlight atomic.Int32   // requests that wait for their answer
 
-	mu       sync.Mutex
-	some     sync.Cond // queue or disposed changed
-	queue    [][]byte
-	busy     bool // the commander executes
-	disposed bool
-	hub      *hub.Hub                    // nil before a successful open
-	requests map[uint32]func()           // that may be cancelled
-	asked    map[uint32]chan credentials // of the authenticator, by the id of its row
-	asks     uint32
-	unacked  []receipt // published, not settled, in order
+	mu          sync.Mutex
+	changed     sync.Cond // queue or disposed changed
+	queue       [][]byte
+	busy        bool // the commander executes
+	disposed    bool
+	hub         *hub.Hub                    // nil before a successful open
+	requests    map[uint32]func()           // that may be cancelled
+	authWaiting map[uint32]chan credentials // of the authenticator, by the id of its row
+	authSerial  uint32
+	unacked     []receipt // published, not settled, in order
 
 	// Of who executes.
-	calm     bool // nothing was started that has still to run
+	idle     bool // nothing was started that has still to run
 	subjects []string
 	subs     map[uint32]*hub.Subscription
 	msgs     []hub.OutMsg
@@ -47,34 +48,34 @@ type session struct {
 // receipt is a publish whose ack row is still to come.
 type receipt struct {
 	id uint32
-	*hub.Receipt
+	bridge.Receipt
 }
 
-func newSession(id uint32, dialer transport.Dialer, notify func()) *session {
-	s := &session{
-		id:       id,
-		dialer:   dialer,
-		requests: map[uint32]func(){},
-		asked:    map[uint32]chan credentials{},
-		subjects: []string{""}, // id 0 is no subject
-		subs:     map[uint32]*hub.Subscription{},
+func newPageHub(id uint32, dialer transport.Dialer, notify func()) *pageHub {
+	s := &pageHub{
+		id:          id,
+		dialer:      dialer,
+		requests:    map[uint32]func(){},
+		authWaiting: map[uint32]chan credentials{},
+		subjects:    []string{""}, // id 0 is no subject
+		subs:        map[uint32]*hub.Subscription{},
 	}
 	s.out.notify = notify
-	s.some.L = &s.mu
+	s.changed.L = &s.mu
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.wg.Go(s.command)
 	return s
 }
 
-// take does what a batch says, or lets the commander do it; the batch is then the session's. It
+// take does what a batch says, or lets the commander do it; the batch is then its own. It
 // does not wait, and is not called side by side. With more what it sends may stay for the next
-// batch. calm says that no goroutine has anything to do because of it.
-func (s *session) take(batch []byte, more bool) (calm bool) {
+// batch. idle says that no goroutine has anything to do because of it.
+func (s *pageHub) take(batch []byte, more bool) (idle bool) {
 	if s.mayExecute() {
-		s.calm = true
-		done, quiet := s.hub.Burst(more, func() { s.do(batch) })
+		s.idle = true
+		done, quiet := functions.Burst(s.hub, more, func() { s.do(batch) })
 		if done {
-			return quiet && s.calm
+			return quiet && s.idle
 		}
 	}
 	s.enqueue(batch)
@@ -82,26 +83,26 @@ func (s *session) take(batch []byte, more bool) (calm bool) {
 }
 
 // mayExecute says that nothing is before a batch that comes now.
-func (s *session) mayExecute() bool {
+func (s *pageHub) mayExecute() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.hub != nil && len(s.queue) == 0 && !s.busy && !s.disposed
 }
 
 // enqueue hands a batch to the commander.
-func (s *session) enqueue(batch []byte) {
+func (s *pageHub) enqueue(batch []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.disposed {
 		return
 	}
 	s.queue = append(s.queue, batch)
-	s.some.Signal()
+	s.changed.Signal()
 }
 
 // dispose ends the hub whatever the commander is doing; the row rowClosed follows when
 // everything has ended. It does not wait.
-func (s *session) dispose() {
+func (s *pageHub) dispose() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.disposed {
@@ -109,7 +110,7 @@ func (s *session) dispose() {
 	}
 	s.disposed = true
 	s.queue = nil
-	s.some.Signal()
+	s.changed.Signal()
 	s.cancel() // ends the hub, and whatever the commander waits for
 	go func() {
 		s.wg.Wait()
@@ -121,18 +122,18 @@ func (s *session) dispose() {
 }
 
 // current is the hub, or nil before it is open.
-func (s *session) current() *hub.Hub {
+func (s *pageHub) current() *hub.Hub {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.hub
 }
 
 // command is the commander.
-func (s *session) command() {
+func (s *pageHub) command() {
 	for {
 		s.mu.Lock()
 		for len(s.queue) == 0 && !s.disposed {
-			s.some.Wait()
+			s.changed.Wait()
 		}
 		if s.disposed {
 			s.mu.Unlock()
@@ -148,7 +149,7 @@ func (s *session) command() {
 	}
 }
 
-func (s *session) do(batch []byte) {
+func (s *pageHub) do(batch []byte) {
 	if err := s.execute(batch); err != nil {
 		s.out.fail(rowError, 0, err)
 	}
@@ -158,11 +159,11 @@ func (s *session) do(batch []byte) {
 // errNotOpen: the configuration was refused, and JavaScript already knows why.
 var errNotOpen = errors.New("the hub is not open")
 
-func (s *session) execute(batch []byte) error {
+func (s *pageHub) execute(batch []byte) error {
 	r := reader{b: batch}
 	for len(r.b) > 0 && s.ctx.Err() == nil {
 		op := r.word()
-		s.calm = s.calm && (op == opPublish || op == opRequest || op == opRespond || op == opSubject)
+		s.idle = s.idle && (op == opPublish || op == opRequest || op == opRespond || op == opSubject)
 		switch op {
 		case opOpen:
 			s.open(r.bytes(r.word()))
@@ -188,7 +189,7 @@ func (s *session) execute(batch []byte) error {
 			if r.bad || subject >= uint32(len(s.subjects)) {
 				return errBatch
 			}
-			s.subscribe(id, s.subjects[subject], flags, hub.SubOptions{Queue: queue, Max: int(limit), Inline: true, Arrival: flags&flagArrival != 0})
+			s.subscribe(id, s.subjects[subject], flags, hub.SubOptions{Queue: queue, Max: int(limit), Arrival: flags&flagArrival != 0})
 		case opUnsubscribe:
 			id := r.word()
 			if sub := s.subs[id]; sub != nil {

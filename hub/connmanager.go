@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// A session is one hub's way from server to server. Its goroutine alone decides where the
+// A connManager connects one hub, reconnects it, and moves it from server to server. Its goroutine alone decides where the
 // hub is: everything that may lead to another server comes to it and is done one at a time.
-type session struct {
+type connManager struct {
 	h      *Hub
 	link   *link     // the current one; nil while there is none
 	last   target    // where the hub was last connected
@@ -23,8 +23,8 @@ type session struct {
 // spread is the time within which the clients of a server that will stop begin to leave it.
 const spread = 300 * time.Millisecond
 
-// reconnect is a call of Reconnect.
-type reconnect struct {
+// reconnectRequest is a call of Reconnect.
+type reconnectRequest struct {
 	ctx  context.Context
 	done chan error // takes one result without anyone waiting for it
 }
@@ -34,9 +34,9 @@ var errReconnecting = errors.New("the hub goes on connecting")
 // Reconnect makes a fresh connection, to a server chosen as for the first one, and returns
 // when the hub is on it. Names, and while the old connection works messages, are kept.
 func (h *Hub) Reconnect(ctx context.Context) error {
-	r, start := reconnect{ctx, make(chan error, 1)}, time.Now()
+	r, start := reconnectRequest{ctx, make(chan error, 1)}, time.Now()
 	select {
-	case h.again <- r:
+	case h.reconnects <- r:
 	case <-h.ctx.Done():
 		return ErrDisposed
 	case <-ctx.Done():
@@ -52,9 +52,9 @@ func (h *Hub) Reconnect(ctx context.Context) error {
 	}
 }
 
-// run is the session's goroutine.
+// run is the goroutine of the connection manager.
 func (h *Hub) run() {
-	s := &session{h: h}
+	s := &connManager{h: h}
 	defer s.close()
 	if !s.awaitConnect() {
 		return
@@ -85,7 +85,7 @@ func (h *Hub) run() {
 	}
 }
 
-func (s *session) close() {
+func (s *connManager) close() {
 	if s.link != nil {
 		s.h.registry.forget(s.link)
 		s.link.shut()
@@ -93,13 +93,13 @@ func (s *session) close() {
 }
 
 // awaitConnect waits until the program wants a connection; false means that the hub ends.
-func (s *session) awaitConnect() bool {
+func (s *connManager) awaitConnect() bool {
 	for {
 		select {
-		case <-s.h.wanted:
+		case <-s.h.connectRequested:
 			return true
-		case r := <-s.h.again:
-			s.h.anew() // who waits must not be told of the old failure
+		case r := <-s.h.reconnects:
+			s.h.clearFailure() // who waits must not be told of the old failure
 			s.h.answerLater(r)
 			return true
 		case p := <-s.h.proposals:
@@ -111,12 +111,12 @@ func (s *session) awaitConnect() bool {
 }
 
 // answerLater tells r when the hub is connected.
-func (h *Hub) answerLater(r reconnect) {
+func (h *Hub) answerLater(r reconnectRequest) {
 	h.spawn(func() { r.done <- h.Connected(r.ctx) })
 }
 
-// anew begins a search after one that was given up.
-func (h *Hub) anew() {
+// clearFailure begins a search after one that was given up.
+func (h *Hub) clearFailure() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.status.State == StateError {
@@ -136,12 +136,12 @@ func (h *Hub) giveUp(err error) {
 
 // establish connects to a configured server when there is no link, trying for as long as the
 // configuration allows.
-func (s *session) establish(reason string) error {
+func (s *connManager) establish(reason string) error {
 	h := s.h
 	start := time.Now()
 	h.setState(StateConnecting, nil)
 	select {
-	case <-h.wanted: // Connect is being done
+	case <-h.connectRequested: // Connect is being done
 	default:
 	}
 	if time.Since(s.since) >= h.cfg.ReconnectWait { // else servers that drop the hub at once would take turns
@@ -187,7 +187,7 @@ func (s *session) establish(reason string) error {
 }
 
 // arrive binds everything to l, when there was no link.
-func (s *session) arrive(l *link, reason string, start time.Time) {
+func (s *connManager) arrive(l *link, reason string, start time.Time) {
 	h := s.h
 	h.registry.attach(l)
 	s.arrived(l, reason, start)
@@ -196,7 +196,7 @@ func (s *session) arrive(l *link, reason string, start time.Time) {
 
 // open lets the hub publish by l, after a time without a link: then others have to know how far it
 // has counted, and the hub what it has missed.
-func (s *session) open(l *link) {
+func (s *connManager) open(l *link) {
 	h := s.h
 	if s.absent.IsZero() {
 		h.intake.arrives()
@@ -207,12 +207,12 @@ func (s *session) open(l *link) {
 	if !s.absent.IsZero() {
 		h.repairs.returned()
 	}
-	h.kept.online()
+	h.keeper().online()
 	s.absent = time.Time{}
 }
 
 // arrived makes l the current link and tells of it.
-func (s *session) arrived(l *link, reason string, start time.Time) {
+func (s *connManager) arrived(l *link, reason string, start time.Time) {
 	h, from := s.h, s.last
 	s.promote(l)
 	s.lost = nil
@@ -223,19 +223,19 @@ func (s *session) arrived(l *link, reason string, start time.Time) {
 }
 
 // sleep waits before the next attempt, or until Reconnect; false means that the hub ends.
-func (s *session) sleep(d time.Duration) bool {
+func (s *connManager) sleep(d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	for {
 		select {
 		case <-timer.C:
 			return true
-		case r := <-s.h.again:
+		case r := <-s.h.reconnects:
 			s.h.answerLater(r)
 			return true
 		case p := <-s.h.proposals:
 			p.done <- ErrDisconnected // the configured servers come first
-		case <-s.h.hurry:
+		case <-s.h.retryNow:
 			return true
 		case <-s.h.ctx.Done():
 			return false
@@ -244,7 +244,7 @@ func (s *session) sleep(d time.Duration) bool {
 }
 
 // promote makes l the current link.
-func (s *session) promote(l *link) {
+func (s *connManager) promote(l *link) {
 	if len(s.h.preferred(s.last)) == 0 && time.Since(s.since) >= s.h.cfg.MaxRetryDelay {
 		s.tries = 0 // a server that takes the hub and drops it is not returned to so soon
 	}
@@ -256,28 +256,28 @@ func (s *session) promote(l *link) {
 
 // stay keeps the hub connected, and moves it when there is a reason to, until the link is
 // lost. It returns the reason for the next connection, or "" when the hub ends.
-func (s *session) stay() (reason string) {
+func (s *connManager) stay() (reason string) {
 	h := s.h
-	again := time.NewTimer(time.Hour) // for another try to leave a server that will stop
-	defer again.Stop()
+	leaveRetry := time.NewTimer(time.Hour) // for another try to leave a server that will stop
+	defer leaveRetry.Stop()
 	reprobe := time.NewTicker(h.cfg.Reprobe)
 	defer reprobe.Stop()
 	back := time.NewTimer(time.Hour) // to an earlier server of the list
 	defer back.Stop()
-	var looking chan struct{} // for one
+	var probing chan struct{} // for one
 	var here *link            // that back is for
 	if s.link.hasty {
 		s.findNearer()
 	}
-	resting, rest := false, h.cfg.ReconnectWait
-	var asked *link // it has told us to leave, and its turn has come or will
+	paused, retryPause := false, h.cfg.ReconnectWait
+	var leaving *link // it has told us to leave, and its turn has come or will
 	for {
 		if here != s.link {
 			here = s.link
-			back.Reset(s.nextLook())
+			back.Reset(s.nextPrimaryProbe())
 		}
 		leave := s.link.leave
-		if resting {
+		if paused {
 			leave = nil
 		}
 		select {
@@ -286,21 +286,21 @@ func (s *session) stay() (reason string) {
 		case <-s.link.wire.done():
 			return s.lose()
 		case <-leave:
-			if asked != s.link {
+			if leaving != s.link {
 				// All clients of the server hear of it together: they do not all leave together.
-				asked, resting = s.link, true
-				again.Reset(time.Duration(randomFraction() * float64(spread)))
+				leaving, paused = s.link, true
+				leaveRetry.Reset(time.Duration(randomFraction() * float64(spread)))
 				continue
 			}
 			if err := s.move(s.elsewhere(), s.kind()+" leaving", h.cfg.ReconnectTimeout); err != nil {
-				resting = true
-				again.Reset(rest)
-				rest *= 2
+				paused = true
+				leaveRetry.Reset(retryPause)
+				retryPause *= 2
 			} else {
-				rest = h.cfg.ReconnectWait
+				retryPause = h.cfg.ReconnectWait
 			}
-		case <-again.C:
-			resting = false
+		case <-leaveRetry.C:
+			paused = false
 		case p := <-h.proposals:
 			var err error
 			if p.targets[0].url != s.link.target.url {
@@ -315,28 +315,28 @@ func (s *session) stay() (reason string) {
 			}
 			p.done <- err
 		case <-back.C:
-			if better := h.preferred(s.link.target); len(better) > 0 && looking == nil {
-				looked := make(chan struct{})
-				looking = looked
+			if better := h.preferred(s.link.target); len(better) > 0 && probing == nil {
+				probed := make(chan struct{})
+				probing = probed
 				h.spawn(func() {
-					defer close(looked)
+					defer close(probed)
 					h.findPreferred(better)
 				})
 			}
-		case <-looking:
-			looking = nil
-			back.Reset(s.nextLook())
+		case <-probing:
+			probing = nil
+			back.Reset(s.nextPrimaryProbe())
 		case <-reprobe.C:
 			s.findNearer()
-		case r := <-h.again:
+		case r := <-h.reconnects:
 			r.done <- s.move(h.rank(""), "requested", h.cfg.ReconnectTimeout)
 		}
 	}
 }
 
-// nextLook is when to look next whether a server before the hub's in the list is there: after the same pauses
+// nextPrimaryProbe is when to try next whether a server before the hub's in the list is there: after the same pauses
 // as between other attempts.
-func (s *session) nextLook() time.Duration {
+func (s *connManager) nextPrimaryProbe() time.Duration {
 	if len(s.h.preferred(s.link.target)) == 0 {
 		return time.Hour
 	}
@@ -346,8 +346,8 @@ func (s *session) nextLook() time.Duration {
 	return retryDelay(&s.h.cfg, s.tries-2, randomFraction())
 }
 
-// findNearer looks for a nearer server, in latency mode.
-func (s *session) findNearer() {
+// findNearer probes for a nearer server, in latency mode.
+func (s *connManager) findNearer() {
 	h := s.h
 	if h.cfg.Selection == Latency && s.link.target.via == viaConfigured && len(h.cfg.Servers) > 1 {
 		current, others := s.link, s.elsewhere()
@@ -356,7 +356,7 @@ func (s *session) findNearer() {
 }
 
 // reach connects to one of the targets, unless that has been done.
-func (s *session) reach(targets []target, timeout time.Duration) (*link, error) {
+func (s *connManager) reach(targets []target, timeout time.Duration) (*link, error) {
 	if l := s.ready; l != nil {
 		s.ready = nil
 		if !ended(l.wire) && !l.isLeaving() {
@@ -368,7 +368,7 @@ func (s *session) reach(targets []target, timeout time.Duration) (*link, error) 
 }
 
 // elsewhere are the configured servers that the hub is not on.
-func (s *session) elsewhere() (targets []target) {
+func (s *connManager) elsewhere() (targets []target) {
 	for _, t := range s.h.rank("") {
 		if t.url != s.link.target.url {
 			targets = append(targets, t)
@@ -378,9 +378,9 @@ func (s *session) elsewhere() (targets []target) {
 }
 
 // kind is how a Move's reason names the current server.
-func (s *session) kind() string { return s.kindOf(s.link) }
+func (s *connManager) kind() string { return s.kindOf(s.link) }
 
-func (s *session) kindOf(l *link) string {
+func (s *connManager) kindOf(l *link) string {
 	if l.target.via == viaLeaf {
 		return "leaf"
 	}
@@ -388,12 +388,12 @@ func (s *session) kindOf(l *link) string {
 }
 
 // lose takes down the current link, which has died.
-func (s *session) lose() (reason string) {
+func (s *connManager) lose() (reason string) {
 	h, l := s.h, s.link
 	reason = s.kind() + " lost"
 	h.outbox.hold()
 	h.losses.Add(1)
-	h.kept.offline()
+	h.keeper().offline()
 	h.registry.forget(l)
 	l.shut()
 	h.requests.lost(l)
@@ -411,5 +411,5 @@ func (h *Hub) moved(m Move) {
 	} else {
 		h.cfg.Logger.Debug("moved", "from", m.From, "to", m.To, "reason", m.Reason, "planned", m.Planned, "took", m.Took, "held", m.Held)
 	}
-	h.events.put(func() { h.onMove.tell(m, h.observerFailed) }, changesKept)
+	h.events.put(func() { h.onMove.notify(m, h.observerFailed) }, changesKept)
 }

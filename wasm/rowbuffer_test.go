@@ -8,11 +8,12 @@ import (
 	"testing"
 
 	"github.com/kinopio-hub/kinopio-hub/v3/hub"
+	"github.com/kinopio-hub/kinopio-hub/v3/internal/bridge"
 )
 
 func TestOutboxLaysMessagesOut(t *testing.T) {
 	var notified int
-	o := outbox{notify: func() { notified++ }}
+	o := rowBuffer{notify: func() { notified++ }}
 	o.message(rowMessage, 7, 3, &hub.Message{Subject: "a.b", Reply: "r", Header: hub.Header{"k": {"v"}}, Data: []byte("12")}, true)
 	o.message(rowMessage, 8, 0, &hub.Message{Subject: "c", Data: []byte("345")}, false)
 	rows, data, meta := o.take()
@@ -41,8 +42,8 @@ func TestNULInAHeaderMakesNoFurtherHeader(t *testing.T) {
 // A run has a row for each message, as if they had come one by one.
 func TestOutboxLaysRunsOut(t *testing.T) {
 	for _, withSubject := range []bool{false, true} {
-		run := &hub.Run{Subject: "a.b", Data: [][]byte{[]byte("12"), nil, []byte("345")}}
-		var one, all outbox
+		run := &bridge.Run{Subject: "a.b", Data: [][]byte{[]byte("12"), nil, []byte("345")}}
+		var one, all rowBuffer
 		all.run(7, run, withSubject)
 		for _, data := range run.Data {
 			one.message(rowMessage, 7, 0, &hub.Message{Subject: "a.b", Data: data}, withSubject)
@@ -61,7 +62,7 @@ func TestOutboxLaysRunsOut(t *testing.T) {
 }
 
 func TestOutboxMergesAcks(t *testing.T) {
-	var o outbox
+	var o rowBuffer
 	for _, id := range []uint32{1, 2, 3, 5, 6} {
 		o.ack(id)
 	}
@@ -80,7 +81,7 @@ func TestOutboxTellsErrors(t *testing.T) {
 		{errors.New("odd"), "UNKNOWN\x00odd", ""},
 		{&hub.ServiceError{Code: "404", Message: "no such", Data: []byte("d")}, "SERVICE_ERROR\x00service error 404: no such\x00404\x00no such", "d"},
 	} {
-		var o outbox
+		var o rowBuffer
 		o.fail(rowFailed, 1, c.err)
 		if _, data, meta := o.take(); string(meta) != c.wantMeta || string(data) != c.wantOf {
 			t.Errorf("%v: got %q %q, want %q %q", c.err, meta, data, c.wantMeta, c.wantOf)
@@ -89,7 +90,7 @@ func TestOutboxTellsErrors(t *testing.T) {
 }
 
 func TestOutboxReusesItsBuffers(t *testing.T) {
-	var o outbox
+	var o rowBuffer
 	m := &hub.Message{Data: make([]byte, 100)}
 	o.message(rowMessage, 1, 0, m, false)
 	allocs := testing.AllocsPerRun(100, func() {

@@ -9,7 +9,7 @@ import (
 
 func TestBadConfigurationIsARow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newSession(1, dialer{}, nil)
+		s := newPageHub(1, dialer{}, nil)
 		config := `{"servers":["gopher://x"]}`
 		s.take(batch(int(opOpen), len(config), config, int(opSubject), 1, 3, "a.b", int(opPublish), 9, 1, 1, 0, 0, 1, "x"), false)
 		synctest.Wait()
@@ -27,7 +27,7 @@ func TestBadConfigurationIsARow(t *testing.T) {
 
 func TestMalformedBatchIsAnError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newSession(1, dialer{}, nil)
+		s := newPageHub(1, dialer{}, nil)
 		s.take(batch(99), false)
 		synctest.Wait()
 		if rows, _, _ := s.out.take(); len(rows) != rowWords || rows[0] != rowError {

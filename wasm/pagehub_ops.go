@@ -5,9 +5,10 @@ import (
 	"time"
 
 	"github.com/kinopio-hub/kinopio-hub/v3/hub"
+	"github.com/kinopio-hub/kinopio-hub/v3/internal/bridge"
 )
 
-func (s *session) open(config []byte) {
+func (s *pageHub) open(config []byte) {
 	h, err := openHub(s, config)
 	if err != nil {
 		s.out.fail(rowDone, 0, err)
@@ -19,31 +20,31 @@ func (s *session) open(config []byte) {
 }
 
 // publish sends s.msgs, all or none.
-func (s *session) publish(id uint32) {
+func (s *pageHub) publish(id uint32) {
 	if s.hub == nil {
 		s.out.fail(rowAckFailed, id, errNotOpen)
 		return
 	}
-	s.settle(id, s.hub.Publish(s.msgs...))
+	s.settle(id, functions.Publish(s.hub, s.msgs))
 	clear(s.msgs)
 }
 
 // settle adds the ack row of id once r is settled.
-func (s *session) settle(id uint32, r *hub.Receipt) {
+func (s *pageHub) settle(id uint32, r bridge.Receipt) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if r.Settled() {
 		s.ack(id, r.Err())
 		return
 	}
-	s.calm = false
+	s.idle = false
 	s.unacked = append(s.unacked, receipt{id, r})
 	if len(s.unacked) == 1 && !s.disposed {
 		s.wg.Go(s.awaitReceipts)
 	}
 }
 
-func (s *session) ack(id uint32, err error) {
+func (s *pageHub) ack(id uint32, err error) {
 	if err != nil {
 		s.out.fail(rowAckFailed, id, err)
 	} else {
@@ -52,7 +53,7 @@ func (s *session) ack(id uint32, err error) {
 }
 
 // awaitReceipts ends when nothing is left unsettled.
-func (s *session) awaitReceipts() {
+func (s *pageHub) awaitReceipts() {
 	for {
 		s.mu.Lock()
 		first := s.unacked[0]
@@ -76,17 +77,17 @@ func (s *session) awaitReceipts() {
 	}
 }
 
-func (s *session) subscribe(id uint32, subject string, flags uint32, opts hub.SubOptions) {
+func (s *pageHub) subscribe(id uint32, subject string, flags uint32, opts hub.SubOptions) {
 	if s.hub == nil {
 		s.out.fail(rowRefused, id, errNotOpen)
 		return
 	}
 	withSubject, serve := flags&flagSubject != 0, flags&flagServe != 0
-	opts.Awaited = flags&flagReady != 0
+	how := bridge.SubOptions{Awaited: flags&flagReady != 0}
 	if opts.Max == 0 {
-		opts.Runs = func(r *hub.Run) { s.out.run(id, r, withSubject) }
+		how.OnRun = func(r *bridge.Run) { s.out.run(id, r, withSubject) }
 	}
-	sub, err := s.hub.Subscribe(subject, opts, func(m *hub.Message) {
+	sub, err := functions.Subscribe(s.hub, subject, opts, how, func(m *hub.Message) {
 		var answer uint32
 		if m.Reply != "" {
 			answer = s.answers.keep(m.Responder(), serve)
@@ -103,15 +104,15 @@ func (s *session) subscribe(id uint32, subject string, flags uint32, opts hub.Su
 	}
 }
 
-func (s *session) request(id uint32, m hub.OutMsg, timeout time.Duration, mayCancel bool) {
+func (s *pageHub) request(id uint32, m hub.OutMsg, timeout time.Duration, mayCancel bool) {
 	if s.hub == nil {
 		s.out.fail(rowFailed, id, errNotOpen)
 		return
 	}
-	s.asking.Add(1)
+	s.requestsInFlight.Add(1)
 	over := false // with s.mu held
 	cancel := s.hub.Request(m, timeout, func(reply *hub.Message, err error) {
-		s.asking.Add(-1)
+		s.requestsInFlight.Add(-1)
 		if mayCancel {
 			s.mu.Lock()
 			over = true
@@ -134,7 +135,7 @@ func (s *session) request(id uint32, m hub.OutMsg, timeout time.Duration, mayCan
 }
 
 // requestMany adds a message row for each answer, and a done row when no more are waited for.
-func (s *session) requestMany(id uint32, m hub.OutMsg, window time.Duration, most int) {
+func (s *pageHub) requestMany(id uint32, m hub.OutMsg, window time.Duration, most int) {
 	if s.hub == nil {
 		s.out.fail(rowDone, id, errNotOpen)
 		return
@@ -151,7 +152,7 @@ func (s *session) requestMany(id uint32, m hub.OutMsg, window time.Duration, mos
 }
 
 // drain ends a subscription when all that the server has sent to it is in rows.
-func (s *session) drain(id, subscription uint32) {
+func (s *pageHub) drain(id, subscription uint32) {
 	sub := s.subs[subscription]
 	if sub == nil {
 		s.out.text(rowDone, id, 0, "") // it has ended
@@ -161,7 +162,7 @@ func (s *session) drain(id, subscription uint32) {
 	s.goRow(rowDone, rowDone, id, 0, sub.Drain)
 }
 
-func (s *session) cancelRequest(id uint32) {
+func (s *pageHub) cancelRequest(id uint32) {
 	s.mu.Lock()
 	cancel := s.requests[id]
 	s.mu.Unlock()
@@ -170,16 +171,16 @@ func (s *session) cancelRequest(id uint32) {
 	}
 }
 
-func (s *session) respond(id, answer uint32, m hub.OutMsg) {
+func (s *pageHub) respond(id, answer uint32, m hub.OutMsg) {
 	responder, ok := s.answers.take(answer)
 	if !ok {
 		s.out.fail(rowAckFailed, id, hub.ErrNoReply)
 		return
 	}
-	s.settle(id, responder.Respond(m))
+	s.settle(id, functions.Respond(responder, m))
 }
 
-func (s *session) run(id, command uint32, timeout time.Duration) {
+func (s *pageHub) run(id, command uint32, timeout time.Duration) {
 	h := s.hub
 	if h == nil {
 		s.out.fail(rowDone, id, errNotOpen)
@@ -214,7 +215,7 @@ func (s *session) run(id, command uint32, timeout time.Duration) {
 
 // goRow runs wait on a goroutine, bounded by timeout if there is one, and adds the row done,
 // or failed with its error.
-func (s *session) goRow(done, failed, id uint32, timeout time.Duration, wait func(context.Context) error) {
+func (s *pageHub) goRow(done, failed, id uint32, timeout time.Duration, wait func(context.Context) error) {
 	s.wg.Go(func() {
 		ctx := s.ctx
 		if timeout > 0 {

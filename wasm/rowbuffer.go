@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/kinopio-hub/kinopio-hub/v3/hub"
+	"github.com/kinopio-hub/kinopio-hub/v3/internal/bridge"
 )
 
 // What Go tells JavaScript, one row each. npm/src/rows.ts reads them.
@@ -40,9 +41,9 @@ const rowWords = 8
 // Kept from one take to the next; what a burst needed beyond that is let go.
 const keepBytes = 4 << 20
 
-// An outbox collects rows until JavaScript takes them. Its zero value is empty.
+// A rowBuffer collects rows until JavaScript takes them. Its zero value is empty.
 // Safe for concurrent use; no method waits.
-type outbox struct {
+type rowBuffer struct {
 	mu     sync.Mutex
 	rows   []uint32
 	data   []byte // payloads, one after the other
@@ -51,7 +52,7 @@ type outbox struct {
 }
 
 // message adds a row of a message that arrived.
-func (o *outbox) message(kind, id, aux uint32, m *hub.Message, withSubject bool) {
+func (o *rowBuffer) message(kind, id, aux uint32, m *hub.Message, withSubject bool) {
 	o.mu.Lock()
 	metaOff, subject := len(o.meta), 0
 	if withSubject {
@@ -70,7 +71,7 @@ func (o *outbox) message(kind, id, aux uint32, m *hub.Message, withSubject bool)
 }
 
 // run adds the rows of messages that arrived in a row.
-func (o *outbox) run(id uint32, r *hub.Run, withSubject bool) {
+func (o *rowBuffer) run(id uint32, r *bridge.Run, withSubject bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	metaOff, subject := len(o.meta), 0
@@ -88,9 +89,9 @@ func (o *outbox) run(id uint32, r *hub.Run, withSubject bool) {
 }
 
 // text adds a row without a message, with a text or JSON.
-func (o *outbox) text(kind, id, aux uint32, text string) { o.textData(kind, id, aux, text, nil) }
+func (o *rowBuffer) text(kind, id, aux uint32, text string) { o.textData(kind, id, aux, text, nil) }
 
-func (o *outbox) textData(kind, id, aux uint32, text string, data []byte) {
+func (o *rowBuffer) textData(kind, id, aux uint32, text string, data []byte) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	metaOff, dataOff := len(o.meta), len(o.data)
@@ -100,7 +101,7 @@ func (o *outbox) textData(kind, id, aux uint32, text string, data []byte) {
 }
 
 // fail adds a row with an error: code, 0, text; of a service's error also 0, its code, 0, its text.
-func (o *outbox) fail(kind, id uint32, err error) {
+func (o *rowBuffer) fail(kind, id uint32, err error) {
 	part := func(text string) string { return strings.ReplaceAll(text, "\x00", "\uFFFD") } // a service may write what it likes
 	text := hub.Code(err) + "\x00" + part(err.Error())
 	var data []byte
@@ -112,7 +113,7 @@ func (o *outbox) fail(kind, id uint32, err error) {
 }
 
 // ack adds a row that says that id is settled, or lengthens the last row, if it said so of id-1.
-func (o *outbox) ack(id uint32) {
+func (o *rowBuffer) ack(id uint32) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if n := len(o.rows); n > 0 {
@@ -125,7 +126,7 @@ func (o *outbox) ack(id uint32) {
 	o.add(rowAck, id, 1, 0, 0, 0, 0, 0)
 }
 
-func (o *outbox) add(kind, id, aux uint32, dataOff, dataLen, metaOff, names, headerLen int) {
+func (o *rowBuffer) add(kind, id, aux uint32, dataOff, dataLen, metaOff, names, headerLen int) {
 	first := len(o.rows) == 0
 	o.rows = append(o.rows, kind, id, aux, uint32(dataOff), uint32(dataLen), uint32(metaOff), uint32(names), uint32(headerLen))
 	if first && o.notify != nil {
@@ -134,7 +135,7 @@ func (o *outbox) add(kind, id, aux uint32, dataOff, dataLen, metaOff, names, hea
 }
 
 // take returns all rows and begins anew. What it returned stays as it is until reuse.
-func (o *outbox) take() (rows []uint32, data, meta []byte) {
+func (o *rowBuffer) take() (rows []uint32, data, meta []byte) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	rows, data, meta = o.rows, o.data, o.meta
@@ -143,7 +144,7 @@ func (o *outbox) take() (rows []uint32, data, meta []byte) {
 }
 
 // reuse gives back the buffers of the last take, whose contents are needed no more.
-func (o *outbox) reuse(rows []uint32, data, meta []byte) {
+func (o *rowBuffer) reuse(rows []uint32, data, meta []byte) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if len(o.rows) == 0 && 4*cap(rows)+cap(data)+cap(meta) <= keepBytes {
@@ -151,7 +152,7 @@ func (o *outbox) reuse(rows []uint32, data, meta []byte) {
 	}
 }
 
-func (o *outbox) len() int {
+func (o *rowBuffer) len() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return len(o.rows) / rowWords

@@ -1,0 +1,37 @@
+package hub
+
+import (
+	"net/url"
+
+	"github.com/kinopio-hub/kinopio-hub/v3/internal/plainjson"
+	"github.com/kinopio-hub/kinopio-hub/v3/transport"
+)
+
+// reachMost is what a manifest may say of other ways and of its root each, in bytes.
+const reachMost = 16 << 10
+
+// readReach reads how else a leaf may be reached, and whom to trust there.
+func readReach(r *plainjson.Reader) *transport.Reach {
+	reach := &transport.Reach{WebTransport: r.Raw("webTransport"), RootPEM: r.Text("rootPem")}
+	if len(reach.WebTransport) > reachMost || len(reach.RootPEM) > reachMost {
+		return nil
+	}
+	return reach
+}
+
+// mayTell says whether a manifest at address is believed when it says whom to trust: anybody on the way
+// may have written one that came without TLS.
+func mayTell(address string) bool {
+	from, err := url.Parse(address)
+	return err == nil && (from.Scheme == "https" || where(from.Hostname()) == onLoopback)
+}
+
+// way is by which way the connection goes, in words, "" where there was no choice.
+func (l *link) way() string {
+	if w, ok := l.wire.(*protoWire); ok {
+		if d, ok := w.conn.(transport.Described); ok {
+			return d.Description()
+		}
+	}
+	return ""
+}
