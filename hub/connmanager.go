@@ -176,6 +176,7 @@ func (s *connManager) open(l *link) {
 	if !s.absent.IsZero() {
 		h.repairs.returned()
 	}
+	h.keeper().online()
 	s.absent = time.Time{}
 }
 
@@ -361,6 +362,7 @@ func (s *connManager) lose() (reason string) {
 	reason = s.kind() + " lost"
 	h.outbox.hold()
 	h.losses.Add(1)
+	h.keeper().offline()
 	h.registry.forget(l)
 	l.shut()
 	h.requests.lost(l)

@@ -25,6 +25,8 @@ type Hub struct {
 	intake       intake
 	outbox       outbox
 	repairs      repairs
+	kept         atomic.Pointer[keeperBox]
+	keptOnce     sync.Once
 	finder       *finder       // nil unless a namespace is configured
 	missing      atomic.Uint64 // messages, by their numbers
 	longestNames atomic.Int64  // bytes; see checkLength
@@ -349,7 +351,7 @@ func (h *Hub) Status() Status {
 	}
 	s.Missing, s.Repairing = h.missing.Load(), h.intake.waitingFor()
 	s.Standby = h.standby.server()
-	s.Subscriptions, s.PendingBytes = h.registry.size(), h.outbox.pending()
+	s.Subscriptions, s.PendingBytes = h.registry.size(), h.outbox.pending()+h.keeper().pending()
 	return s
 }
 

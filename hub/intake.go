@@ -3,6 +3,7 @@ package hub
 import (
 	"hash/maphash"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/kinopio-hub/kinopio-hub/v3/internal/bridge"
@@ -37,6 +38,8 @@ type intake struct {
 	remembers bool         // for a standby
 	late      []remembered // messages without numbers
 	former    []remembered
+
+	stirred atomic.Bool // a goroutine has something to do because of what came
 
 	scratch Message    // that is being delivered
 	run     bridge.Run // that is being delivered
@@ -75,6 +78,9 @@ func (in *intake) receive(l *link, batch []natswire.Inbound) (idle bool) {
 		n, bytes := m.weight()
 		count += n
 		size += bytes
+		if m.Header != nil {
+			in.hub.keeper().take(m)
+		}
 		switch {
 		case l.shutOff:
 		case m.Route == nil:
@@ -86,6 +92,10 @@ func (in *intake) receive(l *link, batch []natswire.Inbound) (idle bool) {
 		}
 	}
 	l.heard.Store(in.now())
+	if in.stirred.Load() {
+		in.stirred.Store(false)
+		idle = false
+	}
 	in.mu.Unlock()
 	in.hub.traffic.inMessages.Add(uint64(count))
 	in.hub.traffic.inBytes.Add(uint64(size))
@@ -277,8 +287,11 @@ func (in *intake) deliver(m *inbound) (idle bool) {
 }
 
 func (in *intake) deliverTo(r receivers, m *inbound) (idle bool) {
-	s := m.sub()
-	in.scratch = Message{Subject: m.Subject, Reply: m.Reply, Header: m.Header, Data: m.Data, number: m.Number, hub: in.hub, link: s.link}
+	s, stamp := m.sub(), m.stamp()
+	in.scratch = Message{Subject: m.Subject, Reply: m.Reply, Header: m.Header, Data: m.Data, number: m.Number, stamp: stamp, hub: in.hub, link: s.link}
+	if stamp != nil && r != early && !in.hub.keeper().passes(s.entry, &in.scratch) {
+		return true
+	}
 	return s.entry.deliver(&in.scratch, r)
 }
 

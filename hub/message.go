@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/kinopio-hub/kinopio-hub/v3/internal/keep"
 	"github.com/kinopio-hub/kinopio-hub/v3/internal/natswire"
 )
 
@@ -25,8 +26,8 @@ func (h Header) check() error {
 		return nil // far cheaper than a loop over nothing
 	}
 	for name, values := range h {
-		if name == natswire.HeaderNumber {
-			return fmt.Errorf("%w: header name %q: it is the hub's own, for the number of a message: want another name", ErrInvalidValue, name)
+		if name == natswire.HeaderNumber || name == headerSet {
+			return fmt.Errorf("%w: header name %q: it is the hub's own, for the number or the version of a message: want another name", ErrInvalidValue, name)
 		}
 		if name == "" || strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == ':' }) {
 			return fmt.Errorf("%w: header name %q: want visible ASCII without a colon", ErrInvalidValue, name)
@@ -59,9 +60,11 @@ type Message struct {
 	Header  Header
 	Data    []byte
 
-	number number
-	hub    *Hub
-	link   *link // where it arrived, and an answer to it leaves
+	number  number
+	stamp   *keep.Stamp // of a set value
+	verdict keep.Verdict
+	hub     *Hub
+	link    *link // where it arrived, and an answer to it leaves
 }
 
 // Value decodes the payload: nil if empty, else the JSON value in it, else the text, else
@@ -128,6 +131,11 @@ func (r Responder) send(out OutMsg) *receipt {
 	if err := out.check(); err != nil {
 		return failedReceipt(err)
 	}
+	return r.respond(out)
+}
+
+// respond is Respond with headers that are known to be good.
+func (r Responder) respond(out OutMsg) *receipt {
 	out.Subject, out.answer = r.reply, true
 	if err := r.hub.checkLength(r.reply, len(out.Reply)); err != nil {
 		return failedReceipt(err)

@@ -80,6 +80,7 @@ func (h *Hub) denied(l *link, v *PermissionError) {
 	switch {
 	case h.finder != nil && strings.HasPrefix(v.Subject, leafPrefix):
 		h.finder.handlePermissionError(l, v)
+	case strings.HasPrefix(v.Subject, ownPrefix) && h.keeper().denied(v):
 	case strings.HasPrefix(v.Subject, ownPrefix):
 		h.repairs.forbidden(v)
 	case strings.HasPrefix(v.Subject, h.inboxes()):
@@ -89,10 +90,16 @@ func (h *Hub) denied(l *link, v *PermissionError) {
 		}
 		v.needs = "; " + what + " to " + h.inboxes() + ">, or to the same below Config.InboxPrefix (inboxPrefix in JavaScript); see docs/permissions.md"
 		which.Store(v)
-		h.requests.fail(v, func(q *request) bool { return q.link == l && l.noInbox.Load() != nil })
+		own := h.requests.fail(v, func(q *request) bool { return q.quiet && q.link == l && l.noInbox.Load() != nil })
+		programs := h.requests.fail(v, func(q *request) bool { return q.link == l && l.noInbox.Load() != nil })
+		if own > 0 && programs == 0 {
+			h.keeper().warn(v)
+			return
+		}
 		h.inboxDenied.Do(func() { h.report(v) })
 	case v.Publish:
 		failedRequests := h.requests.fail(v, func(q *request) bool { return q.link == l && q.subject == v.Subject })
+		h.keeper().unpublished(v.Subject)
 		h.mu.Lock()
 		known, notifyVariable := h.variables[v.Subject] != nil, h.variableDenied
 		h.mu.Unlock()

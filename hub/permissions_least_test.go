@@ -51,6 +51,8 @@ func TestPermissionsAreTheLeast(t *testing.T) {
 		"Subscriber": playSubscriber, "Publisher": playPublisher, "Requester": playRequester, "Service": playService,
 		"Moves": playMoves, "Discovery": playDiscovery,
 		"Discovery through the session": playSession,
+		"Values that stay, reader":      playReader,
+		"Values that stay, writer":      playWriter,
 		"Repairs, subscriber":           func(t *testing.T, p *server.Permissions) error { return playRepairs(t, p, "u", "admin") },
 		"Repairs, publisher":            func(t *testing.T, p *server.Permissions) error { return playRepairs(t, p, "admin", "u") },
 	}
@@ -138,6 +140,60 @@ func playSubscriber(t *testing.T, p *server.Permissions) error {
 		return fmt.Errorf("the value is %v", v.Value())
 	}
 	return complained(h, told)
+}
+
+// playReader comes after a value was set, and hears the next.
+func playReader(t *testing.T, p *server.Permissions) error {
+	s := startServer(t, permitting(p))
+	admin := administrator(t, s).Scope("sensors").Variable("temp")
+	if err := admin.Set(soon(t), 21); err != nil {
+		t.Fatal(err)
+	}
+	h := openHub(t, hub.Config{Servers: []string{as("u", s)}})
+	told := complaints(h)
+	v := h.Scope("sensors").Variable("temp")
+	if err := v.Ready(soon(t)); err != nil || v.Value() != 21.0 {
+		return fmt.Errorf("%v, %w", v.Value(), err)
+	}
+	if err := complained(h, told); err != nil {
+		return err
+	}
+	if err := admin.Set(soon(t), 22); err != nil {
+		t.Fatal(err)
+	}
+	return becomes(v, 22.0)
+}
+
+// playWriter sets a value before others come.
+func playWriter(t *testing.T, p *server.Permissions) error {
+	s := startServer(t, permitting(p))
+	h := openHub(t, hub.Config{Servers: []string{as("u", s)}})
+	told := complaints(h)
+	v := h.Scope("sensors").Variable("temp")
+	if err := v.Set(soon(t), 21); err != nil {
+		return err
+	}
+	if err := complained(h, told); err != nil {
+		return err
+	}
+	other := administrator(t, s).Scope("sensors").Variable("temp")
+	if err := other.Ready(soon(t)); err != nil || other.Value() != 21.0 {
+		return fmt.Errorf("who comes later sees %v, %w", other.Value(), err)
+	}
+	if err := other.Set(soon(t), 22); err != nil {
+		t.Fatal(err)
+	}
+	return errors.Join(becomes(v, 22.0), complained(h, told))
+}
+
+// becomes is an error unless v's value is soon want.
+func becomes(v *hub.Variable, want any) error {
+	for end := time.Now().Add(5 * time.Second); v.Value() != want; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			return fmt.Errorf("the value is %v, want %v", v.Value(), want)
+		}
+	}
+	return nil
 }
 
 func playPublisher(t *testing.T, p *server.Permissions) error {

@@ -186,7 +186,7 @@ func (r *registry) hasGroups() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, e := range r.entries {
-		if e.shared() {
+		if e.shared() && !e.control {
 			return true
 		}
 	}

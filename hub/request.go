@@ -42,6 +42,7 @@ type request struct {
 	timeout  time.Duration
 	place    int // in the heap
 	done     func(*Message, error)
+	quiet    bool // the hub's own: nobody is told why it fails
 
 	each func(*Message) (enough bool) // for several answers; then the deadline is no error
 	mu   sync.Mutex                   // held while each runs

@@ -130,10 +130,15 @@ func (h *Hub) subscribe(subject string, opts SubOptions, fn func(*Message), ende
 
 // listenTo is subscribe for the hub itself: fn is called with the intake's lock held.
 func (h *Hub) listenTo(subject string, fn func(*Message)) *Subscription {
-	if h.checkLength(subject, 0) != nil {
+	return h.listenIn(subject, "", fn)
+}
+
+// listenIn is listenTo in a queue group.
+func (h *Hub) listenIn(subject, queue string, fn func(*Message)) *Subscription {
+	if h.checkLength(subject, len(queue)) != nil {
 		return nil
 	}
-	s := &Subscription{hub: h, key: entryKey{subject: subject}, inline: true, control: true, fn: fn, ended: func() {}, done: make(chan struct{})}
+	s := &Subscription{hub: h, key: entryKey{subject, queue}, inline: true, control: true, fn: fn, ended: func() {}, done: make(chan struct{})}
 	if h.registry.add(s) != nil {
 		return nil
 	}

@@ -15,6 +15,9 @@ func (v Typed[T]) Pub(ctx context.Context, value T, options ...PubOptions) error
 	return v.Variable.Pub(ctx, value, options...)
 }
 
+// Set makes value the value. See [Variable.Set].
+func (v Typed[T]) Set(ctx context.Context, value T) error { return v.Variable.Set(ctx, value) }
+
 // Get returns the last value seen; false before the first, or when it is no T.
 func (v Typed[T]) Get() (value T, ok bool) {
 	v.track(true)

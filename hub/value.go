@@ -17,7 +17,7 @@ type valueRule struct {
 	serial  uint64
 }
 
-// A payload is known from the first message on.
+// A payload is known from the first message on, unless the value was deleted.
 type payload struct {
 	data  []byte
 	known bool
@@ -25,10 +25,11 @@ type payload struct {
 
 // own is a message of this hub's that is not in order yet.
 type own struct {
+	payload
 	id   uint64
-	data []byte
 	echo bool // it is expected to be heard
 	gone bool // a connection has it
+	set  bool // it has a version, as has whatever may take its place
 }
 
 // Of what is pending the oldest are forgotten beyond so many messages, or bytes if there is more than one:
@@ -43,16 +44,27 @@ const (
 // now is the value.
 func (r *valueRule) now() payload {
 	if n := len(r.pending); n > 0 {
-		return payload{r.pending[n-1].data, true}
+		return r.pending[n-1].payload
 	}
 	return r.settled
 }
 
 // sent: this hub publishes data, of which it will hear if echo.
 func (r *valueRule) sent(data []byte, echo bool) (id uint64) {
+	return r.add(own{payload: payload{data, true}, echo: echo})
+}
+
+// set: this hub sets the value, or deletes it. Of several that were set only the last counts.
+func (r *valueRule) set(p payload, echo bool) (id uint64) {
+	r.remove(func(m *own) bool { return m.set })
+	return r.add(own{payload: p, echo: echo, set: true})
+}
+
+func (r *valueRule) add(m own) (id uint64) {
 	r.serial++
-	r.pending = append(r.pending, own{id: r.serial, data: data, echo: echo})
-	r.bytes += len(data)
+	m.id = r.serial
+	r.pending = append(r.pending, m)
+	r.bytes += len(m.data)
 	for len(r.pending) > pendingKept || r.bytes > pendingBytes && len(r.pending) > 1 {
 		r.drop(1)
 	}
@@ -83,11 +95,14 @@ func (r *valueRule) denied() {
 
 // heard: a message has come. unsure says that it is not known whether it is older than the value: that is so
 // until an echo has come, which may never be; passed says so.
-func (r *valueRule) heard(data []byte) (unsure bool) {
-	r.last = payload{data, true}
-	r.settled = r.last
+func (r *valueRule) heard(data []byte) (unsure bool) { return r.echoed(payload{data, true}) }
+
+// echoed is heard for what was set, or deleted, and is no newer than what is known: the hub's own, mostly.
+func (r *valueRule) echoed(p payload) (unsure bool) {
+	r.last = p
+	r.settled = p
 	for i := range r.pending[:min(len(r.pending), echoWithin)] {
-		if m := &r.pending[i]; m.echo && bytes.Equal(m.data, data) {
+		if m := &r.pending[i]; m.echo && m.known == p.known && bytes.Equal(m.data, p.data) {
 			r.drop(i + 1)
 			r.settle()
 			return false
@@ -97,6 +112,12 @@ func (r *valueRule) heard(data []byte) (unsure bool) {
 		unsure = unsure || r.pending[i].echo && r.pending[i].gone
 	}
 	return unsure
+}
+
+// place: what was set has a later version than all that was set before. What this hub has published stays as it is.
+func (r *valueRule) place(p payload) {
+	r.last, r.settled = p, p
+	r.remove(func(m *own) bool { return m.set })
 }
 
 // passed: what went up to id will not be heard any more.
@@ -109,7 +130,7 @@ func (r *valueRule) passed(id uint64) {
 func (r *valueRule) lost() {
 	for i := range r.pending {
 		if m := &r.pending[i]; m.gone {
-			r.settled = payload{m.data, true}
+			r.settled = m.payload
 		}
 	}
 	r.remove(func(m *own) bool { return m.gone })
@@ -119,7 +140,7 @@ func (r *valueRule) lost() {
 func (r *valueRule) settle() {
 	n := 0
 	for ; n < len(r.pending) && r.pending[n].gone && !r.pending[n].echo; n++ {
-		r.settled = payload{r.pending[n].data, true}
+		r.settled = r.pending[n].payload
 	}
 	r.drop(n)
 }

@@ -60,16 +60,32 @@ func TestWatchTellsThePresentValueAndThenEachChange(t *testing.T) {
 	}
 }
 
-func TestReadyWaitsForTheFirstValue(t *testing.T) {
+// Ready waits for whoever says that it knows a value, but 2 s at most; a message that comes meanwhile is one.
+func TestReadyWaitsForTheAnswer(t *testing.T) {
 	s := startServer(t, nil)
 	h := openHub(t, hub.Config{Servers: []string{s.ClientURL()}})
+	mute := openHub(t, hub.Config{Servers: []string{s.ClientURL()}})
+	if _, err := mute.Subscribe("_KH.ask.s.>", hub.SubOptions{}, func(*hub.Message) {}); err != nil || mute.Flush(soon(t)) != nil {
+		t.Fatal(err)
+	}
 	v := h.Scope("s").Variable("v")
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
 	defer cancel()
 	if err := v.Ready(ctx); !errors.Is(err, hub.ErrTimeout) {
-		t.Errorf("ready without a value gave %v, want a time-out", err)
+		t.Errorf("ready before the answer gave %v, want a time-out", err)
 	}
-	if err := h.Send(hub.OutMsg{Subject: "s.v", Data: []byte("1")}).Wait(soon(t)); err != nil {
+	start := time.Now()
+	if err := h.Scope("s").Variable("w").Ready(soon(t)); err != nil || time.Since(start) < time.Second {
+		t.Errorf("ready without an answer gave %v after %v, want nil after 2 s", err, time.Since(start))
+	}
+	v = h.Scope("s").Variable("u")
+	if v.Meta().Known || v.Value() != nil {
+		t.Errorf("%v %+v before anybody has said anything", v.Value(), v.Meta())
+	}
+	if err := h.Flush(soon(t)); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Send(hub.OutMsg{Subject: "s.u", Data: []byte("1")}).Wait(soon(t)); err != nil {
 		t.Fatal(err)
 	}
 	if err := v.Ready(soon(t)); err != nil || v.Value() != 1.0 {

@@ -26,6 +26,7 @@ type Variable struct {
 	rule           valueRule
 	lent           bool          // others have the value's data, which is then never written
 	first          chan struct{} // closed while there is a value
+	kept           keptValue     // what is known of it beside
 	losses         uint64        // of links, that rule knows of
 	fencing        bool          // it is being found out whether echoes still come
 	denied         error         // why nothing is heard
@@ -71,6 +72,7 @@ func (h *Hub) variable(subject string, err error) *Variable {
 		h.variableDenied = h.refuseVariable
 	}
 	h.mu.Unlock()
+	h.keeping()
 	v.track(false)
 	return v
 }
@@ -96,7 +98,8 @@ func (v *Variable) lend() payload {
 	return v.rule.now()
 }
 
-// Ready waits until v has a value. Its error is ErrDisposed or ctx's, or that of the name.
+// Ready waits until it is known what v's value is, or that it has none: nobody is there who knows one. That takes
+// 2 s at most from when there is a connection. Its error is ErrDisposed or ctx's, or that of the name.
 func (v *Variable) Ready(ctx context.Context) error {
 	if v.err != nil {
 		return v.err
@@ -106,11 +109,19 @@ func (v *Variable) Ready(ctx context.Context) error {
 	}
 	v.track(true)
 	v.mu.Lock()
-	first := v.first
+	if v.kept.known == nil {
+		v.kept.known = make(chan struct{})
+		if v.kept.isKnown {
+			close(v.kept.known)
+		}
+	}
+	first, known := v.first, v.kept.known
 	v.mu.Unlock()
 	start := time.Now()
 	select {
 	case <-first:
+		return nil
+	case <-known:
 		return nil
 	case <-v.hub.ctx.Done():
 		return ErrDisposed
@@ -119,7 +130,7 @@ func (v *Variable) Ready(ctx context.Context) error {
 	}
 }
 
-var errNoValue = errors.New("no value yet")
+var errNoValue = errors.New("it is not known yet whether there is a value")
 
 // track begins to follow the subject, if it can be followed.
 func (v *Variable) track(read bool) {
@@ -153,10 +164,12 @@ func (v *Variable) tellDenied() {
 func (v *Variable) updateTracking() {
 	needed := v.read || v.subs > 0 || !v.target.Load()
 	if !needed && v.tracking != nil {
+		v.forget()
 		v.tracking.Unsubscribe()
 		v.tracking, v.denied = nil, nil
 	}
 	if !needed || v.tracking != nil {
+		v.keep()
 		return
 	}
 	// The error can only be that the hub has been closed.
@@ -166,7 +179,14 @@ func (v *Variable) updateTracking() {
 		v.mu.Unlock()
 		v.tellDenied()
 	}
-	v.tracking, _ = v.hub.Subscribe(v.subject, SubOptions{inline: true, denied: denied}, func(m *Message) { v.heard(m.Data) })
+	v.tracking, _ = v.hub.Subscribe(v.subject, SubOptions{inline: true, denied: denied}, func(m *Message) {
+		if m.stamp != nil {
+			v.heardSet(m)
+		} else {
+			v.heard(m.Data)
+		}
+	})
+	v.keep()
 }
 
 // written says that the program uses v from the other side.
@@ -190,6 +210,7 @@ func (v *Variable) listened(by int) {
 // heard takes a message of the subject. No copy: what an engine hands over it does not use again.
 func (v *Variable) heard(data []byte) {
 	v.change(func(r *valueRule) {
+		v.kept.bare = true
 		if r.heard(data) {
 			v.fence()
 		}
@@ -228,7 +249,7 @@ func (v *Variable) notifyWatchers(before payload) {
 		return
 	}
 	for _, w := range v.watchers {
-		w.put(now.data)
+		w.put(now)
 	}
 }
 
@@ -290,7 +311,8 @@ func (v *Variable) publish(ctx context.Context, m *[1]OutMsg, distinct bool) (r 
 		v.spare = nil
 		v.lent = len(v.watchers) > 0
 	}
-	echo := v.tracking != nil && !v.tracking.entry.deaf.Load() && !v.hub.cfg.NoEcho
+	echo := v.echoes()
+	v.kept.bare = true
 	id = v.rule.sent(copied, echo)
 	v.notifyWatchers(before)
 	v.mu.Unlock()

@@ -10,7 +10,8 @@ const watcherChanges = 64 << 10
 type watcher struct {
 	mu       sync.Mutex
 	nonEmpty sync.Cond
-	waiting  [][]byte
+	waiting  []payload
+	absent   bool // it is told that there is no value, too
 	over     bool
 }
 
@@ -19,6 +20,22 @@ type watcher struct {
 // the present value is no change: Sub hears it. An fn that panics is reported by OnError. It fails only for a name that cannot be
 // followed, or with ErrDisposed.
 func (v *Variable) Watch(fn func(value any)) (stop func(), err error) {
+	return v.watch(&watcher{}, func(p payload) { fn(v.hub.decode(p.data)) })
+}
+
+// A Change is what a variable's value is from now on.
+type Change struct {
+	Value  any
+	Exists bool // false: there is none, and Value is nil
+}
+
+// OnChange is Watch that says whether there is a value. Its first call is with the present one, as soon as it is known
+// whether there is one.
+func (v *Variable) OnChange(fn func(Change)) (stop func(), err error) {
+	return v.watch(&watcher{absent: true}, func(p payload) { fn(Change{v.hub.decode(p.data), p.known}) })
+}
+
+func (v *Variable) watch(w *watcher, fn func(payload)) (stop func(), err error) {
 	if v.err != nil {
 		return nil, v.err
 	}
@@ -26,15 +43,14 @@ func (v *Variable) Watch(fn func(value any)) (stop func(), err error) {
 		return nil, err
 	}
 	v.track(true)
-	w := &watcher{}
 	w.nonEmpty.L = &w.mu
 	started := v.hub.spawn(func() {
 		for {
-			data, ok := w.take()
+			value, ok := w.take()
 			if !ok {
 				return
 			}
-			v.callBack(fn, data)
+			v.callBack(fn, value)
 		}
 	})
 	if !started {
@@ -42,9 +58,9 @@ func (v *Variable) Watch(fn func(value any)) (stop func(), err error) {
 	}
 	v.mu.Lock()
 	v.watchers = append(v.watchers[:len(v.watchers):len(v.watchers)], w)
-	if now := v.rule.now(); now.known {
+	if now := v.rule.now(); now.known || v.kept.isKnown && w.absent {
 		v.lent = true
-		w.put(now.data)
+		w.put(now)
 	}
 	v.mu.Unlock()
 	if v.hub.ctx.Err() != nil { // perhaps too late to be closed with the variable
@@ -69,16 +85,16 @@ func (v *Variable) Watch(fn func(value any)) (stop func(), err error) {
 }
 
 // callBack calls a watcher back; one that panics is reported and told of the next change all the same.
-func (v *Variable) callBack(fn func(value any), data []byte) {
+func (v *Variable) callBack(fn func(payload), value payload) {
 	defer func() {
 		if p := recover(); p != nil {
 			v.hub.panicked("watcher of "+v.subject, p)
 		}
 	}()
-	fn(v.hub.decode(data))
+	fn(value)
 }
 
-func (w *watcher) put(data []byte) {
+func (w *watcher) put(value payload) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.over {
@@ -87,22 +103,22 @@ func (w *watcher) put(data []byte) {
 	if len(w.waiting) >= watcherChanges {
 		w.waiting = nil
 	}
-	w.waiting = append(w.waiting, data)
+	w.waiting = append(w.waiting, value)
 	w.nonEmpty.Signal()
 }
 
-func (w *watcher) take() ([]byte, bool) {
+func (w *watcher) take() (payload, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for len(w.waiting) == 0 && !w.over {
 		w.nonEmpty.Wait()
 	}
 	if w.over {
-		return nil, false
+		return payload{}, false
 	}
-	data := w.waiting[0]
+	value := w.waiting[0]
 	w.waiting = w.waiting[1:]
-	return data, true
+	return value, true
 }
 
 func (w *watcher) close() {

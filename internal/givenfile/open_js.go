@@ -1,0 +1,3 @@
+package givenfile
+
+const nonblock = 0 // there are no pipes
