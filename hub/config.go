@@ -348,6 +348,9 @@ func canonicalURL(raw string) (string, error) {
 	if err != nil || u.Host == "" || u.Hostname() == "" {
 		return "", fmt.Errorf("%s", want)
 	}
+	if strings.Contains(u.Hostname(), ":") && !strings.HasPrefix(u.Host, "[") { // host:1:2, or an IPv6 address
+		return "", fmt.Errorf("%s, with an IPv6 address in brackets", want)
+	}
 	u.Scheme = strings.ToLower(u.Scheme)
 	if err := toASCII(u); err != nil {
 		return "", fmt.Errorf("%s: %w", want, err)

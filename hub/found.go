@@ -76,7 +76,7 @@ func (h *Hub) newFinder() *finder {
 func subjectToken(name string) string {
 	var b []byte
 	for _, c := range []byte(name) {
-		if c == '-' || c == '_' || value62[c] >= 0 {
+		if c == '-' || c == '_' || '0' <= c && c <= '9' || 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z' {
 			b = append(b, c)
 		} else {
 			b = append(b, '=', hexDigits[c>>4], hexDigits[c&15])
@@ -189,15 +189,15 @@ func (f *finder) updatePlace() {
 	if l == nil || l.target.via != viaConfigured {
 		return // a leaf sees another one
 	}
-	if w, ok := l.wire.(interface{ seenAs() string }); ok {
-		if w.seenAs() == "" { // a server behind a proxy says it a moment later
+	if w, ok := l.wire.(interface{ SeenAs() string }); ok {
+		if w.SeenAs() == "" { // a server behind a proxy says it a moment later
 			ctx, cancel := context.WithTimeout(f.h.ctx, answerWindow)
 			defer cancel()
-			if err := l.wire.flush(ctx); err != nil {
+			if err := l.wire.Flush(ctx); err != nil {
 				f.h.cfg.Logger.Debug("the hub's public address is not known", "err", err)
 			}
 		}
-		f.place = placeOf(w.seenAs())
+		f.place = placeOf(w.SeenAs())
 		f.news.mu.Lock()
 		f.news.place = f.place
 		f.news.mu.Unlock()

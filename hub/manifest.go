@@ -27,7 +27,7 @@ type manifest struct {
 	fallbackServers []string
 	bridgeState     string
 	notLeader       bool // says of itself that it is not the leader
-	reach           *transport.Reach
+	reach           transport.Reach
 }
 
 func parseManifest(body []byte) (m manifest, err error) {
@@ -88,7 +88,7 @@ func (h *Hub) fetchManifest(ctx context.Context, web fetcher) (target, error) {
 		}
 		h.cfg.leaves.addManifest(leaf.url, got.body)
 		if !mayTell(address) {
-			leaf.reach = nil
+			leaf.reach = transport.Reach{}
 		}
 	}
 	if err != nil && !errors.Is(err, errNoLeader) {

@@ -60,7 +60,7 @@ func violationOf(err error) *PermissionError {
 
 // trouble takes what the server complains of. What it does not let the hub do for itself is no
 // error of the program's.
-func (l *link) trouble(err error) {
+func (l *link) Trouble(err error) {
 	h := l.hub
 	v := violationOf(err)
 	switch {
