@@ -38,6 +38,7 @@ var rooms = []room{
 	{"internal/bridge", nil, "what hub and its bridge both know stands below both"},
 	{"hub", []string{"transport", "transport/native", "transport/wsjs", "internal/keep", "internal/plainjson", "internal/natswire", "internal/bridge"}, "a hub gets its streams from any transport.Dialer"},
 	{"leaf", []string{"tlsca", "internal/filelock", "internal/givenfile"}, "libraries do not know each other, except that a leaf needs certificates"},
+	{"leaf/checks", []string{"leaf"}, "what looks for faults asks a leaf as strangers do, and knows how its answers are signed"},
 	{"election", []string{"election/multicast", "election/mdns", "internal/filelock"}, "the election is given something that starts a leaf, and knows no leaf"},
 	{"election/multicast", nil, "a bus carries bytes"},
 	{"election/mdns", []string{"election/multicast"}, "multicast DNS is a protocol on such a bus"},

@@ -1,3 +1,5 @@
+//go:build !js
+
 // Package givenfile reads small files that a person has named: secrets, certificates, credentials. What
 // else may stand at such a path (a pipe that nobody writes to, a device without an end) is waited for
 // and read for a bounded time and length.
