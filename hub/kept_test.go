@@ -28,7 +28,7 @@ func TestWhoComesLaterSeesWhatWasSet(t *testing.T) {
 		open := func() *hub.Hub { return openHub(t, hub.Config{Servers: []string{s.ClientURL()}, NoEcho: noEcho}) }
 		first := open()
 		v := first.Scope("s").Variable(fmt.Sprint("x", noEcho))
-		if err := v.Set(soon(t), map[string]any{"a": 1}); err != nil {
+		if err := v.Set(soon(t), map[string]any{"a": 1}); err != nil || first.Flush(soon(t)) != nil {
 			t.Fatal(err)
 		}
 		if m := v.Meta(); !m.Exists || m.Counter != 1 || m.Writer == "" || m.Pending {

@@ -145,8 +145,9 @@ func playSubscriber(t *testing.T, p *server.Permissions) error {
 // playReader comes after a value was set, and hears the next.
 func playReader(t *testing.T, p *server.Permissions) error {
 	s := startServer(t, permitting(p))
-	admin := administrator(t, s).Scope("sensors").Variable("temp")
-	if err := admin.Set(soon(t), 21); err != nil {
+	a := administrator(t, s)
+	admin := a.Scope("sensors").Variable("temp")
+	if err := admin.Set(soon(t), 21); err != nil || a.Flush(soon(t)) != nil {
 		t.Fatal(err)
 	}
 	h := openHub(t, hub.Config{Servers: []string{as("u", s)}})
