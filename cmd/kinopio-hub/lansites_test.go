@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net/netip"
 	"os/exec"
 	"strings"
 	"testing"
@@ -43,82 +42,28 @@ func playGuest(ctx context.Context, args []string, in <-chan string, out io.Writ
 	return nil
 }
 
-// A sites is places behind NAT of their own, and an internet between them with a backbone.
-type sites struct {
-	t        *testing.T
-	network  *lab.Network
-	backbone *lab.Host
-	routers  int
-}
-
-const (
-	internetOfSites = "203.0.113." // A documentation network (RFC 5737), which no program takes for private.
-	backboneOfSites = internetOfSites + "1"
-)
-
-func newSites(t *testing.T) *sites {
+// siteLeaf starts one at a fixed port, so that leaves of two sites have one URL, and waits until it knows its public address.
+func siteLeaf(t *testing.T, backbone *lab.Host, h *lab.Host, node string, flags ...string) *lab.Process {
 	t.Helper()
-	if _, err := exec.LookPath("nft"); err != nil {
-		t.Skipf("this test makes NAT; the Debian package nftables brings nft: %v", err)
-	}
-	s := &sites{t: t, network: lab.New(t)}
-	s.backbone = s.network.Lonely("backbone")
-	s.plug(s.backbone, "eth0", "internet", backboneOfSites)
-	return s
-}
-
-func (s *sites) plug(h *lab.Host, netif, segment, address string) {
-	s.t.Helper()
-	h.Plug(netif, segment)
-	h.Readdress(netif, netip.MustParsePrefix(address+"/24"))
-}
-
-// site makes a LAN behind NAT, and returns how to make a host with a last number there. All sites have the same addresses inside.
-func (s *sites) site(name string) (host func(last int) *lab.Host) {
-	s.t.Helper()
-	s.routers++
-	router := s.network.Lonely("router-" + name)
-	s.plug(router, "wan", "internet", fmt.Sprint(internetOfSites, 10+s.routers))
-	s.plug(router, "inside", name, "192.168.1.1")
-	s.in(router, "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward")
-	s.in(router, "nft", "add table ip nat; add chain ip nat out { type nat hook postrouting priority 100; }; add rule ip nat out oifname wan masquerade")
-	return func(last int) *lab.Host {
-		h := s.network.Lonely(fmt.Sprint(name, last))
-		s.plug(h, "eth0", name, fmt.Sprint("192.168.1.", last))
-		h.IP("route", "add", "default", "via", "192.168.1.1")
-		return h
-	}
-}
-
-func (s *sites) in(h *lab.Host, program string, args ...string) {
-	s.t.Helper()
-	if out, err := h.Command(s.t.Context(), program, args...).CombinedOutput(); err != nil {
-		s.t.Fatalf("%s %q: %v: %s", program, args, err, out)
-	}
-}
-
-// leaf starts one at a fixed port, so that leaves of two sites have one URL, and waits until it knows its public address.
-func (s *sites) leaf(h *lab.Host, node string, flags ...string) *lab.Process {
-	s.t.Helper()
 	program, err := exec.LookPath("kinopio-hub")
 	if err != nil {
-		s.t.Fatal(err)
+		t.Fatal(err)
 	}
 	args := append([]string{"leaf", "start", "--discovery-namespace", "studio", "--node-id", node, "--json-lines", "--parent-pipe", "--websocket-port", "4443",
-		"--backbone-server", "nats-leaf://" + backboneOfSites + ":7422", "--cache-dir", s.t.TempDir(), "--runtime-dir", s.t.TempDir()}, flags...)
+		"--backbone-server", "nats-leaf://" + backbone.Address.String() + ":7422", "--cache-dir", t.TempDir(), "--runtime-dir", t.TempDir()}, flags...)
 	p := h.Start("leaf "+node, h.Command(context.Background(), program, args...))
 	line := p.Await(`"phase":"running"`, `"bridgeState":"connected"`)
 	var status struct{ DiscoveryURL string }
 	if err := json.Unmarshal([]byte(line), &status); err != nil {
-		s.t.Fatal(err)
+		t.Fatal(err)
 	}
 	for deadline := time.Now().Add(lab.AwaitTimeout); ; time.Sleep(50 * time.Millisecond) {
-		manifest, err := h.Command(s.t.Context(), "curl", "-ksf", "--max-time", "10", status.DiscoveryURL).Output()
-		if err == nil && strings.Contains(string(manifest), `"publicAddresses":["`+internetOfSites) {
+		manifest, err := h.Command(t.Context(), "curl", "-ksf", "--max-time", "10", status.DiscoveryURL).Output()
+		if err == nil && strings.Contains(string(manifest), `"publicAddresses":["203.0.113.`) {
 			return p
 		}
 		if time.Now().After(deadline) {
-			s.t.Fatalf("%s does not know its public address: %v: %s", node, err, manifest)
+			t.Fatalf("%s does not know its public address: %v: %s", node, err, manifest)
 		}
 	}
 }
@@ -127,32 +72,33 @@ func (s *sites) leaf(h *lab.Host, node string, flags ...string) *lab.Process {
 // configured and nothing trusted before, and back when it stops.
 func TestGuestsOfSitesBehindNATFindTheirOwnLeaf(t *testing.T) {
 	const secret = "a secret of this test"
-	s := newSites(t)
-	s.backbone.Play("backbone").Await("ready")
-	north, south := s.site("north"), s.site("south")
+	network := lab.New(t)
+	backbone := network.Public("backbone", 1)
+	backbone.Play("backbone").Await("ready")
+	north, south := network.Site("north"), network.Site("south")
 	flags := []string{"--tickets", "--namespace-secret", secret}
 	leaves := map[string][]*lab.Process{
-		"north": {s.leaf(north(10), "north-a", flags...), s.leaf(north(11), "north-b", flags...)},
-		"south": {s.leaf(south(10), "south-a", flags...)},
+		"north": {siteLeaf(t, backbone, north.Host(10), "north-a", flags...), siteLeaf(t, backbone, north.Host(11), "north-b", flags...)},
+		"south": {siteLeaf(t, backbone, south.Host(10), "south-a", flags...)},
 	}
 	out, err := exec.Command("kinopio-hub", "leaf", "key", "--discovery-namespace", "studio", "--namespace-secret", secret).Output()
 	if err != nil {
 		t.Fatal(err)
 	}
 	key := strings.TrimSpace(string(out))
-	for name, host := range map[string]func(int) *lab.Host{"north": north, "south": south} {
+	for _, site := range []*lab.Site{north, south} {
 		var guests []*lab.Process
 		for i := range 3 {
-			args := []string{"nats://" + backboneOfSites + ":4222", "studio", key}
+			args := []string{"nats://" + backbone.Address.String() + ":4222", "studio", key}
 			if i == 2 {
 				args = args[:2] // It believes who answers.
 			}
-			g := host(100+i).Play("guest", args...)
+			g := site.Host(100+i).Play("guest", args...)
 			line := g.Await("moved via=leaf planned=true", "to=wss://192.168.1.1", "err=<nil>")
-			t.Logf("%s: %s", name, strings.TrimSpace(line))
+			t.Logf("%s: %s", site.Name, strings.TrimSpace(line))
 			guests = append(guests, g)
 		}
-		for _, l := range leaves[name] {
+		for _, l := range leaves[site.Name] {
 			l.Stop()
 		}
 		for _, g := range guests {
