@@ -5,6 +5,7 @@
 package hub_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -58,4 +59,17 @@ func TestEmptyNewsAreFollowedLessAndLess(t *testing.T) {
 		t.Errorf("%d questions in 3 s of news that bring nothing", n)
 	}
 	t.Logf("%d questions for %d news", n, told)
+}
+
+// Why the only leaf that answers could not be reached is said until something else is known.
+func TestWhyALeafWasNotReachedStaysSaid(t *testing.T) {
+	backbone := startServer(t, withLeaves)
+	answering(t, backbone.ClientURL(), "_KH.leaf.find.studio.any", func(*nats.Msg) *nats.Msg { return saying(manifestFor("ws://127.0.0.1:1", nil)) })
+	h := asking(t, backbone.ClientURL(), func(c *hub.Config) { c.Discovery.NamespaceKey = "" })
+	awaitDiscovery(t, h, hub.DiscoveryUnreachable)
+	for begin := time.Now(); time.Since(begin) < 3*time.Second; time.Sleep(20 * time.Millisecond) {
+		if d := h.DiscoveryStatus(); d.State != hub.DiscoverySwitching && (d.State != hub.DiscoveryUnreachable || !strings.Contains(d.Detail, "127.0.0.1:1")) {
+			t.Fatalf("after %v: %+v", time.Since(begin), d)
+		}
+	}
 }

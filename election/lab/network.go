@@ -35,6 +35,7 @@ type Network struct {
 	made     []string        // namespaces, in the order they were made
 
 	cables int // made so far
+	sites  int
 }
 
 // New returns a network without hosts. It calls Need, and removes everything when the test ends.
