@@ -25,7 +25,7 @@ func (s *nssStore) certutil(ctx context.Context, args ...string) error {
 		return fmt.Errorf("%w: it is in libnss3-tools (Debian), nss-tools (Fedora), nss (Arch) or mozilla-nss-tools (SUSE)", err)
 	}
 	_, err = s.m.Runner.Run(ctx, Command{Path: path, Args: append([]string{"-d", "sql:" + s.dir}, args...)})
-	return err
+	return nssTrouble(s.dir, err)
 }
 
 func (s *nssStore) exists() bool {
