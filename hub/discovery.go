@@ -22,7 +22,7 @@ type searcher struct {
 	fetch   func() (target, error) // the leaf that the manifest names
 	refused refusal
 	stay    stay
-	asked   bool // by the user, for this look
+	byUser  bool // this probe was asked for by the user
 }
 
 // discover is the searcher's goroutine.
@@ -35,8 +35,8 @@ func (h *Hub) discover() {
 	s := &searcher{h: h, access: access{h, map[string]bool{}, map[string]time.Time{}}}
 	s.fetch = func() (target, error) { return h.fetchManifest(h.ctx, web) }
 	if h.finder != nil {
-		h.finder.listen()
-		s.fetch = s.both(s.fetch)
+		h.finder.subscribeNews()
+		s.fetch = s.fetchFromBoth(s.fetch)
 	}
 	goOn := s.probe(false)
 	for {
@@ -85,7 +85,7 @@ func (s *searcher) wait(goOn bool) (byUser chan struct{}, ok bool) {
 			stop()
 			s.refused = refusal{}
 			return nil, true
-		case <-h.newsCome():
+		case <-h.leafNews():
 			// The pause is another now.
 		case <-h.visibilityForDiscovery:
 		case <-changed:
@@ -108,15 +108,15 @@ func (s *searcher) onLeaf() bool {
 func (s *searcher) probe(byUser bool) (goOn bool) {
 	h := s.h
 	address := h.cfg.Discovery.ManifestURL
-	if s.asked = byUser; byUser {
-		s.forget()
+	if s.byUser = byUser; byUser {
+		s.clearRefusals()
 	}
 	if h.finder == nil && !s.access.admit(address, byUser) {
 		return s.access.inCooldown(address)
 	}
 	switch h.DiscoveryStatus().State {
 	case DiscoveryIdle, DiscoveryPermissionNeeded, DiscoveryPermissionDenied:
-		h.setDiscovery(DiscoveryProbing, h.looksAt())
+		h.setDiscovery(DiscoveryProbing, h.discoverySources())
 	}
 	leaf, err := s.fetch()
 	switch {
@@ -131,6 +131,8 @@ func (s *searcher) probe(byUser bool) (goOn bool) {
 	case err != nil && s.place():
 		h.cfg.Logger.Debug("no manifest", "err", err) // as long as the leaf serves, it is the one
 		return true
+	case errors.Is(err, errAllInCooldown): // the status says why
+		return true
 	case errors.Is(err, errNoLeader):
 		s.refused = refusal{}
 		h.setDiscovery(DiscoveryNoLeader, strings.TrimPrefix(strings.TrimPrefix(err.Error(), errNoLeader.Error()), ": "))
@@ -141,8 +143,6 @@ func (s *searcher) probe(byUser bool) (goOn bool) {
 			h.setDiscovery(DiscoveryUnreachable, err.Error()+s.silence())
 		}
 		return true
-	case errors.Is(err, errResting) && h.DiscoveryStatus().State == DiscoveryUnreachable:
-		return true // why it could not be moved to is what there is to say
 	case err != nil:
 		h.cfg.Logger.Debug("no leaf", "err", err)
 		h.setDiscovery(DiscoveryNoLeader, err.Error())

@@ -86,7 +86,7 @@ func (h *Hub) fetchManifest(ctx context.Context, web fetcher) (target, error) {
 		if may := mayLeadTo(leaf.url, address, h.cfg.Servers); may != nil {
 			return fail(fmt.Errorf("wssUrl = %q: %w", transport.Redact(leaf.url), may))
 		}
-		h.cfg.leaves.noteManifest(leaf.url, got.body)
+		h.cfg.leaves.addManifest(leaf.url, got.body)
 		if !mayTell(address) {
 			leaf.reach = transport.Reach{}
 		}

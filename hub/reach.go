@@ -37,10 +37,8 @@ func mayTell(address string) bool {
 
 // way is by which way the connection goes, in words, "" where there was no choice.
 func (l *link) way() string {
-	if w, ok := l.wire.(*protoWire); ok {
-		if d, ok := w.conn.(transport.Described); ok {
-			return d.Description()
-		}
+	if w, ok := l.wire.(transport.Described); ok {
+		return w.Description()
 	}
 	return ""
 }

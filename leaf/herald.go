@@ -50,7 +50,10 @@ const (
 func (l *Leaf) startHerald(set *settings, srv *natsServer) (*herald, error) {
 	h := &herald{leaf: l, subs: map[string]*nats.Subscription{}, signer: set.signer,
 		bucket: bucket{rate: answerRate, burst: answerBurst}}
-	options := []nats.Option{nats.InProcessServer(srv), nats.Name("kinopio-leaf herald"), nats.NoReconnect(), nats.Timeout(readyTimeout)}
+	options := []nats.Option{nats.InProcessServer(srv), nats.Name("kinopio-leaf herald"), nats.NoReconnect(), nats.Timeout(readyTimeout),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { // Anybody who asks too much can cause it.
+			set.Logger.Debug("asked over the bridge", "error", err)
+		})}
 	options = append(options, set.access.own.options()...)
 	var err error
 	if h.nc, err = nats.Connect("", options...); err != nil {
