@@ -143,8 +143,6 @@ func (s *searcher) probe(byUser bool) (goOn bool) {
 			h.setDiscovery(DiscoveryUnreachable, err.Error()+s.silence())
 		}
 		return true
-	case errors.Is(err, errAllInCooldown) && h.DiscoveryStatus().State == DiscoveryUnreachable:
-		return true // why it could not be moved to is what there is to say
 	case err != nil:
 		h.cfg.Logger.Debug("no leaf", "err", err)
 		h.setDiscovery(DiscoveryNoLeader, err.Error())
