@@ -25,7 +25,7 @@ JS      = GOOS=js GOARCH=wasm
 
 # Packages that work once for a connection, or never, and sync, whose locks nobody contends for in a page: in the
 # page's module their functions stand once each, not wherever they are called, which saves a thirtieth of the download.
-cold    = context crypto/... encoding/... errors fmt io math/... github.com/kinopio-hub/kinopio-hub/v3/internal/... net/... reflect sync time
+cold    = context crypto/... encoding/... errors fmt io math/... github.com/kinopio-hub/kinopio-hub/v3/internal/plainjson net/... reflect sync time
 
 # Tests must not touch the trust stores of whoever runs them.
 export KINOPIO_SKIP_CA_TRUST_INSTALL = 1

@@ -39,8 +39,14 @@ type guest struct {
 
 func newGuest(t *testing.T, flags ...string) *guest {
 	t.Helper()
+	return newGuestAt(t, func(*server.Options) {}, flags...)
+}
+
+// newGuestAt is newGuest with a server as change makes it.
+func newGuestAt(t *testing.T, change func(*server.Options), flags ...string) *guest {
+	t.Helper()
 	g := &guest{routes: &routes{}}
-	g.remote = startRemote(t, func(o *server.Options) { o.LeafNode.Host, o.LeafNode.Port = "127.0.0.1", server.RANDOM_PORT })
+	g.remote = startRemote(t, func(o *server.Options) { o.LeafNode.Host, o.LeafNode.Port = "127.0.0.1", server.RANDOM_PORT }, change)
 	v, err := g.remote.server.Varz(nil)
 	if err != nil {
 		t.Fatal(err)

@@ -35,7 +35,8 @@ func (a *Agent) send(r Record) {
 	h := &heartbeat{SentAt: now.UTC().Format(manifestTime), State: r.State, Sequence: sequence, Instance: a.id.instance}
 	if a.leaf != nil && a.leaf.leaf != nil {
 		if m := a.leaf.leaf.Manifest(); m != nil && r.Leads {
-			h.Manifest = *m
+			h.Manifest, h.Reach = *m, m.reach().digest()
+			h.Manifest.setReach(reach{})
 		}
 	}
 	until := now.Add(Lease)
@@ -125,7 +126,10 @@ func (a *Agent) stopLeaf() {
 // that it is. So nobody who copies its name takes its place while it is there.
 func (a *Agent) verify(r Record) {
 	h, ok := r.Source.(*heartbeat)
-	known := a.confirmed[r.NodeID]
+	known, proven := a.confirmed[r.NodeID], ""
+	if ok && r.Proven {
+		proven = h.Reach
+	}
 	a.work.Go(func() {
 		ctx, cancel := context.WithTimeout(a.ctx, verifyTimeout)
 		defer cancel()
@@ -134,7 +138,7 @@ func (a *Agent) verify(r Record) {
 		var url string
 		if ok {
 			url = h.DiscoveryURL
-			if found, err = a.ver.either(ctx, known, &h.Manifest); err != nil {
+			if found, err = a.ver.either(ctx, known, &h.Manifest, proven); err != nil {
 				a.config.Logger.Debug("a leader is not confirmed", "node", r.NodeID, "error", err)
 			}
 		}

@@ -150,7 +150,7 @@ func TestManifestSaysOneHostAndNoLessThanTLS(t *testing.T) {
 			defer server.Close()
 			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()
-			got, err := newVerifier("test").verify(ctx, &Manifest{NodeID: "a", DiscoveryURL: server.URL + manifestPath})
+			got, err := newVerifier("test").verify(ctx, &Manifest{NodeID: "a", DiscoveryURL: server.URL + manifestPath}, "")
 			if (err == nil) != c.right {
 				t.Errorf("%+v, %v", got, err)
 			}

@@ -81,8 +81,9 @@ func onLink(ip netip.Addr) bool {
 	return false
 }
 
-// verify reads the manifest of m's leaf, compares, and returns it.
-func (v *verifier) verify(ctx context.Context, m *Manifest) (*Manifest, error) {
+// verify reads the manifest of m's leaf, compares, and returns it. It may say whom to trust if that has the digest that was
+// proven, or if this machine trusts who has served it.
+func (v *verifier) verify(ctx context.Context, m *Manifest, proven string) (*Manifest, error) {
 	u, err := url.Parse(m.DiscoveryURL)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Path != manifestPath || u.User != nil {
 		return nil, errors.New("its discoveryUrl is none")
@@ -112,6 +113,9 @@ func (v *verifier) verify(ctx context.Context, m *Manifest) (*Manifest, error) {
 	if is.NodeID != m.NodeID || is.DiscoveryNamespace != v.namespace || !is.IsLeader {
 		return nil, fmt.Errorf("its manifest is that of %q in %q, leading: %v", is.NodeID, is.DiscoveryNamespace, is.IsLeader)
 	}
+	if said := is.reach(); said.digest() != proven && !trusted(response.TLS, u.Hostname()) {
+		is.setReach(reach{})
+	}
 	if a, err := netip.ParseAddr(u.Hostname()); err == nil {
 		is.inZone(a.Zone())
 	}
@@ -119,9 +123,9 @@ func (v *verifier) verify(ctx context.Context, m *Manifest) (*Manifest, error) {
 }
 
 // either verifies the first of two manifests of one node that is there; known may be nil.
-func (v *verifier) either(ctx context.Context, known, said *Manifest) (*Manifest, error) {
+func (v *verifier) either(ctx context.Context, known, said *Manifest, proven string) (*Manifest, error) {
 	if known == nil || known.DiscoveryURL == said.DiscoveryURL {
-		return v.verify(ctx, said)
+		return v.verify(ctx, said, proven)
 	}
 	type answer struct {
 		found *Manifest
@@ -129,10 +133,10 @@ func (v *verifier) either(ctx context.Context, known, said *Manifest) (*Manifest
 	}
 	elsewhere := make(chan answer, 1)
 	go func() { // Ends with ctx, and is waited for.
-		found, err := v.verify(ctx, said)
+		found, err := v.verify(ctx, said, proven)
 		elsewhere <- answer{found, err}
 	}()
-	found, err := v.verify(ctx, known)
+	found, err := v.verify(ctx, known, proven)
 	other := <-elsewhere
 	if err == nil {
 		return found, nil

@@ -44,6 +44,11 @@ type Manifest struct {
 	IsLeader           bool     `json:"isLeader"`
 	CandidateRole      Role     `json:"candidateRole"`
 	Tickets            bool     `json:"tickets,omitempty"` // The leaf gives tickets to hubs of its account.
+
+	// WebTransport (an array) and RootPEM say whom to trust at the leaf. Heartbeats do not carry them; agents
+	// take them from the leader's leaf, see [reach].
+	WebTransport json.RawMessage `json:"webTransport,omitempty"`
+	RootPEM      string          `json:"rootPem,omitempty"`
 }
 
 // heartbeat is one datagram. The fields after the manifest are this version's own;
@@ -58,6 +63,8 @@ type heartbeat struct {
 	Sequence int64 `json:"seq,omitempty"`
 	// Instance tells apart two agents that have the same node id.
 	Instance string `json:"instance,omitempty"`
+	// Reach is what the manifest at the leaf says of whom to trust, as [reach.digest] makes it. "": nothing.
+	Reach string `json:"reach,omitempty"`
 }
 
 // A rejection says why a packet was not taken, as the word under which it is counted.
@@ -104,6 +111,7 @@ func parseHeartbeat(data []byte, namespace string) (*heartbeat, error) {
 	if err := json.Unmarshal(data, h); err != nil {
 		return nil, rejectJSON
 	}
+	h.Manifest.setReach(reach{})
 	if err := h.check(); err != nil {
 		return nil, rejectField
 	}
@@ -115,7 +123,7 @@ func (h *heartbeat) check() error {
 	if err := h.Manifest.check(); err != nil {
 		return err
 	}
-	for _, text := range []string{h.Instance, string(h.State)} {
+	for _, text := range []string{h.Instance, string(h.State), h.Reach} {
 		if err := checkText(text); err != nil {
 			return err
 		}
@@ -142,6 +150,9 @@ func (m *Manifest) check() error {
 	}
 	if m.LeaderEpoch < 0 || m.LeaderEpoch > largestJSInteger {
 		return fmt.Errorf("leaderEpoch %d is not an epoch", m.LeaderEpoch)
+	}
+	if err := m.reach().check(); err != nil {
+		return err
 	}
 	if r := m.BackboneRTTMs; r != nil && !(*r >= 0 && *r <= maxRTT) {
 		return errors.New("backboneRttMs is not a round-trip time")
@@ -183,6 +194,9 @@ func (h *heartbeat) record(proven bool) Record {
 	}
 	if r.Leads && h.SentAt != "" { // Multicast DNS does not tell all of it.
 		r.About = h.WSSURL + " " + h.DiscoveryURL + " " + h.BridgeState
+		if h.Reach != "" {
+			r.About += " " + h.Reach
+		}
 	}
 	if r.Order == 0 {
 		if at, err := time.Parse(time.RFC3339, h.SentAt); err == nil {

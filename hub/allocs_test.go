@@ -5,6 +5,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/kinopio-hub/kinopio-hub/v3/internal/natswire"
 )
 
 // A nullNet is an engine whose wires take everything and bring nothing by themselves.
@@ -12,39 +14,39 @@ type nullNet struct{ wire *nullWire }
 
 type nullWire struct {
 	receiver receiver
-	routes   map[string]*linkSub
+	routes   map[string]any
 	ended    chan struct{}
 	mu       sync.Mutex // guards routes
 }
 
 func (n *nullNet) dial(_ context.Context, _ string, r receiver) (wire, error) {
-	n.wire = &nullWire{receiver: r, routes: map[string]*linkSub{}, ended: make(chan struct{})}
+	n.wire = &nullWire{receiver: r, routes: map[string]any{}, ended: make(chan struct{})}
 	return n.wire, nil
 }
 
-func (*nullWire) ping(answered func()) error { answered(); return nil }
-func (w *nullWire) publish(OutMsg) error     { return nil }
+func (*nullWire) Ping(answered func()) error   { answered(); return nil }
+func (w *nullWire) Publish(natswire.Msg) error { return nil }
 
 // route is what subject was subscribed for.
-func (w *nullWire) route(subject string) *linkSub {
+func (w *nullWire) route(subject string) any {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.routes[subject]
 }
 
-func (w *nullWire) subscribe(subject, _ string, route *linkSub) (wireSub, error) {
+func (w *nullWire) Subscribe(subject, _ string, route any) (wireSub, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.routes[subject] = route
 	return subject, nil
 }
-func (w *nullWire) retire(wireSub) error        { return nil }
-func (w *nullWire) flush(context.Context) error { return nil }
-func (w *nullWire) distance() time.Duration     { return time.Millisecond }
-func (w *nullWire) maxPayload() int             { return 1 << 20 }
-func (w *nullWire) close()                      { close(w.ended) }
-func (w *nullWire) done() <-chan struct{}       { return w.ended }
-func (w *nullWire) cause() error                { return ErrDisconnected }
+func (w *nullWire) Unsubscribe(wireSub) error   { return nil }
+func (w *nullWire) Flush(context.Context) error { return nil }
+func (w *nullWire) RTT() time.Duration          { return time.Millisecond }
+func (w *nullWire) MaxPayload() int             { return 1 << 20 }
+func (w *nullWire) Disconnect()                 { close(w.ended) }
+func (w *nullWire) Done() <-chan struct{}       { return w.ended }
+func (w *nullWire) Cause() error                { return ErrDisconnected }
 
 func openNull(t testing.TB) (*Hub, *nullWire) {
 	t.Helper()
@@ -95,23 +97,23 @@ func TestNothingIsAllocatedForAMessage(t *testing.T) {
 	if _, err := h.Subscribe("a.inline", SubOptions{inline: true}, func(*Message) { heard++ }); err != nil {
 		t.Fatal(err)
 	}
-	batch := []inbound{{route: wire.route("a.inline"), subject: "a.inline", data: data}}
-	allocs(t, "receiving inline", 0, func() { wire.receiver.receive(batch) })
+	batch := []natswire.Inbound{{Route: wire.route("a.inline"), Subject: "a.inline", Data: data}}
+	allocs(t, "receiving inline", 0, func() { wire.receiver.Receive(batch) })
 	if heard < 5000 {
 		t.Errorf("heard %d messages: want 5000 and more", heard)
 	}
 
 	h.Scope("a").Variable("followed").Value()
-	batch = []inbound{{route: wire.route("a.followed"), subject: "a.followed", data: data}}
-	allocs(t, "following a variable", 0, func() { wire.receiver.receive(batch) })
+	batch = []natswire.Inbound{{Route: wire.route("a.followed"), Subject: "a.followed", Data: data}}
+	allocs(t, "following a variable", 0, func() { wire.receiver.Receive(batch) })
 
 	got := make(chan struct{}, 1)
 	if _, err := h.Subscribe("a.plain", SubOptions{}, func(*Message) { got <- struct{}{} }); err != nil {
 		t.Fatal(err)
 	}
-	batch = []inbound{{route: wire.route("a.plain"), subject: "a.plain", data: data}}
+	batch = []natswire.Inbound{{Route: wire.route("a.plain"), Subject: "a.plain", Data: data}}
 	allocs(t, "receiving with a callback that may keep the message", 1, func() {
-		wire.receiver.receive(batch)
+		wire.receiver.Receive(batch)
 		<-got
 	})
 }
@@ -126,9 +128,9 @@ func TestAServiceKeepsItsGoroutines(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	batch := []inbound{{route: wire.route("a.f"), subject: "a.f", reply: "_INBOX.x.1"}}
+	batch := []natswire.Inbound{{Route: wire.route("a.f"), Subject: "a.f", Reply: "_INBOX.x.1"}}
 	allocs(t, "serving", 1, func() {
-		wire.receiver.receive(batch)
+		wire.receiver.Receive(batch)
 		<-got
 	})
 }

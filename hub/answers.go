@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/kinopio-hub/kinopio-hub/v3/internal/natswire"
 )
 
 // What a publisher does for those who miss something of it: see repairs.
@@ -18,11 +20,11 @@ func (r *repairs) hearAsk(m *Message) {
 		if len(f) != 5 || len(r.requests) >= repairRequestsKept {
 			return
 		}
-		stream, ok := parseStream(f[0])
+		stream, ok := natswire.ParseStream(f[0])
 		from, err := strconv.ParseUint(f[1], 10, 64)
 		to, err2 := strconv.ParseUint(f[2], 10, 64)
 		age, err3 := strconv.ParseInt(f[3], 10, 32)
-		if !ok || err != nil || err2 != nil || err3 != nil || from == 0 || from > mostCount || to != 0 && from > to || to > mostCount || age < 0 || checkName(f[4], false) != nil {
+		if !ok || err != nil || err2 != nil || err3 != nil || from == 0 || from > natswire.MaxCount || to != 0 && from > to || to > natswire.MaxCount || age < 0 || checkName(f[4], false) != nil {
 			return
 		}
 		if len(r.requests) == 0 {
@@ -134,12 +136,12 @@ func (r *repairs) announce() {
 
 // countsHead is the first line of what says how far this hub has counted. r.h.outbox.mu is held.
 func (r *repairs) countsHead() []byte {
-	return fmt.Appendf(nil, "counts %s\n", publisherName(r.h.outbox.publisher))
+	return fmt.Appendf(nil, "counts %s\n", natswire.PublisherName(r.h.outbox.publisher))
 }
 
 // appendCount appends the line of s.
 func appendCount(text []byte, s *outStream) []byte {
-	return fmt.Appendf(appendStream(text, s.id), " %d %s\n", s.count, s.subject)
+	return fmt.Appendf(natswire.AppendStream(text, s.id), " %d %s\n", s.count, s.subject)
 }
 
 // answer sends again what was asked for, each message once, and says what it does not have.
@@ -162,17 +164,17 @@ func (r *repairs) answer(requests []repairRequest, now time.Time) (bytes int) {
 	}
 	messages := 0
 	had := map[uint64][]uint64{} // the counts that the store has, in order, of each stream
-	publisher := publisherName(o.publisher)
+	publisher := natswire.PublisherName(o.publisher)
 	o.store.each(func(s *outStream, m OutMsg, since time.Time) bool {
 		wants := byStream[s.id]
 		if wants == nil {
 			return true
 		}
 		for _, w := range wants {
-			if m.number.count < w.from || m.number.count > w.to || w.subject != s.subject || w.age > 0 && since.Before(now.Add(-w.age)) {
+			if m.number.Count < w.from || m.number.Count > w.to || w.subject != s.subject || w.age > 0 && since.Before(now.Add(-w.age)) {
 				continue
 			}
-			had[s.id] = append(had[s.id], m.number.count)
+			had[s.id] = append(had[s.id], m.number.Count)
 			if bytes > answerBytes || messages > answerLimit {
 				break // they ask again
 			}
@@ -197,14 +199,14 @@ func (r *repairs) answer(requests []repairRequest, now time.Time) (bytes int) {
 		}
 		gone := func(from, to, count uint64) {
 			m := OutMsg{Subject: ownPrefix + "again." + publisher + "." + w.subject, Header: Header{headerGone: {
-				string(appendStream(nil, w.stream)) + fmt.Sprintf(" %d %d %d %d", from, to, count, w.age.Milliseconds()),
+				string(natswire.AppendStream(nil, w.stream)) + fmt.Sprintf(" %d %d %d %d", from, to, count, w.age.Milliseconds()),
 			}}}
 			_ = o.publish(&m) // the link tells of its end
 		}
 		s := streams[w.stream]
 		switch {
 		case s == nil:
-			gone(w.from, w.to, mostCount)
+			gone(w.from, w.to, natswire.MaxCount)
 			continue
 		case s.subject != w.subject:
 			gone(0, 0, 0)

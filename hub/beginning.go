@@ -14,7 +14,7 @@ type absence struct {
 // begins says where c, which has heard nothing so far or does not know what comes first, begins: at
 // m, or, where another link or the publisher may have what is before, later.
 func (in *intake) begins(l *link, c *counter, m *inbound) bool {
-	n := m.number.count
+	n := m.Number.Count
 	e := c.entry
 	switch {
 	case e.shared():
@@ -26,7 +26,7 @@ func (in *intake) begins(l *link, c *counter, m *inbound) bool {
 		return false
 	}
 	if len(c.waiting) > 0 {
-		n = min(n, c.waiting[0].number.count) // what follows that comes by the same link
+		n = min(n, c.waiting[0].Number.Count) // what follows that comes by the same link
 	}
 	c.begin(n - 1)
 	return true

@@ -28,7 +28,7 @@ func (b *binding) begin(e *entry, round uint64) {
 	l := &linkSub{entry: e, link: b.link, round: round}
 	b.subs[e] = l
 	e.deaf.Store(false)
-	sub, err := b.link.wire.subscribe(e.key.subject, e.key.queue, l)
+	sub, err := b.link.wire.Subscribe(e.key.subject, e.key.queue, l)
 	if err != nil && !isDisconnected(err) {
 		b.link.hub.report(err)
 	}
@@ -45,7 +45,7 @@ func (b *binding) end(e *entry) {
 	if l.sub == nil {
 		return
 	}
-	if err := b.link.wire.retire(l.sub); err != nil && !isDisconnected(err) {
+	if err := b.link.wire.Unsubscribe(l.sub); err != nil && !isDisconnected(err) {
 		b.link.hub.report(err)
 	}
 }

@@ -123,7 +123,7 @@ type Config struct {
 	// subject, of which OnError tells once, for bridges that have values of their own.
 	onDenied func(subject string)
 
-	leaves *leafBook // of this hub
+	leaves *leafRecords // of this hub
 }
 
 // Discovery says whether and how a hub looks for the leaf on its LAN.
@@ -325,7 +325,7 @@ func (cfg Config) normalize() (Config, error) {
 	if err := cfg.Auth.check(); err != nil {
 		return cfg, err
 	}
-	if cfg.leaves = new(leafBook); cfg.Discovery.Enabled {
+	if cfg.leaves = new(leafRecords); cfg.Discovery.Enabled {
 		cfg.Authenticator = cfg.leafAuthenticator()
 	}
 	if cfg.Dialers == nil {
@@ -347,6 +347,9 @@ func canonicalURL(raw string) (string, error) {
 	u, err := url.Parse(strings.TrimSpace(raw))
 	if err != nil || u.Host == "" || u.Hostname() == "" {
 		return "", fmt.Errorf("%s", want)
+	}
+	if strings.Contains(u.Hostname(), ":") && !strings.HasPrefix(u.Host, "[") { // host:1:2, or an IPv6 address
+		return "", fmt.Errorf("%s, with an IPv6 address in brackets", want)
 	}
 	u.Scheme = strings.ToLower(u.Scheme)
 	if err := toASCII(u); err != nil {

@@ -56,7 +56,7 @@ func (o *outbox) queue(ctx context.Context, limit time.Duration) error {
 		if ctx.Err() != nil {
 			return ctxError(ctx, errCongested, start)
 		}
-		l.flow.awaitRoom(ctx)
+		l.flow.AwaitRoom(ctx)
 	}
 }
 
@@ -72,9 +72,9 @@ var errNotSent = errors.New("not sent")
 // publish hands one message to l, past the outbox. It waits while l is congested.
 func (h *Hub) publish(l *link, m OutMsg) error {
 	if l.congested() {
-		l.flow.awaitRoom(h.ctx)
+		l.flow.AwaitRoom(h.ctx)
 	}
-	err := l.wire.publish(m)
+	err := l.wire.Publish(m.wire())
 	if err == nil {
 		h.traffic.outMessages.Add(1)
 		h.traffic.outBytes.Add(uint64(len(m.Data)))

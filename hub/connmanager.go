@@ -1,8 +1,6 @@
 package hub
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"time"
 )
@@ -22,35 +20,6 @@ type connManager struct {
 
 // spread is the time within which the clients of a server that will stop begin to leave it.
 const spread = 300 * time.Millisecond
-
-// reconnectRequest is a call of Reconnect.
-type reconnectRequest struct {
-	ctx  context.Context
-	done chan error // takes one result without anyone waiting for it
-}
-
-var errReconnecting = errors.New("the hub goes on connecting")
-
-// Reconnect makes a fresh connection, to a server chosen as for the first one, and returns
-// when the hub is on it. Names, and while the old connection works messages, are kept.
-func (h *Hub) Reconnect(ctx context.Context) error {
-	r, start := reconnectRequest{ctx, make(chan error, 1)}, time.Now()
-	select {
-	case h.reconnects <- r:
-	case <-h.ctx.Done():
-		return ErrDisposed
-	case <-ctx.Done():
-		return ctxError(ctx, errReconnecting, start)
-	}
-	select {
-	case err := <-r.done:
-		return err
-	case <-h.ctx.Done():
-		return ErrDisposed
-	case <-ctx.Done():
-		return ctxError(ctx, errReconnecting, start)
-	}
-}
 
 // run is the goroutine of the connection manager.
 func (h *Hub) run() {
@@ -151,7 +120,7 @@ func (s *connManager) establish(reason string) error {
 		}
 	}
 	if s.lost != nil && h.cfg.MaxReconnects == NoReconnects {
-		return fmt.Errorf("%w: %s was lost, and MaxReconnects wants no other connection: %w", ErrDisconnected, s.last, s.lost.wire.cause())
+		return fmt.Errorf("%w: %s was lost, and MaxReconnects wants no other connection: %w", ErrDisconnected, s.last, s.lost.wire.Cause())
 	}
 	if s.last.via == viaConfigured && time.Since(s.since) < h.cfg.ReconnectWait {
 		// The server took the hub and dropped it at once: do not ask it again at once.
@@ -250,7 +219,7 @@ func (s *connManager) promote(l *link) {
 	}
 	s.link, s.last, s.since = l, l.target, time.Now()
 	s.h.standby.promoted(l.target)
-	s.h.count(func(st *Status) { st.RTT = l.wire.distance() })
+	s.h.count(func(st *Status) { st.RTT = l.wire.RTT() })
 	s.h.setState(StateConnected, l)
 }
 
@@ -283,7 +252,7 @@ func (s *connManager) stay() (reason string) {
 		select {
 		case <-h.ctx.Done():
 			return ""
-		case <-s.link.wire.done():
+		case <-s.link.wire.Done():
 			return s.lose()
 		case <-leave:
 			if leaving != s.link {
@@ -397,9 +366,9 @@ func (s *connManager) lose() (reason string) {
 	h.registry.forget(l)
 	l.shut()
 	h.requests.lost(l)
-	h.count(func(st *Status) { st.LastError = l.wire.cause() })
-	h.cfg.Logger.Debug("link lost", "server", l.target.String(), "err", l.wire.cause())
-	h.learnLength(l.wire.cause())
+	h.count(func(st *Status) { st.LastError = l.wire.Cause() })
+	h.cfg.Logger.Debug("link lost", "server", l.target.String(), "err", l.wire.Cause())
+	h.learnLength(l.wire.Cause())
 	s.link, s.lost, s.absent = nil, l, time.Now().Add(-l.silence())
 	return reason
 }

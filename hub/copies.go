@@ -21,14 +21,14 @@ const memory = 500 * time.Millisecond
 func (in *intake) fingerprint(m *inbound) uint64 {
 	var h maphash.Hash
 	h.SetSeed(in.seed)
-	maphash.WriteComparable(&h, m.route.entry.serialNumber)
-	h.WriteString(m.subject)
+	maphash.WriteComparable(&h, m.sub().entry.serialNumber)
+	h.WriteString(m.Subject)
 	h.WriteByte(0)
-	h.WriteString(m.reply)
+	h.WriteString(m.Reply)
 	h.WriteByte(0)
-	h.Write(m.data)
+	h.Write(m.Data)
 	sum := h.Sum64()
-	for name, values := range m.header { // in any order
+	for name, values := range m.Header { // in any order
 		var h maphash.Hash
 		h.SetSeed(in.seed)
 		h.WriteString(name)
@@ -45,8 +45,8 @@ func (in *intake) fingerprint(m *inbound) uint64 {
 func (in *intake) subjectPrint(m *inbound) uint64 {
 	var h maphash.Hash
 	h.SetSeed(in.seed)
-	maphash.WriteComparable(&h, m.route.entry.serialNumber)
-	h.WriteString(m.subject)
+	maphash.WriteComparable(&h, m.sub().entry.serialNumber)
+	h.WriteString(m.Subject)
 	return h.Sum64()
 }
 

@@ -102,7 +102,7 @@ func (c *counter) takeRun(first uint64, run [][]byte, now int64) bool {
 // take says what is to be done with m. unsettled: copies of what came may come by another link.
 // After takeIt and dropIt next may have more.
 func (c *counter) take(m *inbound, now int64, unsettled bool) decision {
-	n := m.number.count
+	n := m.Number.Count
 	unsettled = unsettled || now < c.unsettled || c.gap.since != 0 // what was asked for may come both ways
 	switch {
 	case c.entry.shared():
@@ -110,7 +110,7 @@ func (c *counter) take(m *inbound, now int64, unsettled bool) decision {
 	case !c.begun:
 		return c.wait(m, now)
 	case n == c.last+1:
-		c.came(n, m.data, now)
+		c.came(n, m.Data, now)
 		return takeIt
 	case n <= c.last:
 		if spanAt(c.skipped, n) >= 0 {
@@ -118,17 +118,17 @@ func (c *counter) take(m *inbound, now int64, unsettled bool) decision {
 			c.unsettled = now + int64(settling)
 			return takeIt
 		}
-		if c.copied(n, m.data, now, unsettled) {
+		if c.copied(n, m.Data, now, unsettled) {
 			return dropIt
 		}
 		if c.last-n > mostGap { // a new beginning
 			c.begin(n - 1)
-			c.came(n, m.data, now)
+			c.came(n, m.Data, now)
 		}
 		return takeIt
 	case c.gap.loose:
 		c.skipTo(n - 1)
-		c.came(n, m.data, now)
+		c.came(n, m.Data, now)
 		return takeIt
 	}
 	return c.wait(m, now)
@@ -136,7 +136,7 @@ func (c *counter) take(m *inbound, now int64, unsettled bool) decision {
 
 // takeShared is take for a member of a queue group, which gets some of the numbers only.
 func (c *counter) takeShared(m *inbound, now int64, unsettled bool) decision {
-	n := m.number.count
+	n := m.Number.Count
 	switch {
 	case !c.begun || n > c.last:
 		if ahead := n - c.last; c.begun && ahead < 64 {
@@ -146,15 +146,15 @@ func (c *counter) takeShared(m *inbound, now int64, unsettled bool) decision {
 		}
 		c.skipTo(n - 1)
 		c.begun = true
-		c.came(n, m.data, now)
+		c.came(n, m.Data, now)
 		return takeIt
 	case c.last-n < 64 && c.recent&(1<<(c.last-n)) == 0:
 		c.recent |= 1 << (c.last - n)
 		if c.last-n < c.prints.len() {
-			c.prints.set(n, printOf(m.data))
+			c.prints.set(n, printOf(m.Data))
 		}
 		return takeIt
-	case c.last-n < 64 && c.copied(n, m.data, now, unsettled):
+	case c.last-n < 64 && c.copied(n, m.Data, now, unsettled):
 		return dropIt
 	case c.last-n > mostGap:
 		c.begun = false
@@ -197,14 +197,14 @@ func (c *counter) copied(n uint64, data []byte, now int64, unsettled bool) bool 
 
 // wait keeps m, which came too early.
 func (c *counter) wait(m *inbound, now int64) decision {
-	n := m.number.count
+	n := m.Number.Count
 	i := len(c.waiting) // most come in order
-	for i > 0 && c.waiting[i-1].number.count >= n {
-		if i--; c.waiting[i].number.count == n && printOf(c.waiting[i].data) == printOf(m.data) {
+	for i > 0 && c.waiting[i-1].Number.Count >= n {
+		if i--; c.waiting[i].Number.Count == n && printOf(c.waiting[i].Data) == printOf(m.Data) {
 			return dropIt
 		}
 	}
-	for i < len(c.waiting) && c.waiting[i].number.count == n {
+	for i < len(c.waiting) && c.waiting[i].Number.Count == n {
 		i++
 	}
 	c.waiting = append(c.waiting, inbound{})
@@ -217,10 +217,10 @@ func (c *counter) wait(m *inbound, now int64) decision {
 
 // waits says that a copy of m waits for its turn already.
 func (c *counter) waits(m *inbound) bool {
-	n := m.number.count
-	i := sort.Search(len(c.waiting), func(i int) bool { return c.waiting[i].number.count >= n })
-	for ; i < len(c.waiting) && c.waiting[i].number.count == n; i++ {
-		if printOf(c.waiting[i].data) == printOf(m.data) {
+	n := m.Number.Count
+	i := sort.Search(len(c.waiting), func(i int) bool { return c.waiting[i].Number.Count >= n })
+	for ; i < len(c.waiting) && c.waiting[i].Number.Count == n; i++ {
+		if printOf(c.waiting[i].Data) == printOf(m.Data) {
 			return true
 		}
 	}
@@ -228,7 +228,7 @@ func (c *counter) waits(m *inbound) bool {
 }
 
 // held is what it costs to keep m, in bytes.
-func (m *inbound) held() int { return len(m.data) + 128 }
+func (m *inbound) held() int { return len(m.Data) + 128 }
 
 // found notes that something is missing.
 func (c *counter) found(now int64) {
@@ -241,21 +241,21 @@ func (c *counter) found(now int64) {
 func (c *counter) next(now int64, lost func(span)) (m inbound, ok bool) {
 	for {
 		if len(c.waiting) > 0 && c.begun {
-			switch n := c.waiting[0].number.count; {
+			switch n := c.waiting[0].Number.Count; {
 			case n <= c.last:
 				m = c.shift()
-				if c.copied(n, m.data, now, true) {
+				if c.copied(n, m.Data, now, true) {
 					continue
 				}
 				return m, true // of the same number, and another one
 			case n == c.last+1:
 				m = c.shift()
-				c.came(n, m.data, now)
+				c.came(n, m.Data, now)
 				return m, true
 			}
 		}
 		if len(c.gone) == 0 || c.gone[0].from > c.last+1 {
-			if !c.begun && len(c.gone) == 0 && len(c.waiting) > 0 && c.waiting[0].number.count == c.last+1 {
+			if !c.begun && len(c.gone) == 0 && len(c.waiting) > 0 && c.waiting[0].Number.Count == c.last+1 {
 				c.begun = true
 				continue
 			}
@@ -263,7 +263,7 @@ func (c *counter) next(now int64, lost func(span)) (m inbound, ok bool) {
 		}
 		end := c.gone[0].to
 		if len(c.waiting) > 0 {
-			end = min(end, c.waiting[0].number.count-1)
+			end = min(end, c.waiting[0].Number.Count-1)
 		}
 		if end > c.last {
 			if c.begun {
@@ -275,10 +275,10 @@ func (c *counter) next(now int64, lost func(span)) (m inbound, ok bool) {
 		}
 		if c.gone[0].to <= c.last {
 			c.gone = c.gone[1:]
-		} else if len(c.waiting) == 0 || c.waiting[0].number.count != c.last+1 {
+		} else if len(c.waiting) == 0 || c.waiting[0].Number.Count != c.last+1 {
 			break
 		}
-		if !c.begun && len(c.waiting) > 0 && c.waiting[0].number.count == c.last+1 {
+		if !c.begun && len(c.waiting) > 0 && c.waiting[0].Number.Count == c.last+1 {
 			c.begun = true
 		}
 	}
@@ -310,7 +310,7 @@ func (c *counter) isMissing() bool {
 func (c *counter) missing() (all []span) {
 	from := c.last + 1
 	for i := range c.waiting {
-		n := c.waiting[i].number.count
+		n := c.waiting[i].Number.Count
 		if n > from {
 			all = append(all, span{from, n - 1})
 		}
@@ -344,15 +344,15 @@ func (c *counter) lose(s span) {
 
 // giveUp ends the waiting for everything that is missing: next has what waits.
 func (c *counter) giveUp() {
-	if n := len(c.waiting); n > 0 && c.waiting[n-1].number.count-c.last > mostGap || c.announced > c.last+mostGap {
+	if n := len(c.waiting); n > 0 && c.waiting[n-1].Number.Count-c.last > mostGap || c.announced > c.last+mostGap {
 		// A new beginning, or somebody made it up: nothing is known to be missing.
 		c.begun = false
 	}
 	if !c.begun && len(c.waiting) > 0 {
-		c.begin(c.waiting[0].number.count - 1)
+		c.begin(c.waiting[0].Number.Count - 1)
 	}
 	if len(c.waiting) > 0 {
-		c.gone = []span{{c.last + 1, c.waiting[len(c.waiting)-1].number.count - 1}}
+		c.gone = []span{{c.last + 1, c.waiting[len(c.waiting)-1].Number.Count - 1}}
 	}
 	c.announced = 0 // whoever said so does not answer: the next message will tell
 }

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/kinopio-hub/kinopio-hub/v3/internal/natswire"
 )
 
 // A talk is what a counter is told, a word each: a number is a message, "n!" one of other content, "+s"
@@ -21,7 +23,7 @@ func talk(c *counter, text string) string {
 			if !ok {
 				return
 			}
-			said = append(said, string(m.data))
+			said = append(said, string(m.Data))
 		}
 	}
 	for _, word := range strings.Fields(text) {
@@ -37,7 +39,7 @@ func talk(c *counter, text string) string {
 			c.lose(span{n, to})
 		default:
 			fmt.Sscanf(word, "%d", &n)
-			m := &inbound{number: number{1, n}, data: []byte(word)}
+			m := &inbound{Number: number{Stream: 1, Count: n}, Data: []byte(word)}
 			if !c.begun && !c.entry.shared() {
 				c.begin(n - 1)
 			}
@@ -95,51 +97,16 @@ func TestCountersSayWhatComes(t *testing.T) {
 	})
 }
 
-func TestNumbersAreReadAsTheyAreWritten(t *testing.T) {
-	for _, n := range []number{{streamOf(1, 1), 1}, {streamOf(newPublisher(), 1<<streamBits-1), mostCount}, {streamOf(pow62[7]-1, 61), 62}} {
-		text := appendNumber(nil, n)
-		if got, ok := parseNumber(text); !ok || got != n {
-			t.Errorf("%s: got %v %v, want %v", text, got, ok, n)
-		}
-		m := OutMsg{Subject: "a", Data: []byte("x"), number: n}
-		if head := appendPubHead(nil, &m); len(head)+1 > len("HPUB a 00 00\r\n")+numberSize+1 {
-			t.Errorf("%q is longer than numberSize says", head)
-		}
-	}
-	// What most messages have: a header of no more than 35 bytes.
-	head := appendPubHead(nil, &OutMsg{Subject: "a", number: number{streamOf(newPublisher(), 5), 100_000}})
-	if size := len(head) - len("PUB a 0\r\n"); size > 36 {
-		t.Errorf("%q: %d bytes more than without a number", head, size)
-	}
-	for _, bad := range []string{"", ".", "0000000.1", "00000011", "0000001.1", "00000011.", "00000011.0", "0000001é.1", "00000011.zzzzzzzzzzz", "00000011.zzzzzzzzzzzz", "0000001zzzzz.1"} {
-		if n, ok := parseNumber(bad); ok {
-			t.Errorf("%q is read as %v", bad, n)
-		}
-	}
-}
-
 func TestCountsAreWrittenAsTheyGoOn(t *testing.T) {
-	s := &outStream{id: streamOf(newPublisher(), 1), digits: 1}
-	s.line = appendNumber([]byte(numberLine), number{s.id, 1})
+	s := &outStream{id: natswire.StreamOf(natswire.NewPublisher(), 1), digits: 1}
+	s.line = natswire.AppendNumber([]byte(natswire.NumberLine), number{Stream: s.id, Count: 1})
 	for range 300_000 {
 		s.counted()
-		if n, text, ok := onlyNumber(append(slices.Clone(s.line), "\r\n\r\n"...)); !ok || n != (number{s.id, s.count + 1}) {
-			t.Fatalf("%q for %d", text, s.count+1)
+		text, ours := strings.CutPrefix(string(s.line), natswire.NumberLine)
+		if n, ok := natswire.ParseNumber(text); !ours || !ok || n != (number{Stream: s.id, Count: s.count + 1}) {
+			t.Fatalf("%q for %d", s.line, s.count+1)
 		}
 	}
-}
-
-func FuzzNumber(f *testing.F) {
-	f.Add("Kseq:4tZqP0a1.2s")
-	f.Fuzz(func(t *testing.T, text string) {
-		n, ok := parseNumber(text)
-		if !ok {
-			return
-		}
-		if again, ok := parseNumber(appendNumber(nil, n)); !ok || again != n {
-			t.Errorf("%q is %v, and again %v", text, n, again)
-		}
-	})
 }
 
 // Logs are words: "a1" and "b1" are marks through the old and the new server, else it is a message.

@@ -25,7 +25,7 @@ func defaultManifestURL() string {
 	return location.Get("origin").String() + manifestPath
 }
 
-func newEngine(cfg *Config) engine { return newProtoEngine(cfg) }
+func newEngine(cfg *Config) engine { return newNatsEngine(cfg) }
 
 // toASCII leaves internationalized hosts to the browser, or to Node.
 func toASCII(*url.URL) error { return nil }

@@ -29,4 +29,4 @@ func toASCII(u *url.URL) error { return native.ToASCII(u) }
 func stepPatience(timeout time.Duration) time.Duration { return min(750*time.Millisecond, timeout/2) }
 
 // newEngine is a variable for tests.
-var newEngine = func(cfg *Config) engine { return newProtoEngine(cfg) }
+var newEngine = func(cfg *Config) engine { return newNatsEngine(cfg) }

@@ -35,8 +35,8 @@ func (h *Hub) discover() {
 	s := &searcher{h: h, access: access{h, map[string]bool{}, map[string]time.Time{}}}
 	s.fetch = func() (target, error) { return h.fetchManifest(h.ctx, web) }
 	if h.finder != nil {
-		h.finder.listen()
-		s.fetch = s.both(s.fetch)
+		h.finder.subscribeNews()
+		s.fetch = s.fetchFromBoth(s.fetch)
 	}
 	goOn := s.probe(false)
 	for {
@@ -85,7 +85,7 @@ func (s *searcher) wait(goOn bool) (byUser chan struct{}, ok bool) {
 			stop()
 			s.refused = refusal{}
 			return nil, true
-		case <-h.newsCome():
+		case <-h.leafNews():
 			// The pause is another now.
 		case <-h.visibilityForDiscovery:
 		case <-changed:
@@ -109,14 +109,14 @@ func (s *searcher) probe(byUser bool) (goOn bool) {
 	h := s.h
 	address := h.cfg.Discovery.ManifestURL
 	if s.byUser = byUser; byUser {
-		s.forget()
+		s.clearRefusals()
 	}
 	if h.finder == nil && !s.access.admit(address, byUser) {
 		return s.access.inCooldown(address)
 	}
 	switch h.DiscoveryStatus().State {
 	case DiscoveryIdle, DiscoveryPermissionNeeded, DiscoveryPermissionDenied:
-		h.setDiscovery(DiscoveryProbing, h.looksAt())
+		h.setDiscovery(DiscoveryProbing, h.discoverySources())
 	}
 	leaf, err := s.fetch()
 	switch {
@@ -131,7 +131,7 @@ func (s *searcher) probe(byUser bool) (goOn bool) {
 	case err != nil && s.place():
 		h.cfg.Logger.Debug("no manifest", "err", err) // as long as the leaf serves, it is the one
 		return true
-	case errors.Is(err, errResting): // the status says why
+	case errors.Is(err, errAllInCooldown): // the status says why
 		return true
 	case errors.Is(err, errNoLeader):
 		s.refused = refusal{}

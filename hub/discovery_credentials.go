@@ -51,14 +51,14 @@ func (cfg Config) leafAuthenticator() Authenticator {
 		if configured[server] {
 			return usual()
 		}
-		return cfg.leaves.show(ctx, server, &d, usual)
+		return cfg.leaves.credentials(ctx, server, &d, usual)
 	}
 }
 
 // refusedFor says what to do when leaf wants other credentials than it was shown.
 func (h *Hub) refusedFor(leaf target) string {
 	d := h.cfg.Discovery
-	if (d.Credentials == CredentialsNone || d.Credentials == CredentialsTicket) && h.cfg.leaves.of(leaf.String()).tickets {
+	if (d.Credentials == CredentialsNone || d.Credentials == CredentialsTicket) && h.cfg.leaves.lookup(leaf.String()).tickets {
 		return "; the leaf refuses the ticket that was got for it a moment ago: it has been used or is too old, or another server is at that address"
 	}
 	return fmt.Sprintf("; the leaf wants credentials, and discovery.credentials is %q: give it some that are good for leaves only, or start the leaf with --tickets", d.Credentials)

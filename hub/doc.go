@@ -45,6 +45,9 @@
 //	           other on one subject
 //	mailbox    what waits for one callback
 //	standby    a second link that waits, with nothing subscribed
+//	finder     asks for leaves over the session; candidate: one that has answered; proven: its answer was
+//	           signed; place: a public address; news: what leaves tell hubs, so that they ask again
+//	ticket     lets the owner of a key into one leaf, once
 //
 // # Order of locks
 //

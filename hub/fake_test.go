@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/kinopio-hub/kinopio-hub/v3/internal/natswire"
 	"github.com/kinopio-hub/kinopio-hub/v3/transport"
 )
 
@@ -82,7 +83,7 @@ func (n *fakeNet) cut(url string, down bool) {
 	}
 	n.mu.Unlock()
 	for _, w := range hit {
-		w.close()
+		w.Disconnect()
 	}
 }
 
@@ -98,10 +99,10 @@ type fakeWire struct {
 
 type fakeSub struct {
 	subject, queue string
-	route          *linkSub
+	route          any
 }
 
-func (w *fakeWire) publish(m OutMsg) error {
+func (w *fakeWire) Publish(m natswire.Msg) error {
 	if w.gone() {
 		return ErrDisconnected
 	}
@@ -124,12 +125,12 @@ func (w *fakeWire) publish(m OutMsg) error {
 	}
 	w.net.mu.Unlock()
 	for _, h := range hits {
-		h.w.receiver.receive([]inbound{{route: h.s.route, subject: m.Subject, reply: m.Reply, data: append([]byte(nil), m.Data...)}})
+		h.w.receiver.Receive([]natswire.Inbound{{Route: h.s.route, Subject: m.Subject, Reply: m.Reply, Data: append([]byte(nil), m.Data...)}})
 	}
 	return nil
 }
 
-func (w *fakeWire) subscribe(subject, queue string, route *linkSub) (wireSub, error) {
+func (w *fakeWire) Subscribe(subject, queue string, route any) (wireSub, error) {
 	if w.gone() {
 		return nil, ErrDisconnected
 	}
@@ -140,14 +141,14 @@ func (w *fakeWire) subscribe(subject, queue string, route *linkSub) (wireSub, er
 	return s, nil
 }
 
-func (w *fakeWire) retire(s wireSub) error {
+func (w *fakeWire) Unsubscribe(s wireSub) error {
 	w.net.mu.Lock()
 	defer w.net.mu.Unlock()
 	delete(w.subs, s.(*fakeSub))
 	return nil
 }
 
-func (w *fakeWire) flush(ctx context.Context) error {
+func (w *fakeWire) Flush(ctx context.Context) error {
 	select {
 	case <-time.After(w.rtt):
 		return nil
@@ -158,7 +159,7 @@ func (w *fakeWire) flush(ctx context.Context) error {
 	}
 }
 
-func (w *fakeWire) ping(answered func()) error {
+func (w *fakeWire) Ping(answered func()) error {
 	if w.gone() {
 		return ErrDisconnected
 	}
@@ -166,10 +167,10 @@ func (w *fakeWire) ping(answered func()) error {
 	return nil
 }
 
-func (w *fakeWire) distance() time.Duration { return w.rtt }
-func (w *fakeWire) maxPayload() int         { return 1 << 20 }
-func (w *fakeWire) done() <-chan struct{}   { return w.ended }
-func (w *fakeWire) cause() error            { return errors.New("cut") }
+func (w *fakeWire) RTT() time.Duration    { return w.rtt }
+func (w *fakeWire) MaxPayload() int       { return 1 << 20 }
+func (w *fakeWire) Done() <-chan struct{} { return w.ended }
+func (w *fakeWire) Cause() error          { return errors.New("cut") }
 
 func (w *fakeWire) gone() bool {
 	select {
@@ -180,7 +181,7 @@ func (w *fakeWire) gone() bool {
 	}
 }
 
-func (w *fakeWire) close() {
+func (w *fakeWire) Disconnect() {
 	w.once.Do(func() {
 		w.net.mu.Lock()
 		w.subs = map[*fakeSub]bool{}

@@ -26,39 +26,39 @@ import (
 //
 // It belongs to the searcher's goroutine, but for what news and the server's complaints touch.
 type finder struct {
-	h         *Hub
-	namespace string
-	key       ed25519.PublicKey // of the namespace; nil: any answer is believed
-	place     string            // the hub's public address as a part of a subject; "": not known
-	passed    map[string]refusal
-	proven    map[string]bool // URLs that answers have named which were signed
-	last      target          // what the last question brought,
-	lastErr   error
-	due       time.Time
-	fruitless int // questions in a row that brought nothing
-	hinted    bool
-	hint      string // other namespaces
+	h          *Hub
+	namespace  string
+	key        ed25519.PublicKey // of the namespace; nil: any answer is believed
+	place      string            // the hub's public address as a part of a subject; "": not known
+	refusals   map[string]refusal
+	proven     map[string]bool // URLs that answers have named which were signed
+	leaf       target          // what the last question brought,
+	leafErr    error
+	due        time.Time
+	failures   int // questions in a row that brought nothing
+	namesAsked bool
+	otherNames string // other namespaces
 
-	asked string // where the hub was at the last question
+	askedAt string // where the hub was at the last question
 
-	wake   chan struct{} // a token: there are news
-	warned sync.Once
-	news   newsBook
+	newsArrived chan struct{} // a token: there are news
+	warnOnce    sync.Once
+	news        newsLimiter
 }
 
 const (
 	leafPrefix = ownPrefix + "leaf."
-	// mostAnswers bounds the answers to one question that are looked at.
-	mostAnswers = 64
-	// mostFar bounds how many leaves are tried of whom it is known that they are behind another public address.
-	mostFar = 2
-	// mostTried bounds how many are tried one after the other.
-	mostTried = 4
-	// askWindow is for how long answers are waited for, besides some round trips, and askGrace for more than one.
-	askWindow, askGrace = 500 * time.Millisecond, 20 * time.Millisecond
+	// maxAnswers bounds the answers to one question that are looked at.
+	maxAnswers = 64
+	// maxOtherPlace bounds how many leaves are tried of whom it is known that they are behind another public address.
+	maxOtherPlace = 2
+	// maxTried bounds how many are tried one after the other.
+	maxTried = 4
+	// answerWindow is for how long answers are waited for, besides some round trips, and answerGrace for more than one.
+	answerWindow, answerGrace = 500 * time.Millisecond, 20 * time.Millisecond
 	// refresh is the time between two questions when nothing is told: for who has not heard of a change. It grows to that
-	// from firstPause while nobody answers.
-	refresh, firstPause = 45 * time.Second, time.Second
+	// from firstRefresh while nobody answers.
+	refresh, firstRefresh = 45 * time.Second, time.Second
 )
 
 // newFinder returns nil when the configuration names no namespace.
@@ -67,16 +67,16 @@ func (h *Hub) newFinder() *finder {
 	if d.Namespace == "" {
 		return nil
 	}
-	f := &finder{h: h, namespace: word(d.Namespace), passed: map[string]refusal{}, proven: map[string]bool{}, wake: make(chan struct{}, 1)}
+	f := &finder{h: h, namespace: subjectToken(d.Namespace), refusals: map[string]refusal{}, proven: map[string]bool{}, newsArrived: make(chan struct{}, 1)}
 	f.key, _ = parseNamespaceKey(d.NamespaceKey) // it was checked
 	return f
 }
 
-// word is a name as one part of a subject; leaves make the same of it.
-func word(name string) string {
+// subjectToken is a name as one part of a subject; leaves make the same of it.
+func subjectToken(name string) string {
 	var b []byte
 	for _, c := range []byte(name) {
-		if c == '-' || c == '_' || value62[c] >= 0 {
+		if c == '-' || c == '_' || '0' <= c && c <= '9' || 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z' {
 			b = append(b, c)
 		} else {
 			b = append(b, '=', hexDigits[c>>4], hexDigits[c&15])
@@ -90,29 +90,29 @@ const hexDigits = "0123456789abcdef"
 // fetch returns the leaf to be on, as fetchManifest does. Between two questions it returns what the last one brought.
 func (f *finder) fetch() (target, error) {
 	now, on := time.Now(), f.h.where().url
-	told, news := f.news.wait()
+	told, news := f.news.next()
 	news = news && !now.Before(told)
-	if now.Before(f.due) && !news && on == f.asked {
-		return f.last, f.lastErr
+	if now.Before(f.due) && !news && on == f.askedAt {
+		return f.leaf, f.leafErr
 	}
 	if news {
-		f.news.asks(now)
+		f.news.begin(now)
 	}
-	before, beforeErr := f.last, f.lastErr
-	f.asked = on
-	f.last, f.lastErr = f.ask()
+	before, beforeErr := f.leaf, f.leafErr
+	f.askedAt = on
+	f.leaf, f.leafErr = f.query()
 	if news {
-		f.news.brought(f.last != before || (f.lastErr == nil) != (beforeErr == nil))
+		f.news.report(f.leaf != before || (f.leafErr == nil) != (beforeErr == nil))
 	}
 	switch {
-	case f.lastErr == nil || errors.Is(f.lastErr, errNoBackbone):
-		f.fruitless = 0
+	case f.leafErr == nil || errors.Is(f.leafErr, errNoBackbone):
+		f.failures = 0
 		f.due = now.Add(jitter(refresh))
 	default:
-		f.due = now.Add(jitter(min(firstPause<<min(f.fruitless, 10), refresh)))
-		f.fruitless++
+		f.due = now.Add(jitter(min(firstRefresh<<min(f.failures, 10), refresh)))
+		f.failures++
 	}
-	return f.last, f.lastErr
+	return f.leaf, f.leafErr
 }
 
 // jitter is a time around d, so that many hubs do not ask together.
@@ -120,29 +120,29 @@ func jitter(d time.Duration) time.Duration {
 	return time.Duration((0.7 + 0.6*randomFraction()) * float64(d))
 }
 
-// again makes the next fetch ask.
-func (f *finder) again() { f.due = time.Time{} }
+// askNow makes the next fetch ask.
+func (f *finder) askNow() { f.due = time.Time{} }
 
-// pause is the time until the next fetch will ask.
-func (f *finder) pause() time.Duration {
+// untilNextQuestion is the time until the next fetch will ask.
+func (f *finder) untilNextQuestion() time.Duration {
 	next := f.due
-	if told, news := f.news.wait(); news && told.Before(next) {
+	if told, news := f.news.next(); news && told.Before(next) {
 		next = told
 	}
 	return max(time.Until(next), 0)
 }
 
-// pass remembers that the hub could not move to a leaf.
-func (f *finder) pass(leaf string) {
-	if len(f.passed) >= leavesKept {
-		f.passed = map[string]refusal{}
+// refuse remembers that the hub could not move to a leaf.
+func (f *finder) refuse(leaf string) {
+	if len(f.refusals) >= maxLeafRecords {
+		f.refusals = map[string]refusal{}
 	}
-	f.passed[leaf] = f.passed[leaf].backOff(leaf, time.Now(), f.h.cfg.Discovery.CacheTTL)
-	f.again()
+	f.refusals[leaf] = f.refusals[leaf].backOff(leaf, time.Now(), f.h.cfg.Discovery.CacheTTL)
+	f.askNow()
 }
 
-// A found leaf is one that has answered.
-type found struct {
+// A candidate is a leaf that has answered.
+type candidate struct {
 	target
 	err    error // why it is not good enough: errNoBackbone, or nil
 	node   string
@@ -154,16 +154,16 @@ type found struct {
 type nearness int
 
 const (
-	here        nearness = iota // the hub is on it
-	samePlace                   // behind the same public address
-	unknownAway                 // it does not know its own, or the hub does not
-	elsewhere
+	currentLeaf  nearness = iota // the hub is on it
+	samePlace                    // behind the same public address
+	unknownPlace                 // it does not know its own, or the hub does not
+	otherPlace
 )
 
-// ask asks, and chooses.
-func (f *finder) ask() (target, error) {
-	f.locate()
-	var all []found
+// query asks, and chooses.
+func (f *finder) query() (target, error) {
+	f.updatePlace()
+	var all []candidate
 	var why []error
 	for _, subject := range f.subjects() {
 		answers, refused, err := f.collect(subject)
@@ -171,33 +171,33 @@ func (f *finder) ask() (target, error) {
 		if why = append(why, refused...); err != nil {
 			return target{}, err
 		}
-		if slices.ContainsFunc(answers, func(one found) bool { return one.err == nil && one.near <= samePlace }) {
+		if slices.ContainsFunc(answers, func(one candidate) bool { return one.err == nil && one.near <= samePlace }) {
 			break
 		}
 	}
 	if len(all) == 0 {
-		return target{}, f.nobody(why)
+		return target{}, f.noAnswerError(why)
 	}
-	return f.choose(all)
+	return f.chooseLeaf(all)
 }
 
-// locate notes the address that the configured server sees the hub at.
-func (f *finder) locate() {
+// updatePlace notes the address that the configured server sees the hub at.
+func (f *finder) updatePlace() {
 	f.h.mu.Lock()
 	l := f.h.live
 	f.h.mu.Unlock()
 	if l == nil || l.target.via != viaConfigured {
 		return // a leaf sees another one
 	}
-	if w, ok := l.wire.(interface{ seenAs() string }); ok {
-		if w.seenAs() == "" { // a server behind a proxy says it a moment later
-			ctx, cancel := context.WithTimeout(f.h.ctx, askWindow)
+	if w, ok := l.wire.(interface{ SeenAs() string }); ok {
+		if w.SeenAs() == "" { // a server behind a proxy says it a moment later
+			ctx, cancel := context.WithTimeout(f.h.ctx, answerWindow)
 			defer cancel()
-			if err := l.wire.flush(ctx); err != nil {
+			if err := l.wire.Flush(ctx); err != nil {
 				f.h.cfg.Logger.Debug("the hub's public address is not known", "err", err)
 			}
 		}
-		f.place = placeOf(w.seenAs())
+		f.place = placeOf(w.SeenAs())
 		f.news.mu.Lock()
 		f.news.place = f.place
 		f.news.mu.Unlock()
@@ -212,7 +212,7 @@ func (f *finder) subjects() (all []string) {
 }
 
 // collect asks on one subject. refused is what was wrong with those answers that do not count.
-func (f *finder) collect(subject string) (answers []found, refused []error, err error) {
+func (f *finder) collect(subject string) (answers []candidate, refused []error, err error) {
 	h := f.h
 	nonce := newNonce()
 	var w plainjson.Writer
@@ -221,16 +221,16 @@ func (f *finder) collect(subject string) (answers []found, refused []error, err 
 		data   []byte
 		header Header
 	}
-	came, ended := make(chan answer, mostAnswers), make(chan error, 1)
-	window := askWindow + 4*f.h.repairs.distance()
-	cancel := h.requestMany(h.ctx, OutMsg{Subject: subject, Data: []byte(text), answer: true}, window, mostAnswers, func(m *Message) {
+	came, ended := make(chan answer, maxAnswers), make(chan error, 1)
+	window := answerWindow + 4*f.h.repairs.distance()
+	cancel := h.requestMany(h.ctx, OutMsg{Subject: subject, Data: []byte(text), answer: true}, window, maxAnswers, func(m *Message) {
 		came <- answer{slices.Clone(m.Data), m.Header} // it has room for all
 	}, func(err error) { ended <- err })
 	defer cancel()
 	var enough <-chan time.Time
 	seen := map[string]bool{}
 	take := func(a answer) {
-		one, err := f.read(nonce, a.header, a.data)
+		one, err := f.readAnswer(nonce, a.header, a.data)
 		switch {
 		case err != nil:
 			refused = append(refused, err)
@@ -238,7 +238,7 @@ func (f *finder) collect(subject string) (answers []found, refused []error, err 
 			seen[one.url] = true
 			answers = append(answers, one)
 			if enough == nil {
-				enough = time.After(askGrace + h.repairs.distance())
+				enough = time.After(answerGrace + h.repairs.distance())
 			}
 		}
 	}
@@ -255,7 +255,7 @@ func (f *finder) collect(subject string) (answers []found, refused []error, err 
 			if err == nil || errors.Is(err, ErrNoResponders) || len(answers) > 0 {
 				return answers, refused, nil
 			}
-			return nil, refused, f.failed(err)
+			return nil, refused, f.queryError(err)
 		}
 	}
 }
@@ -265,41 +265,41 @@ func newNonce() string {
 	return rand.Text()
 }
 
-// failed is why a question could not be asked.
-func (f *finder) failed(err error) error {
+// queryError is why a question could not be asked.
+func (f *finder) queryError(err error) error {
 	if errors.Is(err, ErrPermission) {
 		return fmt.Errorf("the leaf cannot be asked for: %w; see «Discovery through the session» in docs/permissions.md", err)
 	}
 	return fmt.Errorf("the leaf cannot be asked for: %w", err)
 }
 
-// choose takes the best of those that have answered, and not been tried in vain lately.
-func (f *finder) choose(all []found) (target, error) {
+// chooseLeaf takes the best of those that have answered, and not been tried in vain lately.
+func (f *finder) chooseLeaf(all []candidate) (target, error) {
 	for i := range all { // of equals any
 		j := int(randomFraction() * float64(i+1))
 		all[i], all[j] = all[j], all[i]
 	}
-	var best *found
+	var best *candidate
 	var cut error
 	tried, away := 0, 0
-	for near := here; near <= elsewhere && tried < mostTried; near++ {
+	for near := currentLeaf; near <= otherPlace && tried < maxTried; near++ {
 		for i := range all {
 			one := &all[i]
 			switch {
-			case one.near != near || tried >= mostTried:
+			case one.near != near || tried >= maxTried:
 				continue
-			case near == here:
+			case near == currentLeaf:
 				return one.target, one.err
 			case one.err != nil:
 				cut = one.err
 				continue
-			case near == elsewhere && (away >= mostFar || !f.mayReach(one.url)):
+			case near == otherPlace && (away >= maxOtherPlace || !f.mayReach(one.url)):
 				continue
-			case near == elsewhere:
+			case near == otherPlace:
 				away++
 			}
 			tried++
-			if best == nil && !f.passed[one.url].holds(one.url, time.Now()) {
+			if best == nil && !f.refusals[one.url].holds(one.url, time.Now()) {
 				best = one
 			}
 		}
@@ -312,13 +312,13 @@ func (f *finder) choose(all []found) (target, error) {
 	case cut != nil:
 		return target{}, fmt.Errorf("%w (in the namespace %q)", cut, f.h.cfg.Discovery.Namespace)
 	case tried > 0:
-		return target{}, errResting
+		return target{}, errAllInCooldown
 	}
 	return target{}, fmt.Errorf("%d leaves answer in the namespace %q, all of them behind other public addresses than this page's %s: none is in this LAN, or a proxy hides the addresses (then give leaves no --public-address)", len(all), f.h.cfg.Discovery.Namespace, f.place)
 }
 
-// errResting: those that there are were tried a moment ago.
-var errResting = errors.New("all leaves that answered were tried, and could not be moved to")
+// errAllInCooldown: those that there are were tried a moment ago.
+var errAllInCooldown = errors.New("all leaves that answered were tried, and could not be moved to")
 
 // mayReach says that a leaf may be tried that most likely is elsewhere: for that no user is asked.
 func (f *finder) mayReach(url string) bool {
@@ -327,33 +327,33 @@ func (f *finder) mayReach(url string) bool {
 	return v == mayGo
 }
 
-// nobody says why there is no leaf.
-func (f *finder) nobody(refused []error) error {
+// noAnswerError says why there is no leaf.
+func (f *finder) noAnswerError(refused []error) error {
 	name := f.h.cfg.Discovery.Namespace
 	if len(refused) > 0 {
 		return fmt.Errorf("%d answers in the namespace %q do not count: %w", len(refused), name, refused[0])
 	}
-	return fmt.Errorf("%w answers in the namespace %q%s", errNobody, name, f.others())
+	return fmt.Errorf("%w answers in the namespace %q%s", errNoLeafAnswers, name, f.otherNamespaces())
 }
 
-// errNobody is an errNoLeader with words.
-var errNobody = fmt.Errorf("%w: no leaf", errNoLeader)
+// errNoLeafAnswers is an errNoLeader with words.
+var errNoLeafAnswers = fmt.Errorf("%w: no leaf", errNoLeader)
 
-// others says, once asked, which namespaces there are, as the name may be mistyped.
-func (f *finder) others() string {
-	if !f.hinted {
-		f.hinted = true
+// otherNamespaces says, once asked, which namespaces there are, as the name may be mistyped.
+func (f *finder) otherNamespaces() string {
+	if !f.namesAsked {
+		f.namesAsked = true
 		var mu sync.Mutex
 		var names []string
 		done := make(chan struct{})
-		f.h.requestMany(f.h.ctx, OutMsg{Subject: leafPrefix + "names", Data: []byte("{}"), answer: true}, askWindow, mostAnswers, func(m *Message) {
+		f.h.requestMany(f.h.ctx, OutMsg{Subject: leafPrefix + "names", Data: []byte("{}"), answer: true}, answerWindow, maxAnswers, func(m *Message) {
 			r, err := plainjson.Read(m.Data)
 			if err != nil {
 				return
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			if one := r.Text("discoveryNamespace"); one != "" && len(one) <= 128 && checkName(word(one), false) == nil && !slices.Contains(names, one) {
+			if one := r.Text("discoveryNamespace"); one != "" && len(one) <= 128 && checkName(subjectToken(one), false) == nil && !slices.Contains(names, one) {
 				names = append(names, one)
 			}
 		}, func(error) { close(done) })
@@ -363,23 +363,23 @@ func (f *finder) others() string {
 		slices.Sort(names)
 		names = names[:min(len(names), 5)]
 		if len(names) > 0 {
-			f.hint = fmt.Sprintf("; there are leaves of the namespaces %q", names)
+			f.otherNames = fmt.Sprintf("; there are leaves of the namespaces %q", names)
 		}
 	}
-	if f.hint != "" {
-		return f.hint
+	if f.otherNames != "" {
+		return f.otherNames
 	}
 	return "; a leaf answers when it leads, has its bridge to this account, and was started with that --discovery-namespace"
 }
 
-// forbidden takes what a server does not permit of this.
-func (f *finder) forbidden(l *link, v *PermissionError) {
+// handlePermissionError takes what a server does not permit of this.
+func (f *finder) handlePermissionError(l *link, v *PermissionError) {
 	h := f.h
 	h.requests.fail(v, func(q *request) bool { return q.link == l && q.subject == v.Subject })
 	if strings.HasPrefix(v.Subject, leafPrefix+"names") {
 		return // a hint only
 	}
-	f.warned.Do(func() {
+	f.warnOnce.Do(func() {
 		h.cfg.Logger.Warn("the leaf cannot be found through the session as it should: the server permits too little of "+leafPrefix+">; see docs/permissions.md", "err", v)
 	})
 }

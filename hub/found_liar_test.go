@@ -1,3 +1,7 @@
+//go:build !js
+
+// Leaves run natively only.
+
 package hub_test
 
 import (
@@ -243,34 +247,68 @@ func TestGuestsOfALeafDoNotSpeakForIt(t *testing.T) {
 	}
 }
 
-// A hub shows the key of a ticket only where the ticket says that it is good.
+// Who answers in the leaf's stead when a hub asks for a ticket, and before it, gets nothing, and keeps no hub from the leaf.
 func TestLiarsAboutTicketsGetNothing(t *testing.T) {
-	for name, c := range map[string]struct {
-		say  func(real, trap string, m *nats.Msg) *nats.Msg
-		want string
-	}{
-		"unsigned": {func(_, trap string, m *nats.Msg) *nats.Msg {
-			var q struct{ Key string }
-			json.Unmarshal(m.Data, &q)
-			return saying(fmt.Appendf(nil, `{"wssUrl":%q,"key":%q}`, trap, q.Key))
-		}, "not signed"},
-		"refusing": {func(_, trap string, m *nats.Msg) *nats.Msg {
+	for name, answer := range map[string]func(trap, key string) *nats.Msg{
+		"unsigned": func(trap, key string) *nats.Msg { return saying(fmt.Appendf(nil, `{"wssUrl":%q,"key":%q}`, trap, key)) },
+		"refusing": func(trap, _ string) *nats.Msg {
 			return saying(fmt.Appendf(nil, `{"wssUrl":%q,"error":"go away"}`, trap))
-		}, "not signed"},
+		},
+		"signed with nonsense": func(trap, key string) *nats.Msg {
+			m := saying(fmt.Appendf(nil, `{"wssUrl":%q,"key":%q}`, trap, key))
+			m.Header["Kleaf-Signature"] = []string{strings.Repeat("A", 103)}
+			return m
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			backbone := startServer(t, withLeaves)
 			l := startRealLeaf(t, bridgeTo(t, backbone, nil), func(conf *leaf.Config) { conf.Access.Tickets, conf.NodeID = true, "node" })
 			spy, trap := startTrap(t, nil)
-			asked := answering(t, backbone.ClientURL(), "_KH.leaf.ticket.>", func(m *nats.Msg) *nats.Msg { return c.say(l.Status().WSSURL, trap, m) })
-			h := asking(t, backbone.ClientURL(), func(conf *hub.Config) { conf.Discovery.CacheTTL = 20 * time.Millisecond })
-			waitFor(t, "the reason, or the leaf", func() bool {
-				return asked.Load() > 0 && (strings.Contains(h.DiscoveryStatus().Detail, c.want) || h.Status().Via == "leaf")
+			asked := answering(t, backbone.ClientURL(), "_KH.leaf.ticket.>", func(m *nats.Msg) *nats.Msg {
+				var q struct{ Key string }
+				json.Unmarshal(m.Data, &q)
+				return answer(trap, q.Key)
 			})
+			h := asking(t, backbone.ClientURL(), func(conf *hub.Config) { conf.Discovery.CacheTTL = 20 * time.Millisecond })
+			made := moves(h)
+			awaitLeaf(t, h, l)
+			if asked.Load() == 0 {
+				t.Error("the liar was not asked")
+			}
 			if shown, came := spy.last(); came {
-				t.Errorf("the trap was shown %q", shown)
+				t.Errorf("the hub came to the trap and showed %q", shown)
+			}
+			for len(made) > 0 {
+				if m := <-made; strings.Contains(m.To, trap) {
+					t.Errorf("the hub moved to the trap: %+v", m)
+				}
 			}
 		})
+	}
+}
+
+// When the liar is alone, as the leaf does not give the ticket, the hub stays where it is and says why.
+func TestLiarAboutTicketsAloneMovesNobody(t *testing.T) {
+	backbone := startServer(t, withLeaves)
+	spy, trap := startTrap(t, backbone)
+	liar := serveManifest(t)
+	liar.say(manifestFor(trap, func(m map[string]any) { m["nodeId"] = "node" }))
+	asked := answering(t, backbone.ClientURL(), "_KH.leaf.ticket.>", func(m *nats.Msg) *nats.Msg {
+		return saying(fmt.Appendf(nil, `{"wssUrl":%q,"error":"go away"}`, trap))
+	})
+	h := openHub(t, hub.Config{
+		Servers:   []string{backbone.ClientURL()},
+		Discovery: hub.Discovery{Enabled: true, ManifestURL: liar.URL, CacheTTL: 20 * time.Millisecond},
+	})
+	waitFor(t, "the reason", func() bool { return strings.Contains(h.DiscoveryStatus().Detail, "the leaf refuses it") })
+	if s := h.Status(); s.Via != "configured" || s.Server != backbone.ClientURL() {
+		t.Errorf("the hub is on %s (%s)", s.Server, s.Via)
+	}
+	if shown, _ := spy.last(); shown != "" {
+		t.Errorf("the trap was shown %q", shown)
+	}
+	if asked.Load() == 0 {
+		t.Error("the liar was not asked")
 	}
 }
 

@@ -1,3 +1,7 @@
+//go:build !js
+
+// Leaves run natively only.
+
 package hub_test
 
 import (

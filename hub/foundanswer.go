@@ -65,8 +65,8 @@ func verify(key ed25519.PublicKey, label, nonce string, header Header, body []by
 	return at, nil
 }
 
-// read takes an answer to the question with nonce.
-func (f *finder) read(nonce string, header Header, body []byte) (one found, err error) {
+// readAnswer takes an answer to the question with nonce.
+func (f *finder) readAnswer(nonce string, header Header, body []byte) (one candidate, err error) {
 	h := f.h
 	at, err := verify(f.key, answerLabel, nonce, header, body)
 	if err != nil {
@@ -76,10 +76,10 @@ func (f *finder) read(nonce string, header Header, body []byte) (one found, err 
 	if err != nil && !errors.Is(err, errNoBackbone) {
 		return one, fmt.Errorf("manifest: %w", err)
 	}
-	if wrong := mayAnswer(leaf.url, h.cfg.Servers); wrong != nil {
+	if wrong := checkAnsweredURL(leaf.url, h.cfg.Servers); wrong != nil {
 		return one, fmt.Errorf("manifest: wssUrl = %q: %w", transport.Redact(leaf.url), wrong)
 	}
-	says, wrong := aboutLeaf(body)
+	says, wrong := readLeafInfo(body)
 	switch {
 	case wrong != nil:
 		return one, fmt.Errorf("manifest: %w", wrong)
@@ -87,23 +87,23 @@ func (f *finder) read(nonce string, header Header, body []byte) (one found, err 
 		return one, fmt.Errorf("manifest: discoveryNamespace = %q: want %q", says.namespace, h.cfg.Discovery.Namespace)
 	}
 	if f.key != nil {
-		f.prove(leaf.url)
+		f.markProven(leaf.url)
 	}
-	h.cfg.leaves.note(leaf.url, says, true)
-	return found{target: leaf, err: err, node: says.node, near: f.nearness(leaf, says.addresses), ticket: says.tickets}, nil
+	h.cfg.leaves.add(leaf.url, says, true)
+	return candidate{target: leaf, err: err, node: says.node, near: f.nearness(leaf, says.addresses), ticket: says.tickets}, nil
 }
 
-// prove remembers that a signed answer has named url.
-func (f *finder) prove(url string) {
-	if len(f.proven) >= 2*mostAnswers {
+// markProven remembers that a signed answer has named url.
+func (f *finder) markProven(url string) {
+	if len(f.proven) >= 2*maxAnswers {
 		f.proven = map[string]bool{}
 	}
 	f.proven[url] = true
 }
 
-// vouched says why a leaf that a manifest at a URL names is not believed: with a namespace key only leaves count that have
+// checkProven says why a leaf that a manifest at a URL names is not believed: with a namespace key only leaves count that have
 // signed an answer.
-func (f *finder) vouched(leaf target) error {
+func (f *finder) checkProven(leaf target) error {
 	if f.key == nil || f.proven[leaf.url] {
 		return nil
 	}
@@ -113,17 +113,17 @@ func (f *finder) vouched(leaf target) error {
 func (f *finder) nearness(leaf target, addresses []string) nearness {
 	switch at := f.h.where(); {
 	case at.via == viaLeaf && at.url == leaf.url:
-		return here
+		return currentLeaf
 	case f.place == "" || len(addresses) == 0:
-		return unknownAway
+		return unknownPlace
 	case slices.ContainsFunc(addresses, func(a string) bool { return placeOf(a) == f.place }):
 		return samePlace
 	}
-	return elsewhere
+	return otherPlace
 }
 
-// mayAnswer is mayLeadTo for an answer, which comes from no host: the leaf is on the LAN.
-func mayAnswer(leaf string, servers []string) error {
+// checkAnsweredURL is mayLeadTo for an answer, which comes from no host: the leaf is on the LAN.
+func checkAnsweredURL(leaf string, servers []string) error {
 	secure := "http://leaf.invalid"
 	for _, s := range servers {
 		if strings.HasPrefix(s, "wss:") || strings.HasPrefix(s, "tls:") {
@@ -136,19 +136,19 @@ func mayAnswer(leaf string, servers []string) error {
 	return nil
 }
 
-// A leafSays is what a manifest says besides where the leaf is.
-type leafSays struct {
+// A leafInfo is what a manifest says besides where the leaf is.
+type leafInfo struct {
 	node, namespace string
 	addresses       []string
 	tickets         bool
 }
 
-func aboutLeaf(body []byte) (says leafSays, err error) {
+func readLeafInfo(body []byte) (says leafInfo, err error) {
 	r, err := plainjson.Read(body)
 	if err != nil {
 		return says, err
 	}
-	says = leafSays{r.Text("nodeId"), r.Text("discoveryNamespace"), r.Texts("publicAddresses"), r.Bool("tickets")}
+	says = leafInfo{r.Text("nodeId"), r.Text("discoveryNamespace"), r.Texts("publicAddresses"), r.Bool("tickets")}
 	says.addresses = says.addresses[:min(len(says.addresses), 16)]
 	return says, r.Err()
 }

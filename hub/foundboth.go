@@ -8,13 +8,13 @@ import (
 	"github.com/kinopio-hub/kinopio-hub/v3/transport"
 )
 
-// both looks through the session first, and where that brings no leaf at the manifest's URL, if there is one.
-func (s *searcher) both(fetch func() (target, error)) func() (target, error) {
+// fetchFromBoth looks through the session first, and where that brings no leaf at the manifest's URL, if there is one.
+func (s *searcher) fetchFromBoth(fetch func() (target, error)) func() (target, error) {
 	h := s.h
 	f := h.finder
 	return func() (target, error) {
 		if !s.stay.doubted.IsZero() && !s.stay.decided {
-			f.again()
+			f.askNow()
 		}
 		leaf, err := f.fetch()
 		address := h.cfg.Discovery.ManifestURL
@@ -28,7 +28,7 @@ func (s *searcher) both(fetch func() (target, error)) func() (target, error) {
 		}
 		other, otherErr := fetch()
 		if otherErr == nil {
-			otherErr = f.vouched(other)
+			otherErr = f.checkProven(other)
 		}
 		if otherErr != nil && !errors.Is(otherErr, errNoBackbone) {
 			return target{}, fmt.Errorf("%w; %w", err, otherErr)
@@ -37,8 +37,8 @@ func (s *searcher) both(fetch func() (target, error)) func() (target, error) {
 	}
 }
 
-// looksAt is where the hub looks for the leaf, in words.
-func (h *Hub) looksAt() string {
+// discoverySources is where the hub looks for the leaf, in words.
+func (h *Hub) discoverySources() string {
 	d := h.cfg.Discovery
 	switch {
 	case h.finder == nil:
@@ -49,27 +49,27 @@ func (h *Hub) looksAt() string {
 	return "the namespace " + d.Namespace + ", through the session, and " + transport.Redact(d.ManifestURL)
 }
 
-// newsCome has a token when the leaves have told something; nil without a namespace.
-func (h *Hub) newsCome() <-chan struct{} {
+// leafNews has a token when the leaves have told something; nil without a namespace.
+func (h *Hub) leafNews() <-chan struct{} {
 	if h.finder == nil {
 		return nil
 	}
-	return h.finder.wake
+	return h.finder.newsArrived
 }
 
 // refuse remembers that the hub could not move to leaf.
 func (s *searcher) refuse(leaf target) {
 	if f := s.h.finder; f != nil {
-		f.pass(leaf.url)
+		f.refuse(leaf.url)
 	}
 	s.refused = s.refused.backOff(leaf.url, time.Now(), s.h.cfg.Discovery.CacheTTL)
 }
 
-// forget lets everything be tried again.
-func (s *searcher) forget() {
+// clearRefusals lets everything be tried again.
+func (s *searcher) clearRefusals() {
 	s.refused = refusal{}
 	if f := s.h.finder; f != nil {
-		f.passed = map[string]refusal{}
-		f.again()
+		f.refusals = map[string]refusal{}
+		f.askNow()
 	}
 }

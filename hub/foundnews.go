@@ -8,32 +8,32 @@ import (
 	"github.com/kinopio-hub/kinopio-hub/v3/internal/plainjson"
 )
 
-// A newsBook says when news make a hub ask. They are hints that anybody in the account may give: one that
+// A newsLimiter says when news make a hub ask. They are hints that anybody in the account may give: one that
 // brings nothing new makes the next wait longer, so that a liar costs the leaves little.
-type newsBook struct {
-	mu    sync.Mutex
-	due   time.Time     // when to ask; zero: nothing was told
-	pause time.Duration // the least time between two questions that news have caused
-	last  time.Time     // when that was
-	place string        // the hub's, as in finder
+type newsLimiter struct {
+	mu          sync.Mutex
+	due         time.Time     // when to ask; zero: nothing was told
+	minInterval time.Duration // the least time between two questions that news have caused
+	lastQuery   time.Time     // when that was
+	place       string        // the hub's, as in finder
 }
 
 const (
-	// newsSpread is the time within which hubs ask that most likely are near the leaf, and farSpread within which the others do.
-	newsSpread, farSpread = 40 * time.Millisecond, 2 * time.Second
-	// newsPause grows from the first to the second while news bring nothing.
-	newsPause, mostNewsPause = 50 * time.Millisecond, time.Minute
-	mostNews                 = 4 << 10 // bytes
+	// nearSpread is the time within which hubs ask that most likely are near the leaf, and farSpread within which the others do.
+	nearSpread, farSpread = 40 * time.Millisecond, 2 * time.Second
+	// minNewsInterval grows from the first to the second while news bring nothing.
+	minNewsInterval, maxNewsInterval = 50 * time.Millisecond, time.Minute
+	maxNewsBytes                     = 4 << 10 // bytes
 )
 
-// listen hears news.
-func (f *finder) listen() {
-	f.h.listenTo(leafPrefix+"news."+f.namespace, f.told)
+// subscribeNews hears news.
+func (f *finder) subscribeNews() {
+	f.h.listenTo(leafPrefix+"news."+f.namespace, f.handleNews)
 }
 
-// told takes news. The intake's lock is held.
-func (f *finder) told(m *Message) {
-	if len(m.Data) > mostNews {
+// handleNews takes news. The intake's lock is held.
+func (f *finder) handleNews(m *Message) {
+	if len(m.Data) > maxNewsBytes {
 		return
 	}
 	r, err := plainjson.Read(m.Data)
@@ -41,20 +41,20 @@ func (f *finder) told(m *Message) {
 		return
 	}
 	addresses := r.Texts("publicAddresses")
-	spread := newsSpread
+	spread := nearSpread
 	f.news.mu.Lock()
 	defer f.news.mu.Unlock()
 	if place := f.news.place; place != "" && len(addresses) > 0 && !slices.ContainsFunc(addresses, func(a string) bool { return placeOf(a) == place }) {
 		spread = farSpread
 	}
-	f.news.hear(time.Now(), time.Duration(randomFraction()*float64(spread)))
-	notify(f.wake)
+	f.news.schedule(time.Now(), time.Duration(randomFraction()*float64(spread)))
+	notify(f.newsArrived)
 }
 
-// hear notes news, to be followed after the given time. n.mu is held.
-func (n *newsBook) hear(now time.Time, after time.Duration) {
+// schedule notes news, to be followed after the given time. n.mu is held.
+func (n *newsLimiter) schedule(now time.Time, after time.Duration) {
 	at := now.Add(after)
-	if rested := n.last.Add(n.pause); at.Before(rested) {
+	if rested := n.lastQuery.Add(n.minInterval); at.Before(rested) {
 		at = rested
 	}
 	if n.due.IsZero() || at.Before(n.due) {
@@ -62,27 +62,27 @@ func (n *newsBook) hear(now time.Time, after time.Duration) {
 	}
 }
 
-// wait is until when to wait with the question that news ask for; false: there are none.
-func (n *newsBook) wait() (time.Time, bool) {
+// next is until when to wait with the question that news ask for; false: there are none.
+func (n *newsLimiter) next() (time.Time, bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.due, !n.due.IsZero()
 }
 
-// asks is called when news are followed.
-func (n *newsBook) asks(now time.Time) {
+// begin is called when news are followed.
+func (n *newsLimiter) begin(now time.Time) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.due, n.last = time.Time{}, now
+	n.due, n.lastQuery = time.Time{}, now
 }
 
-// brought says whether what was asked because of news was another leaf than before.
-func (n *newsBook) brought(something bool) {
+// report says whether what was asked because of news was another leaf than before.
+func (n *newsLimiter) report(something bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if something {
-		n.pause = newsPause
+		n.minInterval = minNewsInterval
 	} else {
-		n.pause = min(max(2*n.pause, 2*newsPause), mostNewsPause)
+		n.minInterval = min(max(2*n.minInterval, 2*minNewsInterval), maxNewsInterval)
 	}
 }

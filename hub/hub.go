@@ -7,11 +7,12 @@ import (
 	"fmt"
 	"hash/maphash"
 	"maps"
-	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/kinopio-hub/kinopio-hub/v3/internal/natswire"
 )
 
 // A Hub is a set of scopes and variables, connected to one server at a time. It is safe for
@@ -123,11 +124,11 @@ func open(ctx context.Context, cfg Config, e engine) *Hub {
 		hub: h, start: time.Now(), seed: maphash.MakeSeed(), remembers: cfg.Standby,
 		gaps: map[*counter]bool{}, deaf: map[uint64]int64{},
 	}
-	h.outbox.hub, h.outbox.publisher, h.outbox.turn = h, newPublisher(), make(chan struct{}, 1)
+	h.outbox.hub, h.outbox.publisher, h.outbox.turn = h, natswire.NewPublisher(), make(chan struct{}, 1)
 	h.outbox.store.limit, h.outbox.store.age = cfg.Repair.Bytes, cfg.Repair.Age
 	h.finder = h.newFinder()
 	if cfg.leaves == nil {
-		h.cfg.leaves = new(leafBook)
+		h.cfg.leaves = new(leafRecords)
 	}
 	h.cfg.leaves.hub = h
 	h.repairs.h, h.repairs.wake = h, make(chan struct{}, 1)
@@ -295,7 +296,7 @@ func (h *Hub) flush(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		err = l.wire.flush(ctx)
+		err = l.wire.Flush(ctx)
 		if err == nil {
 			l.hears()
 			return nil
@@ -304,7 +305,7 @@ func (h *Hub) flush(ctx context.Context) error {
 			return ctxError(ctx, errUnconfirmed, start)
 		}
 		select { // the link has died: the next one has everything again
-		case <-l.wire.done():
+		case <-l.wire.Done():
 		case <-ctx.Done():
 		}
 		h.awaitChange(ctx, l)
@@ -363,36 +364,6 @@ func (h *Hub) OnMove(fn func(Move)) (stop func()) { return h.onMove.add(fn) }
 // OnError calls fn with what went wrong and is nobody's return value: what a server
 // complained of, a callback that panicked, a subscription that is too slow.
 func (h *Hub) OnError(fn func(error)) (stop func()) { return h.onError.add(fn) }
-
-// report tells of an error that is nobody's return value.
-func (h *Hub) report(err error) {
-	h.cfg.Logger.Warn("trouble", "err", err)
-	h.tellError(err)
-}
-
-func (h *Hub) tellError(err error) {
-	h.events.put(func() { h.onError.notify(err, h.errorObserverFailed) }, eventsKept)
-}
-
-func (h *Hub) errorObserverFailed(p any) {
-	h.cfg.Logger.Error("an observer of errors panicked", "panic", p, "stack", stack())
-}
-
-// panicked, called where a panic was recovered from, reports it, and where it was.
-func (h *Hub) panicked(who string, p any) {
-	err := fmt.Errorf("%w: %s: panic: %v", ErrCallback, who, p)
-	h.cfg.Logger.Error("panic", "err", err, "stack", stack())
-	h.tellError(err)
-}
-
-// stack is where the caller is, in text.
-func stack() string {
-	text := make([]byte, 8<<10)
-	return string(text[:runtime.Stack(text, false)])
-}
-
-// observerFailed tells of an observer that panicked.
-func (h *Hub) observerFailed(p any) { h.panicked("an observer", p) }
 
 // setState changes the state, and l, the current link.
 func (h *Hub) setState(s State, l *link) {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/kinopio-hub/kinopio-hub/v3/internal/bridge"
+	"github.com/kinopio-hub/kinopio-hub/v3/internal/natswire"
 )
 
 // The intake is where everything that links bring comes in. It says of each message whether it is
@@ -68,23 +69,20 @@ func (in *intake) lock() {
 func (in *intake) unsettled() bool { return in.over != nil || in.now() < in.settled }
 
 // receive is a link's: messages in the order of its stream.
-func (in *intake) receive(l *link, batch []inbound) (idle bool) {
+func (in *intake) receive(l *link, batch []natswire.Inbound) (idle bool) {
 	count, size := 0, 0
 	in.lock()
 	idle = in.over == nil
 	for i := range batch {
-		m := &batch[i]
+		m := (*inbound)(&batch[i])
 		n, bytes := m.weight()
 		count += n
 		size += bytes
-		if m.header != nil {
-			in.hub.keeper().take(m)
-		}
 		switch {
 		case l.shutOff:
-		case m.route == nil:
+		case m.Route == nil:
 			idle = in.hub.answer(l, m) && idle
-		case m.run == nil:
+		case m.Run == nil:
 			idle = in.single(l, m) && idle
 		default:
 			idle = in.several(l, m) && idle
@@ -103,14 +101,14 @@ func (in *intake) receive(l *link, batch []inbound) (idle bool) {
 
 // several takes a run, as a whole if it can.
 func (in *intake) several(l *link, m *inbound) (idle bool) {
-	e := m.route.entry
-	whole := m.number.stream == 0 && (e.control || in.over == nil && in.expected == nil && !in.remembers)
-	if m.number.stream != 0 && !in.own(m) {
+	e := m.sub().entry
+	whole := m.Number.Stream == 0 && (e.control || in.over == nil && in.expected == nil && !in.remembers)
+	if m.Number.Stream != 0 && !in.own(m) {
 		c := in.counter(l, m)
-		whole = (c.begun || in.begins(l, c, m)) && c.takeRun(m.number.count, m.run, in.now())
+		whole = (c.begun || in.begins(l, c, m)) && c.takeRun(m.Number.Count, m.Run, in.now())
 	}
 	if whole {
-		in.plain = in.plain || m.number.stream == 0 && !e.control && !e.shared()
+		in.plain = in.plain || m.Number.Stream == 0 && !e.control && !e.shared()
 		return in.deliverRun(m)
 	}
 	idle = true
@@ -120,11 +118,11 @@ func (in *intake) several(l *link, m *inbound) (idle bool) {
 
 // single takes one message.
 func (in *intake) single(l *link, m *inbound) (idle bool) {
-	e := m.route.entry
+	e := m.sub().entry
 	switch {
 	case e.control:
 		return in.deliver(m)
-	case m.number.stream != 0:
+	case m.Number.Stream != 0:
 		return in.numbered(l, m)
 	case e.shared():
 		return in.deliver(m)
@@ -149,7 +147,7 @@ func (in *intake) hasPlain() bool {
 
 // own says that m is the hub's, and not wanted.
 func (in *intake) own(m *inbound) bool {
-	return in.hub.cfg.NoEcho && m.number.publisher() == in.hub.outbox.publisher
+	return in.hub.cfg.NoEcho && m.Number.Publisher() == in.hub.outbox.publisher
 }
 
 func (in *intake) numbered(l *link, m *inbound) (idle bool) {
@@ -230,7 +228,7 @@ func (in *intake) giveUp(c *counter) {
 func (in *intake) lost(c *counter, s span) {
 	h := in.hub
 	h.missing.Add(s.to - s.from + 1)
-	m := Missing{Subject: c.subject, Publisher: publisherName(c.stream >> streamBits), From: s.from, To: s.to}
+	m := Missing{Subject: c.subject, Publisher: natswire.PublisherName(c.stream >> natswire.StreamBits), From: s.from, To: s.to}
 	h.events.put(func() {
 		h.cfg.Logger.Warn("messages are missing", "subject", m.Subject, "publisher", m.Publisher, "from", m.From, "to", m.To)
 		h.onMissing.notify(m, h.observerFailed)
@@ -239,13 +237,13 @@ func (in *intake) lost(c *counter, s span) {
 
 // counter is the one for m's stream.
 func (in *intake) counter(l *link, m *inbound) *counter {
-	e := m.route.entry
-	if c := e.latest; c != nil && c.stream == m.number.stream && c.subject == m.subject {
+	e := m.sub().entry
+	if c := e.latest; c != nil && c.stream == m.Number.Stream && c.subject == m.Subject {
 		return c
 	}
-	c := e.counters[counterKey{m.number.stream, m.subject}]
+	c := e.counters[counterKey{m.Number.Stream, m.Subject}]
 	if c == nil {
-		c = &counter{stream: m.number.stream, subject: m.subject, entry: e}
+		c = &counter{stream: m.Number.Stream, subject: m.Subject, entry: e}
 		in.addCounter(c)
 	}
 	e.serial++
@@ -286,18 +284,19 @@ func (in *intake) deliver(m *inbound) (idle bool) {
 }
 
 func (in *intake) deliverTo(r receivers, m *inbound) (idle bool) {
-	in.scratch = Message{Subject: m.subject, Reply: m.reply, Header: m.header, Data: m.data, number: m.number, stamp: m.stamp, hub: in.hub, link: m.route.link}
-	if m.stamp != nil && r != early && !in.hub.keeper().passes(m.route.entry, &in.scratch) {
+	s := m.sub()
+	in.scratch = Message{Subject: m.Subject, Reply: m.Reply, Header: m.Header, Data: m.Data, number: m.Number, hub: in.hub, link: s.link}
+	if m.Header != nil && !in.hub.keeper().passes(s.entry, r, &in.scratch) {
 		return true
 	}
-	return m.route.entry.deliver(&in.scratch, r)
+	return s.entry.deliver(&in.scratch, r)
 }
 
 // deliverRun is deliver for a run, which is handed on as a whole to a handle that takes runs and is
 // the only one.
 func (in *intake) deliverRun(m *inbound) (idle bool) {
-	if handles := *m.route.entry.handles.Load(); len(handles) == 1 && handles[0].onRun != nil {
-		in.run = bridge.Run{Subject: m.subject, Data: m.run}
+	if handles := *m.sub().entry.handles.Load(); len(handles) == 1 && handles[0].onRun != nil {
+		in.run = bridge.Run{Subject: m.Subject, Data: m.Run}
 		return handles[0].takeRun(&in.run)
 	}
 	idle = true

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/kinopio-hub/kinopio-hub/v3/internal/natswire"
 	"github.com/kinopio-hub/kinopio-hub/v3/transport"
 )
 
@@ -47,8 +48,8 @@ type link struct {
 // target is a server that a hub may be on, and how the hub came by it.
 type target struct {
 	url   string
-	via   string           // viaConfigured or viaLeaf
-	reach *transport.Reach // other ways to it, and whom to trust there; nil: none, and as ever
+	via   string          // viaConfigured or viaLeaf
+	reach transport.Reach // other ways to it, and whom to trust there
 	// alone: the server is known to be a system of its own. unproven: that is not known.
 	alone, unproven bool
 }
@@ -75,11 +76,11 @@ func (h *Hub) openLink(ctx context.Context, t target) (*link, error) {
 		leave:  make(chan struct{}),
 		quiet:  make(chan struct{}, 1),
 	}
-	w, err := h.engine.dial(transport.WithReach(ctx, t.reach), t.url, l)
+	w, err := h.engine.dial(t.withReach(ctx), t.url, l)
 	if err != nil {
 		return nil, err
 	}
-	l.wire, l.limit = w, w.maxPayload()
+	l.wire, l.limit = w, w.MaxPayload()
 	l.flow, _ = w.(congestible)
 	l.measured.Store(time.Now().UnixNano())
 	l.hears()
@@ -97,18 +98,20 @@ func (l *link) openInbox() error {
 	if l.inboxOpen {
 		return nil
 	}
-	_, err := l.wire.subscribe(l.inbox+"*", "", nil)
+	_, err := l.wire.Subscribe(l.inbox+"*", "", nil)
 	l.inboxOpen = err == nil
 	return err
 }
 
 // receive is the wire's: messages in the order of the stream.
-func (l *link) receive(batch []inbound) (idle bool) { return l.hub.intake.receive(l, batch) }
+func (l *link) Receive(batch []natswire.Inbound) (idle bool) {
+	return l.hub.intake.receive(l, batch)
+}
 
 // shut lets nothing through any more and closes the connection.
 func (l *link) shut() {
 	l.hub.intake.shut(l)
-	l.wire.close()
+	l.wire.Disconnect()
 }
 
 // whileAlive is a context for what has to be waited for as long as l lives, which its pings
@@ -117,7 +120,7 @@ func (h *Hub) whileAlive(l *link) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithTimeout(h.ctx, h.cfg.PingInterval*time.Duration(h.cfg.MaxPingOut+1))
 	h.spawn(func() {
 		select {
-		case <-l.wire.done():
+		case <-l.wire.Done():
 			cancel()
 		case <-ctx.Done():
 		}
@@ -148,7 +151,7 @@ func (l *link) apart() time.Duration {
 }
 
 // congested says that what has been published by l is still to be written.
-func (l *link) congested() bool { return l.flow != nil && l.flow.congested() }
+func (l *link) congested() bool { return l.flow != nil && l.flow.Congested() }
 
 // isLeaving says whether the server has said that it is about to stop.
 func (l *link) isLeaving() bool {
@@ -160,20 +163,23 @@ func (l *link) isLeaving() bool {
 	}
 }
 
-func (l *link) leaving() { l.left.Do(func() { close(l.leave) }) }
+func (l *link) Leaving() { l.left.Do(func() { close(l.leave) }) }
 
 // refusalsKept bounds what is remembered of a server's refusals.
 const refusalsKept = 64
 
 // answer takes what came to an inbox: a mark of a move, or the answer to a request. in.mu is held.
 func (h *Hub) answer(l *link, m *inbound) (idle bool) {
-	if token, ok := strings.CutPrefix(m.subject, l.inbox); ok {
-		h.intake.scratch = Message{Subject: m.subject, Reply: m.reply, Header: m.header, Data: m.data, stamp: m.stamp, hub: h, link: l}
+	if token, ok := strings.CutPrefix(m.Subject, l.inbox); ok {
+		h.intake.scratch = Message{Subject: m.Subject, Reply: m.Reply, Header: m.Header, Data: m.Data, hub: h, link: l}
+		if m.Header != nil {
+			h.keeper().take(&h.intake.scratch)
+		}
 		h.requests.answer(token, &h.intake.scratch)
 		return true
 	}
 	if o := h.intake.over; o != nil {
-		if text, ok := strings.CutPrefix(m.subject, o.subject); ok {
+		if text, ok := strings.CutPrefix(m.Subject, o.subject); ok {
 			if mark, err := strconv.Atoi(text); err == nil && mark != 0 {
 				o.mark(l, mark)
 			}

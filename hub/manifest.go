@@ -27,7 +27,7 @@ type manifest struct {
 	fallbackServers []string
 	bridgeState     string
 	notLeader       bool // says of itself that it is not the leader
-	reach           *transport.Reach
+	reach           transport.Reach
 }
 
 func parseManifest(body []byte) (m manifest, err error) {
@@ -86,9 +86,9 @@ func (h *Hub) fetchManifest(ctx context.Context, web fetcher) (target, error) {
 		if may := mayLeadTo(leaf.url, address, h.cfg.Servers); may != nil {
 			return fail(fmt.Errorf("wssUrl = %q: %w", transport.Redact(leaf.url), may))
 		}
-		h.cfg.leaves.noteManifest(leaf.url, got.body)
+		h.cfg.leaves.addManifest(leaf.url, got.body)
 		if !mayTell(address) {
-			leaf.reach = nil
+			leaf.reach = transport.Reach{}
 		}
 	}
 	if err != nil && !errors.Is(err, errNoLeader) {

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/kinopio-hub/kinopio-hub/v3/internal/keep"
+	"github.com/kinopio-hub/kinopio-hub/v3/internal/natswire"
 )
 
 // Header is a message's headers: names as given, each with its values.
@@ -25,7 +26,7 @@ func (h Header) check() error {
 		return nil // far cheaper than a loop over nothing
 	}
 	for name, values := range h {
-		if name == headerNumber || name == headerSet {
+		if name == natswire.HeaderNumber || name == headerSet {
 			return fmt.Errorf("%w: header name %q: it is the hub's own, for the number or the version of a message: want another name", ErrInvalidValue, name)
 		}
 		if name == "" || strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == ':' }) {
@@ -94,20 +95,11 @@ func (m *OutMsg) check() error {
 
 // size is what counts against a server's max payload, in bytes: data and encoded headers, with a
 // number at its longest.
-func (m *OutMsg) size() int {
-	size := len(m.Data)
-	if m.number.stream != 0 {
-		size += numberSize
-	}
-	if len(m.Header) > 0 {
-		size += len("NATS/1.0\r\n\r\n")
-		for name, values := range m.Header {
-			for _, v := range values {
-				size += len(name) + len(": \r\n") + len(v)
-			}
-		}
-	}
-	return size
+func (m *OutMsg) size() int { return natswire.Size(len(m.Data), m.Header, m.number.Stream != 0) }
+
+// wire is m as a wire takes it.
+func (m *OutMsg) wire() natswire.Msg {
+	return natswire.Msg{Subject: m.Subject, Reply: m.Reply, Header: m.Header, Data: m.Data, Number: m.number, Line: m.line}
 }
 
 // A Responder answers one message, also after the call that brought the message.

@@ -135,7 +135,7 @@ func (s *connManager) carry(old, next *link, m *Move) error {
 func (s *connManager) settled(l *link) {
 	ctx, cancel := s.h.whileAlive(l)
 	defer cancel()
-	if err := l.wire.flush(ctx); err != nil {
+	if err := l.wire.Flush(ctx); err != nil {
 		s.h.cfg.Logger.Debug("a link did not confirm that it brings nothing more", "server", l.target.String(), "err", err)
 	}
 }
@@ -225,7 +225,7 @@ var (
 // ended says whether w's connection has.
 func ended(w wire) bool {
 	select {
-	case <-w.done():
+	case <-w.Done():
 		return true
 	default:
 		return false
@@ -238,15 +238,15 @@ func (s *connManager) pause(d time.Duration, l *link, others ...*link) error {
 	defer timer.Stop()
 	var other <-chan struct{}
 	for _, o := range others {
-		other = o.wire.done()
+		other = o.wire.Done()
 	}
 	select {
 	case <-timer.C:
 		return nil
 	case <-s.h.ctx.Done():
 		return ErrDisposed
-	case <-l.wire.done():
-		return fmt.Errorf("%s: %w", l.target, l.wire.cause())
+	case <-l.wire.Done():
+		return fmt.Errorf("%s: %w", l.target, l.wire.Cause())
 	case <-other:
 		return fmt.Errorf("the other link: %w", ErrDisconnected)
 	}
@@ -259,14 +259,14 @@ func (h *Hub) retire(l *link) {
 		select {
 		case <-l.quiet:
 			continue
-		case <-l.wire.done():
+		case <-l.wire.Done():
 		case <-h.ctx.Done():
 		}
 		break
 	}
 	ctx, cancel := h.whileAlive(l) // close waits for the server, too, but not for long
 	defer cancel()
-	if err := l.wire.flush(ctx); err != nil {
+	if err := l.wire.Flush(ctx); err != nil {
 		h.cfg.Logger.Debug("old link did not confirm its end", "err", err)
 	}
 	l.shut()

@@ -3,6 +3,8 @@ package hub
 import (
 	"errors"
 	"fmt"
+
+	"github.com/kinopio-hub/kinopio-hub/v3/internal/natswire"
 )
 
 // mostNames bounds the bytes of names in one line that a hub sends: of a subject with its queue group, or
@@ -30,12 +32,12 @@ func (h *Hub) checkLength(subject string, other int) error {
 // learnLength finds out whether a connection was closed over a name, and sees to it that this is not
 // repeated: subscriptions with names as long as that one end, and there will be no more of them.
 func (h *Hub) learnLength(cause error) {
-	e, ok := errors.AsType[*lineError](cause)
-	if !ok || e.names == 0 || int64(e.names) > h.longestNames.Load() {
+	e, ok := errors.AsType[*natswire.LineError](cause)
+	if !ok || e.Names == 0 || int64(e.Names) > h.longestNames.Load() {
 		return
 	}
-	h.longestNames.Store(int64(e.names) - 1)
-	for _, s := range h.registry.longer(e.names - 1) {
+	h.longestNames.Store(int64(e.Names) - 1)
+	for _, s := range h.registry.longer(e.Names - 1) {
 		if s.finish() {
 			h.registry.remove(s)
 		}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/kinopio-hub/kinopio-hub/v3/internal/natswire"
 )
 
 // The outbox is where everything that the hub sends goes through, in order: straight to the
@@ -30,73 +32,6 @@ type outbox struct {
 	latest     *outStream // that was used last
 	store      store
 	storeEmpty bool // the store has become empty
-}
-
-// An outStream is what the hub publishes on one subject.
-type outStream struct {
-	subject string
-	id      uint64
-	count   uint64 // of messages so far
-	line    []byte // the beginning of the headers of the next message, with its number
-	digits  int    // of it are the count's
-	used    uint64 // outbox.sent, when it was used last
-}
-
-// A receipt is what becomes of a batch of messages.
-type receipt struct {
-	msgs     []OutMsg
-	size     int              // bytes that count against the limit while it waits
-	sending  func(*link) bool // prepares a request; false: it is no longer wanted
-	failed   func(error)      // tells a request that it was not sent
-	deadline time.Time
-	done     chan struct{}
-	err      error
-}
-
-// handedOver is the receipt of all batches that went straight to a link.
-var handedOver = func() *receipt {
-	r := &receipt{done: make(chan struct{})}
-	close(r.done)
-	return r
-}()
-
-func failedReceipt(err error) *receipt {
-	r := &receipt{done: make(chan struct{}), err: err}
-	close(r.done)
-	return r
-}
-
-// Done is closed when the batch is with a link, or will not be sent.
-func (r *receipt) Done() <-chan struct{} { return r.done }
-
-// Wait returns when Done is closed, with Err, or when ctx ends; the batch may then still be
-// sent.
-func (r *receipt) Wait(ctx context.Context) error {
-	start := time.Now()
-	select {
-	case <-r.done:
-		return r.err
-	case <-ctx.Done():
-		return ctxError(ctx, ErrDisconnected, start)
-	}
-}
-
-// Settled says whether Done is closed.
-func (r *receipt) Settled() bool {
-	select {
-	case <-r.done:
-		return true
-	default:
-		return false
-	}
-}
-
-// Err is nil while the batch waits and when it was handed over.
-func (r *receipt) Err() error {
-	if r.Settled() {
-		return r.err
-	}
-	return nil
 }
 
 // Publish hands messages to the current link, in order and all or none. It does not wait
@@ -392,13 +327,13 @@ func (o *outbox) publish(m *OutMsg) error {
 		return err
 	}
 	var s *outStream
-	if !o.hub.cfg.NoNumbers && m.number.stream == 0 && !m.answer && numbered(m.Subject) && m.size()+numberSize <= o.link.limit {
+	if !o.hub.cfg.NoNumbers && m.number.Stream == 0 && !m.answer && numbered(m.Subject) && m.size()+natswire.NumberSize <= o.link.limit {
 		s = o.stream(m.Subject)
 		one := *m // the caller's stays as it is
-		one.number, one.line = number{s.id, s.count + 1}, s.line
+		one.number, one.line = number{Stream: s.id, Count: s.count + 1}, s.line
 		m = &one
 	}
-	err := o.link.wire.publish(*m)
+	err := o.link.wire.Publish(m.wire())
 	if err != nil {
 		return err
 	}
@@ -414,69 +349,6 @@ func (o *outbox) publish(m *OutMsg) error {
 		}
 	}
 	return nil
-}
-
-// stream is the one of subject.
-func (o *outbox) stream(subject string) *outStream {
-	if s := o.latest; s != nil && s.subject == subject {
-		return s
-	}
-	s := o.streams[subject]
-	if s == nil {
-		s = o.begin(subject)
-	}
-	o.latest = s
-	return s
-}
-
-// counted goes on to the next number. In a page a division costs more than the rest of it.
-func (s *outStream) counted() {
-	s.count++
-	for i := len(s.line) - 1; i >= len(s.line)-s.digits; i-- {
-		switch c := s.line[i]; c {
-		case 'z':
-			s.line[i] = '0'
-			continue
-		case '9':
-			s.line[i] = 'A'
-		case 'Z':
-			s.line[i] = 'a'
-		default:
-			s.line[i] = c + 1
-		}
-		return
-	}
-	s.line = appendNumber(s.line[:0:0], number{s.id, s.count + 1})
-	s.line = append([]byte(numberLine), s.line...)
-	s.digits++
-}
-
-// begin begins a stream. Those that have not been used for longest are forgotten when they are too
-// many: under a new index they may begin anew.
-func (o *outbox) begin(subject string) *outStream {
-	if o.streams == nil {
-		o.streams = map[string]*outStream{}
-		o.hub.spawn(o.hub.repairs.serve)
-	}
-	if len(o.streams) >= mostStreams {
-		var average uint64
-		for _, s := range o.streams {
-			average += s.used / uint64(len(o.streams))
-		}
-		for subject, s := range o.streams {
-			if s.used <= average {
-				delete(o.streams, subject)
-			}
-		}
-	}
-	if o.index++; o.index >= 1<<streamBits {
-		o.publisher, o.index = newPublisher(), 1
-		o.hub.spawn(o.hub.repairs.serve)
-	}
-	s := &outStream{subject: subject, id: streamOf(o.publisher, o.index), digits: 1}
-	s.line = appendNumber([]byte(numberLine), number{s.id, 1})
-	o.streams[subject] = s
-	return s
 }
 
 // traffic is how many messages, and bytes of payloads, have been handed to links.

@@ -67,7 +67,7 @@ func (o *overlap) take(in *intake, l *link, m *inbound) (idle bool) {
 	if l == o.next && o.undone {
 		return true
 	}
-	if l == o.next && !o.both(m.route.entry) || l != o.next && l != o.old {
+	if l == o.next && !o.both(m.sub().entry) || l != o.next && l != o.old {
 		return in.deliver(m)
 	}
 	e := logged{print: in.fingerprint(m), subject: in.subjectPrint(m)}
@@ -151,7 +151,7 @@ func (in *intake) canceled() {
 // and what is before, which the hub was too late for there.
 func (in *intake) ahead() {
 	for c := range in.gaps {
-		if !c.begun && c.gap.from == 0 && len(c.waiting) > 0 && c.waiting[0].number.count > 1 && len(in.backfills) < maxBackfills {
+		if !c.begun && c.gap.from == 0 && len(c.waiting) > 0 && c.waiting[0].Number.Count > 1 && len(in.backfills) < maxBackfills {
 			in.backfill(c)
 		}
 	}
@@ -160,8 +160,8 @@ func (in *intake) ahead() {
 // beginAll lets the counters begin that have waited for what the other link has.
 func (in *intake) beginAll() {
 	for c := range in.gaps {
-		if !c.begun && c.gap.from == 0 && len(c.waiting) > 0 && !in.mayLack(c, c.waiting[0].number.count) {
-			c.begin(c.waiting[0].number.count - 1)
+		if !c.begun && c.gap.from == 0 && len(c.waiting) > 0 && !in.mayLack(c, c.waiting[0].Number.Count) {
+			c.begin(c.waiting[0].Number.Count - 1)
 			in.drain(c)
 		}
 	}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+
+	"github.com/kinopio-hub/kinopio-hub/v3/internal/natswire"
 )
 
 // A passage is a move from one link to another, after connecting.
@@ -22,7 +24,7 @@ type passage struct {
 }
 
 func (s *connManager) newPassage(old, next *link) *passage {
-	return &passage{s: s, old: old, next: next, subject: s.h.inboxes() + rand.Text() + ".", trip: old.wire.distance() + next.wire.distance()}
+	return &passage{s: s, old: old, next: next, subject: s.h.inboxes() + rand.Text() + ".", trip: old.wire.RTT() + next.wire.RTT()}
 }
 
 // silent says that the hub must not publish while both links are subscribed: it would hear itself.
@@ -31,7 +33,7 @@ func (p *passage) silent() bool { return p.s.h.cfg.NoEcho && p.s.h.cfg.NoNumbers
 // listen subscribes to marks on l. Interest spreads in order: where marks come from, everything that
 // was subscribed to on l before is known.
 func (p *passage) listen(l *link) error {
-	sub, err := l.wire.subscribe(p.subject+"*", "", nil)
+	sub, err := l.wire.Subscribe(p.subject+"*", "", nil)
 	if err != nil {
 		return err
 	}
@@ -47,7 +49,7 @@ type markSub struct {
 // close takes the marks' subscriptions back.
 func (p *passage) close() {
 	for _, m := range p.subs {
-		_ = m.link.wire.retire(m.sub) // a link that has ended has none
+		_ = m.link.wire.Unsubscribe(m.sub) // a link that has ended has none
 	}
 }
 
@@ -118,10 +120,10 @@ func (p *passage) pass() error {
 		case mark := <-p.overlap.marks:
 			there = there || mark >= first
 			back = back || -mark >= first
-		case <-p.old.wire.done():
-			return fmt.Errorf("%s: %w", p.old.target, p.old.wire.cause())
-		case <-p.next.wire.done():
-			return fmt.Errorf("%s: %w", p.next.target, p.next.wire.cause())
+		case <-p.old.wire.Done():
+			return fmt.Errorf("%s: %w", p.old.target, p.old.wire.Cause())
+		case <-p.next.wire.Done():
+			return fmt.Errorf("%s: %w", p.next.target, p.next.wire.Cause())
 		case <-s.h.ctx.Done():
 			return ErrDisposed
 		case <-p.overlap.full:
@@ -162,14 +164,14 @@ func (p *passage) apart(there bool, after time.Duration) error {
 // mark sends a mark through l's server. With NoEcho l does not hear it: there it stands where the
 // server has answered a PING that followed it.
 func (p *passage) mark(l *link, mark int) error {
-	if err := l.wire.publish(OutMsg{Subject: p.subject + strconv.Itoa(mark)}); err != nil {
+	if err := l.wire.Publish(natswire.Msg{Subject: p.subject + strconv.Itoa(mark)}); err != nil {
 		return err
 	}
 	in := &p.s.h.intake
 	if !in.hub.cfg.NoEcho {
 		return nil
 	}
-	return l.wire.ping(func() {
+	return l.wire.Ping(func() {
 		in.lock()
 		defer in.mu.Unlock()
 		if o := in.over; o != nil {
@@ -196,9 +198,9 @@ func (p *passage) passOnce() {
 			}
 		case <-timer.C:
 			return
-		case <-p.old.wire.done():
+		case <-p.old.wire.Done():
 			return
-		case <-p.next.wire.done():
+		case <-p.next.wire.Done():
 			return
 		case <-p.s.h.ctx.Done():
 			return

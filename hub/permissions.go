@@ -60,7 +60,7 @@ func violationOf(err error) *PermissionError {
 
 // trouble takes what the server complains of. What it does not let the hub do for itself is no
 // error of the program's.
-func (l *link) trouble(err error) {
+func (l *link) Trouble(err error) {
 	h := l.hub
 	v := violationOf(err)
 	switch {
@@ -79,7 +79,7 @@ func (l *link) trouble(err error) {
 func (h *Hub) denied(l *link, v *PermissionError) {
 	switch {
 	case h.finder != nil && strings.HasPrefix(v.Subject, leafPrefix):
-		h.finder.forbidden(l, v)
+		h.finder.handlePermissionError(l, v)
 	case strings.HasPrefix(v.Subject, ownPrefix) && h.keeper().denied(v):
 	case strings.HasPrefix(v.Subject, ownPrefix):
 		h.repairs.forbidden(v)

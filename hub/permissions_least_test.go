@@ -1,3 +1,7 @@
+//go:build !js
+
+// Leaves run natively only.
+
 package hub_test
 
 import (
@@ -115,19 +119,6 @@ func complained(h *hub.Hub, told chan error) error {
 
 func administrator(t *testing.T, s *server.Server) *hub.Hub {
 	return openHub(t, hub.Config{Servers: []string{as("admin", s)}, NoNumbers: true})
-}
-
-// arrives is an error unless want comes.
-func arrives(got <-chan any, want any) error {
-	select {
-	case x := <-got:
-		if x != want {
-			return fmt.Errorf("%v came, want %v", x, want)
-		}
-		return nil
-	case <-time.After(4 * time.Second):
-		return fmt.Errorf("%v did not come", want)
-	}
 }
 
 func playSubscriber(t *testing.T, p *server.Permissions) error {

@@ -1,3 +1,5 @@
+//go:build !js
+
 package hub_test
 
 import (
@@ -308,4 +310,17 @@ func TestWhoServesOneSubjectForgesNothing(t *testing.T) {
 	}
 	stop()
 	<-forged
+}
+
+// arrives is an error unless want comes.
+func arrives(got <-chan any, want any) error {
+	select {
+	case x := <-got:
+		if x != want {
+			return fmt.Errorf("%v came, want %v", x, want)
+		}
+		return nil
+	case <-time.After(4 * time.Second):
+		return fmt.Errorf("%v did not come", want)
+	}
 }

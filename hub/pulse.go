@@ -53,7 +53,7 @@ func (h *Hub) pulse() {
 		}
 		if ping && l != nil && !h.answers(l, limit) {
 			h.cfg.Logger.Debug("link does not answer", "server", l.target.String(), "within", limit)
-			l.wire.close()
+			l.wire.Disconnect()
 		}
 	}
 }
@@ -67,14 +67,14 @@ func (h *Hub) watch(l *link) (stop func()) {
 		for {
 			select {
 			case <-tick.C:
-			case <-l.wire.done():
+			case <-l.wire.Done():
 				return
 			case <-ctx.Done():
 				return
 			}
 			if limit := h.cfg.PingInterval * time.Duration(h.cfg.MaxPingOut); !h.answers(l, limit) && ctx.Err() == nil {
 				h.cfg.Logger.Debug("new link does not answer", "server", l.target.String(), "within", limit)
-				l.wire.close()
+				l.wire.Disconnect()
 			}
 		}
 	})
@@ -91,7 +91,7 @@ func (h *Hub) answers(l *link, limit time.Duration) bool {
 		begin := time.Now()
 		answered := make(chan error, 1)
 		// Not on this goroutine: where writing is stuck, the engine waits longer than ctx.
-		if !h.spawn(func() { answered <- l.wire.flush(ctx) }) {
+		if !h.spawn(func() { answered <- l.wire.Flush(ctx) }) {
 			return true
 		}
 		late := time.NewTimer(limit)
@@ -103,12 +103,12 @@ func (h *Hub) answers(l *link, limit time.Duration) bool {
 				return true
 			}
 			select {
-			case <-l.wire.done():
+			case <-l.wire.Done():
 				return true
 			default:
 			}
 			return ctx.Err() != nil
-		case <-l.wire.done():
+		case <-l.wire.Done():
 			return true
 		case <-h.ctx.Done():
 			return true

@@ -214,9 +214,9 @@ func (h *Hub) connect(ctx context.Context, t target, timeout time.Duration, meas
 // distance is the round trip to the server, as it was measured first.
 func (l *link) distance() time.Duration {
 	if l.trip > 0 {
-		return min(l.trip, l.wire.distance())
+		return min(l.trip, l.wire.RTT())
 	}
-	return l.wire.distance()
+	return l.wire.RTT()
 }
 
 // silent are the servers that gave no sign of life when they were tried last: the next in the list

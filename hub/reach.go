@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"context"
 	"net/url"
 
 	"github.com/kinopio-hub/kinopio-hub/v3/internal/plainjson"
@@ -11,12 +12,20 @@ import (
 const reachMost = 16 << 10
 
 // readReach reads how else a leaf may be reached, and whom to trust there.
-func readReach(r *plainjson.Reader) *transport.Reach {
-	reach := &transport.Reach{WebTransport: r.Raw("webTransport"), RootPEM: r.Text("rootPem")}
+func readReach(r *plainjson.Reader) transport.Reach {
+	reach := transport.Reach{WebTransport: r.Raw("webTransport"), RootPEM: r.Text("rootPem")}
 	if len(reach.WebTransport) > reachMost || len(reach.RootPEM) > reachMost {
-		return nil
+		return transport.Reach{}
 	}
 	return reach
+}
+
+// withReach tells who dials t what is known of it.
+func (t target) withReach(ctx context.Context) context.Context {
+	if t.reach == (transport.Reach{}) {
+		return ctx
+	}
+	return transport.WithReach(ctx, &t.reach)
 }
 
 // mayTell says whether a manifest at address is believed when it says whom to trust: anybody on the way
@@ -28,10 +37,8 @@ func mayTell(address string) bool {
 
 // way is by which way the connection goes, in words, "" where there was no choice.
 func (l *link) way() string {
-	if w, ok := l.wire.(*protoWire); ok {
-		if d, ok := w.conn.(transport.Described); ok {
-			return d.Description()
-		}
+	if w, ok := l.wire.(transport.Described); ok {
+		return w.Description()
 	}
 	return ""
 }

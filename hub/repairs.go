@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/kinopio-hub/kinopio-hub/v3/internal/natswire"
 )
 
 // The repairs bring what is missing: who misses something asks its publisher, and the publisher,
@@ -111,7 +113,7 @@ func (r *repairs) serve() {
 	o.mu.Lock()
 	publisher := o.publisher
 	o.mu.Unlock()
-	r.h.listenTo(ownPrefix+"ask."+publisherName(publisher), r.hearAsk)
+	r.h.listenTo(ownPrefix+"ask."+natswire.PublisherName(publisher), r.hearAsk)
 	r.listen()
 	r.mu.Lock()
 	r.keeps = true
@@ -150,9 +152,9 @@ func (r *repairs) heard(m *Message) {
 		if len(f) != 3 || len(r.news) >= repairRequestsKept {
 			break
 		}
-		stream, ok := parseStream(f[0])
+		stream, ok := natswire.ParseStream(f[0])
 		count, err := strconv.ParseUint(f[1], 10, 64)
-		if !ok || err != nil || count == 0 || count > mostCount || checkName(f[2], false) != nil {
+		if !ok || err != nil || count == 0 || count > natswire.MaxCount || checkName(f[2], false) != nil {
 			break
 		}
 		r.news = append(r.news, announcement{stream, count, f[2]})
@@ -230,7 +232,7 @@ func (r *repairs) takeNews() {
 		for _, e := range entries {
 			c := e.counters[counterKey{a.stream, a.subject}]
 			switch {
-			case r.h.cfg.NoEcho && a.stream>>streamBits == r.h.outbox.publisher:
+			case r.h.cfg.NoEcho && a.stream>>natswire.StreamBits == r.h.outbox.publisher:
 				continue
 			case c == nil && in.absent(e):
 				c = &counter{stream: a.stream, subject: a.subject, entry: e}
@@ -270,7 +272,7 @@ func (r *repairs) ask(now time.Time, sooner func(time.Time)) {
 			sooner(at(g.due))
 			continue
 		}
-		publisher := c.stream >> streamBits
+		publisher := c.stream >> natswire.StreamBits
 		limit := r.h.cfg.Repair.Wait
 		if in.deaf[publisher] != 0 || in.isBackfill(c) {
 			limit = min(limit, deafWait+4*r.distance())
@@ -290,7 +292,7 @@ func (r *repairs) ask(now time.Time, sooner func(time.Time)) {
 		}
 		if g.due <= clock {
 			for _, s := range c.missing() {
-				line := appendStream(nil, c.stream)
+				line := natswire.AppendStream(nil, c.stream)
 				g.maxAge = in.age(g)
 				line = fmt.Appendf(line, " %d %d %d %s\n", s.from, s.to, g.maxAge, c.subject)
 				if len(questions[publisher])+len(line) < questionBytes {
@@ -310,7 +312,7 @@ func (r *repairs) ask(now time.Time, sooner func(time.Time)) {
 	in.mu.Unlock()
 	r.subscribe(keys, now, sooner)
 	for publisher, text := range questions {
-		r.trySend(OutMsg{Subject: ownPrefix + "ask." + publisherName(publisher), Data: text})
+		r.trySend(OutMsg{Subject: ownPrefix + "ask." + natswire.PublisherName(publisher), Data: text})
 	}
 }
 
@@ -325,7 +327,7 @@ func (r *repairs) distance() time.Duration {
 	if o.link == nil {
 		return 0
 	}
-	return o.link.wire.distance()
+	return o.link.wire.RTT()
 }
 
 // trySend publishes without waiting for a link.
@@ -340,104 +342,3 @@ func (r *repairs) trySend(m OutMsg) {
 		_ = o.publish(&m) // a link that has died is told of by the link
 	}
 }
-
-// subscribe keeps the subscriptions for the answers.
-func (r *repairs) subscribe(keys map[repairSubKey]bool, now time.Time, sooner func(time.Time)) {
-	for key := range keys {
-		s := r.subs[key]
-		if s == nil {
-			prefix := ownPrefix + "again." + publisherName(key.publisher) + "."
-			s = &repairSub{sub: r.h.listenTo(prefix+key.entry.key.subject, func(m *Message) { r.answered(key.entry, prefix, m) })}
-			if s.sub == nil {
-				continue
-			}
-			r.subs[key] = s
-		}
-		s.used = now
-	}
-	for key, s := range r.subs {
-		if now.Sub(s.used) >= lingering {
-			s.sub.Unsubscribe()
-			delete(r.subs, key)
-		} else {
-			sooner(s.used.Add(lingering))
-		}
-	}
-}
-
-// answered takes what a publisher sends again. The intake's lock is held.
-func (r *repairs) answered(e *entry, prefix string, m *Message) {
-	in := &r.h.intake
-	subject := strings.TrimPrefix(m.Subject, prefix)
-	if text := m.Header.Get(headerGone); text != "" {
-		f := strings.Fields(text)
-		if len(f) != 5 {
-			return
-		}
-		stream, ok := parseStream(f[0])
-		from, err := strconv.ParseUint(f[1], 10, 64)
-		to, err2 := strconv.ParseUint(f[2], 10, 64)
-		count, err3 := strconv.ParseUint(f[3], 10, 64)
-		age, err4 := strconv.ParseInt(f[4], 10, 32)
-		c := e.counters[counterKey{stream, subject}]
-		if !ok || err != nil || err2 != nil || err3 != nil || err4 != nil || c == nil || !in.gaps[c] {
-			return
-		}
-		if age > 0 && (c.gap.from == 0 || c.gap.maxAge > age) {
-			return // somebody else has asked for less
-		}
-		in.gone(c, span{from, to}, count)
-		return
-	}
-	c := e.counters[counterKey{m.number.stream, subject}]
-	if c == nil || !in.gaps[c] {
-		return
-	}
-	switch n := m.number.count; {
-	case !c.begun && c.gap.from == 0:
-		return
-	case c.begun && n <= c.last:
-		return // somebody else has asked for it; here it came long ago
-	}
-	resent := &inbound{route: &linkSub{entry: e, link: m.link}, subject: subject, reply: m.Reply, header: m.Header, data: m.Data, number: m.number, stamp: m.stamp}
-	c.gap.since = in.now() // it is getting on
-	in.judge(c, resent)
-}
-
-// gone takes that the messages of s will not come, and that the publisher has counted to count.
-func (in *intake) gone(c *counter, s span, count uint64) {
-	if count == 0 { // the publisher does not publish this on c's subject
-		c.gap.loose = true
-		c.giveUp()
-		in.drain(c)
-		return
-	}
-	c.announced = min(c.announced, count)
-	for n := len(c.waiting); n > 0 && c.waiting[n-1].number.count > count; n = len(c.waiting) {
-		// Somebody else made this number up, or the message goes round in circles: it is delivered, and
-		// says nothing.
-		m := c.waiting[n-1]
-		c.waiting = c.waiting[:n-1]
-		c.bytes -= m.held()
-		in.bytes -= m.held()
-		in.deliverTo(late, &m)
-	}
-	if s.from <= s.to && s.from > 0 {
-		c.lose(s)
-	}
-	in.drain(c)
-}
-
-// Missing tells of messages that did not come and will not: their publisher is gone, has not kept
-// them, or could not be asked in time. It is for subscriptions of this hub on Subject.
-type Missing struct {
-	Subject   string
-	Publisher string // as in the messages' numbers
-	From, To  uint64 // numbers, both included
-}
-
-// Count is how many messages are missing.
-func (m Missing) Count() uint64 { return m.To - m.From + 1 }
-
-// OnMissing calls fn for messages that did not come and will not, until stop.
-func (h *Hub) OnMissing(fn func(Missing)) (stop func()) { return h.onMissing.add(fn) }

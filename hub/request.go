@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/kinopio-hub/kinopio-hub/v3/internal/natswire"
 )
 
 // Headers of a reply whose handler failed: the convention of NATS services.
@@ -128,13 +130,13 @@ func (r *requests) sending(q *request, l *link, m *OutMsg) bool {
 	}
 	q.link = l
 	l.unanswered.Add(1)
-	m.Reply = l.inbox + string(append62(nil, q.token, 1))
+	m.Reply = l.inbox + string(natswire.Append62(nil, q.token, 1))
 	return true
 }
 
 // answer takes a message from a link's inbox.
 func (r *requests) answer(token string, m *Message) {
-	n, ok := parse62(token)
+	n, ok := natswire.Parse62(token)
 	if !ok {
 		return
 	}

@@ -4,11 +4,11 @@ import "github.com/kinopio-hub/kinopio-hub/v3/internal/bridge"
 
 // weight is how many messages m is, and the size of their payloads in bytes.
 func (m *inbound) weight() (count, size int) {
-	if m.run == nil {
-		return 1, len(m.data)
+	if m.Run == nil {
+		return 1, len(m.Data)
 	}
-	r := bridge.Run{Data: m.run}
-	return len(m.run), r.Size()
+	r := bridge.Run{Data: m.Run}
+	return len(m.Run), r.Size()
 }
 
 // each calls do with the messages of m, which is a run, one by one, as copies that may be kept.
@@ -16,14 +16,14 @@ func (m *inbound) each(do func(*inbound)) {
 	_, size := m.weight()
 	bytes := make([]byte, 0, size)
 	single := *m
-	single.run = nil
-	for _, data := range m.run {
+	single.Run = nil
+	for _, data := range m.Run {
 		at := len(bytes)
 		bytes = append(bytes, data...)
-		single.data = bytes[at:len(bytes):len(bytes)]
+		single.Data = bytes[at:len(bytes):len(bytes)]
 		do(&single)
-		if single.number.stream != 0 {
-			single.number.count++
+		if single.Number.Stream != 0 {
+			single.Number.Count++
 		}
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+
+	"github.com/kinopio-hub/kinopio-hub/v3/internal/natswire"
 )
 
 // errPlain: the URL asks for TLS, and the server has none.
@@ -36,14 +38,14 @@ func silence(u *url.URL, cfg *Config) string {
 
 // secure makes TLS of a TCP connection where the server or the URL wants it. A NATS server says
 // so in its INFO, which is not encrypted; WebSockets have theirs from the transport.
-func secure(ctx context.Context, conn net.Conn, u *url.URL, cfg *Config, info protoServer) (net.Conn, error) {
+func secure(ctx context.Context, conn net.Conn, u *url.URL, cfg *Config, info natswire.ServerInfo) (net.Conn, error) {
 	if u.Scheme == "ws" || u.Scheme == "wss" || cfg.TLSFirst {
 		return conn, nil
 	}
-	if u.Scheme == "tls" && !info.tlsRequired && !info.tlsAvailable {
+	if u.Scheme == "tls" && !info.TLSRequired && !info.TLSAvailable {
 		return nil, errPlain
 	}
-	if !info.tlsRequired && u.Scheme != "tls" {
+	if !info.TLSRequired && u.Scheme != "tls" {
 		return conn, nil
 	}
 	return startTLS(ctx, conn, u, cfg)

@@ -8,6 +8,8 @@ import (
 	"sort"
 	"strings"
 	"time"
+
+	"github.com/kinopio-hub/kinopio-hub/v3/internal/natswire"
 )
 
 // check says what is wrong with what was heard.
@@ -135,7 +137,7 @@ func (w *simWorld) beginsLate(h *simHub, at time.Duration) bool {
 // asksFor says that l had been there for long enough when a message of s was published to know that it lacks something
 // if it is the first that it hears.
 func (w *simWorld) asksFor(l *simListener, s *simStream, at int) bool {
-	return l.hub != nil && s.sent[at].number.stream != 0 && l.settled > 0 && s.sent[at].at > l.settled+acquainted
+	return l.hub != nil && s.sent[at].number.Stream != 0 && l.settled > 0 && s.sent[at].at > l.settled+acquainted
 }
 
 // checkStream checks what a plain subscription heard of a stream.
@@ -165,7 +167,7 @@ func (w *simWorld) checkStream(l *simListener, s *simStream) {
 			continue
 		}
 		switch came[at]++; {
-		case l.hub != nil && s.sent[at].number.stream == 0 && (l.settled == 0 || s.sent[at].at < l.settled):
+		case l.hub != nil && s.sent[at].number.Stream == 0 && (l.settled == 0 || s.sent[at].at < l.settled):
 			// While not all servers know of it one link may bring what the other does not, and no number tells.
 		case came[at] > 1 && l.hub == nil && w.n.returned[fmt.Sprintf("%s %d", s.publisher, m.n)]:
 		case came[at] > 1:
@@ -233,10 +235,10 @@ func (w *simWorld) checkMissing(h *simHub, s *simStream) {
 		return
 	}
 	told := map[int]int{}
-	name := publisherName(s.hub.outbox.publisher)
+	name := natswire.PublisherName(s.hub.outbox.publisher)
 	byCount := map[uint64]int{}
 	for at, m := range s.sent {
-		byCount[m.number.count] = at
+		byCount[m.number.Count] = at
 	}
 	for _, m := range h.missing {
 		if m.Publisher != name || m.Subject != s.subject {

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/kinopio-hub/kinopio-hub/v3/internal/natswire"
 )
 
 // The simulated servers do what nats-server does when a member of a queue group leaves a cluster: what was on
@@ -32,7 +34,7 @@ func TestSimulatedServersReturnWhatIsForAMemberThatHasGone(t *testing.T) {
 			w.n.mu.Lock()
 			c := e.attach(s, simEar{w, l})
 			w.n.mu.Unlock()
-			sub, _ := c.subscribe(plan.subject, plan.queue, nil)
+			sub, _ := c.Subscribe(plan.subject, plan.queue, nil)
 			return c, l, sub
 		}
 		publisher, _, _ := client(servers[0], simSubPlan{subject: "b"})
@@ -41,9 +43,9 @@ func TestSimulatedServersReturnWhatIsForAMemberThatHasGone(t *testing.T) {
 		leaver, leaves, sub := client(servers[2], simSubPlan{subject: "a", queue: "q"})
 		time.Sleep(time.Second)
 		for n := range 200 {
-			publisher.publish(OutMsg{Subject: "a", Data: fmt.Appendf(nil, "p %d", n)})
+			publisher.Publish(natswire.Msg{Subject: "a", Data: fmt.Appendf(nil, "p %d", n)})
 			if n == 100 {
-				leaver.retire(sub)
+				leaver.Unsubscribe(sub)
 			}
 			time.Sleep(500 * time.Microsecond)
 		}

@@ -168,11 +168,11 @@ func TestSimulationNotices(t *testing.T) {
 		"a server drops a message of a plain client": {false, func(w *simWorld) {
 			dropOne(w)
 			drop := w.n.sabotage
-			w.n.sabotage = func(m *simMsg) bool { return m.number.stream == 0 && drop(m) }
+			w.n.sabotage = func(m *simMsg) bool { return m.number.Stream == 0 && drop(m) }
 		}},
 		"a server sends a message of a plain client twice": {false, func(w *simWorld) {
 			w.n.twice = func(m *simMsg) bool {
-				return m.number.stream == 0 && strings.HasPrefix(m.Subject, simMoving) && w.n.hops%50 == 0
+				return m.number.Stream == 0 && strings.HasPrefix(m.Subject, simMoving) && w.n.hops%50 == 0
 			}
 		}},
 		"a server gives a member of a queue group nothing": {false, func(w *simWorld) {

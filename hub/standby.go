@@ -66,7 +66,7 @@ func (b *standby) server() string {
 // takes another half, so as not to overtake what was published last.
 func (s *connManager) takeOver(l *link, reason string, start time.Time) {
 	h := s.h
-	trip := l.wire.distance()
+	trip := l.wire.RTT()
 	if s.lost != nil {
 		h.intake.recall(trip)
 	}
@@ -81,7 +81,7 @@ func (s *connManager) takeOver(l *link, reason string, start time.Time) {
 		s.open(l)
 	}
 	if !<-alive {
-		l.wire.close()
+		l.wire.Disconnect()
 	}
 }
 
@@ -110,7 +110,7 @@ func (b *standby) run() {
 		var done, leave <-chan struct{}
 		switch {
 		case l != nil:
-			done, leave = l.wire.done(), l.leave
+			done, leave = l.wire.Done(), l.leave
 			if every := pulseEvery(h.cfg.PingInterval, h.hidden()); every > 0 {
 				after(every)
 			}
@@ -128,7 +128,7 @@ func (b *standby) run() {
 		case <-leave:
 		case <-due:
 			if l != nil && !h.answers(l, h.cfg.PingInterval*time.Duration(h.cfg.MaxPingOut)) {
-				l.wire.close()
+				l.wire.Disconnect()
 			}
 		}
 		stop()

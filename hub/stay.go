@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+
+	"github.com/kinopio-hub/kinopio-hub/v3/internal/natswire"
 )
 
 // A stay is what discovery knows of the leaf that the hub is on. What was required of it before the hub
@@ -29,7 +31,7 @@ const (
 func (s *searcher) pause(onLeaf bool) time.Duration {
 	ttl := s.h.cfg.Discovery.CacheTTL
 	if f := s.h.finder; f != nil && s.h.cfg.Discovery.ManifestURL == "" && (s.stay.doubted.IsZero() || s.stay.decided) {
-		return f.pause()
+		return f.untilNextQuestion()
 	}
 	switch {
 	case onLeaf && s.h.hidden():
@@ -144,7 +146,7 @@ func (h *Hub) passes(here, there *link) bool {
 	again := time.NewTicker(proofTime / 10) // interest in it may still be spreading
 	defer again.Stop()
 	for {
-		if err := here.wire.publish(OutMsg{Subject: subject, Data: []byte(rand.Text())}); err != nil {
+		if err := here.wire.Publish(natswire.Msg{Subject: subject, Data: []byte(rand.Text())}); err != nil {
 			h.requests.finish(q, nil, err)
 		}
 		select {

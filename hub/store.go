@@ -52,7 +52,7 @@ func (t *store) keep(s *outStream, m *OutMsg) {
 	if c == nil || t.sealed || len(c.data)+size > cap(c.data) && len(c.data) >= chunkSize/2 || len(c.msgs) >= chunkSize/16 {
 		c = t.begin(size)
 	}
-	k := kept{stream: s, count: m.number.count, at: uint32(len(c.data)), reply: uint32(len(m.Reply)), size: uint32(len(m.Data))}
+	k := kept{stream: s, count: m.number.Count, at: uint32(len(c.data)), reply: uint32(len(m.Reply)), size: uint32(len(m.Data))}
 	before := len(c.data)
 	c.data = append(c.data, m.Reply...)
 	for name, values := range m.Header {
@@ -123,7 +123,7 @@ func (t *store) each(do func(s *outStream, m OutMsg, since time.Time) bool) {
 	for _, c := range t.chunks {
 		for _, k := range c.msgs {
 			b := c.data[k.at:]
-			m := OutMsg{Subject: k.stream.subject, Reply: string(b[:k.reply]), number: number{k.stream.id, k.count}}
+			m := OutMsg{Subject: k.stream.subject, Reply: string(b[:k.reply]), number: number{Stream: k.stream.id, Count: k.count}}
 			b = b[k.reply:]
 			if k.header > 0 {
 				m.Header = Header{}

@@ -27,7 +27,7 @@ func BenchmarkStoreMemory(b *testing.B) {
 				s := &outStream{id: 1, subject: "robot.battery"}
 				for sent := 0; sent < 2*limit; sent += size + keptCost {
 					s.count++
-					t.keep(s, &OutMsg{Subject: s.subject, Data: data, number: number{1, s.count}})
+					t.keep(s, &OutMsg{Subject: s.subject, Data: data, number: number{Stream: 1, Count: s.count}})
 				}
 				used = heap() - before
 				if t.bytes > limit+2*chunkSize+size {

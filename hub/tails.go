@@ -3,6 +3,8 @@ package hub
 import (
 	"fmt"
 	"time"
+
+	"github.com/kinopio-hub/kinopio-hub/v3/internal/natswire"
 )
 
 // The end of what a publisher has sent: no later number tells that it is missing. When a hub leaves a server by a
@@ -69,7 +71,7 @@ func (in *intake) askTails(add func(publisher uint64, line []byte), sooner func(
 			rest = append(rest, t)
 			sooner(t.due)
 		default:
-			add(c.stream>>streamBits, fmt.Appendf(appendStream(nil, c.stream), " %d 0 0 %s\n", t.last, c.subject))
+			add(c.stream>>natswire.StreamBits, fmt.Appendf(natswire.AppendStream(nil, c.stream), " %d 0 0 %s\n", t.last, c.subject))
 		}
 	}
 	clear(in.tails[len(rest):])

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/kinopio-hub/kinopio-hub/v3/internal/plainjson"
 	"github.com/kinopio-hub/kinopio-hub/v3/transport"
@@ -18,49 +19,49 @@ import (
 // over the session. The leaf's answer names where the ticket is good; the hub shows the key nowhere else. A server that passes
 // off itself as the leaf so has to be at the leaf's URL.
 
-// A leafBook has what leaves said of themselves that discovery found, by URL.
-type leafBook struct {
-	mu   sync.Mutex
-	said map[string]leafEntry
-	hub  *Hub
+// A leafRecords has what leaves said of themselves that discovery found, by URL.
+type leafRecords struct {
+	mu    sync.Mutex
+	byURL map[string]leafRecord
+	hub   *Hub
 }
 
-type leafEntry struct {
-	leafSays
+type leafRecord struct {
+	leafInfo
 	session bool // it was found through the session
 }
 
-const leavesKept = 4 * mostAnswers
+const maxLeafRecords = 4 * maxAnswers
 
-func (b *leafBook) note(url string, says leafSays, session bool) {
+func (b *leafRecords) add(url string, says leafInfo, session bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.said == nil || len(b.said) >= leavesKept {
-		b.said = map[string]leafEntry{}
+	if b.byURL == nil || len(b.byURL) >= maxLeafRecords {
+		b.byURL = map[string]leafRecord{}
 	}
 	url = transport.Redact(url)
-	if !session && b.said[url].session {
+	if !session && b.byURL[url].session {
 		return // that is said where it can be believed
 	}
-	b.said[url] = leafEntry{says, session}
+	b.byURL[url] = leafRecord{says, session}
 }
 
-// noteManifest is note for a manifest that was fetched from a URL.
-func (b *leafBook) noteManifest(url string, body []byte) {
-	if says, err := aboutLeaf(body); err == nil {
-		b.note(url, says, false)
+// addManifest is add for a manifest that was fetched from a URL.
+func (b *leafRecords) addManifest(url string, body []byte) {
+	if says, err := readLeafInfo(body); err == nil {
+		b.add(url, says, false)
 	}
 }
 
-func (b *leafBook) of(server string) leafEntry {
+func (b *leafRecords) lookup(server string) leafRecord {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.said[server]
+	return b.byURL[server]
 }
 
-// show is what a leaf is shown that discovery found; ask is for what the configured servers are shown.
-func (b *leafBook) show(ctx context.Context, server string, d *Discovery, ask func() (Auth, error)) (Auth, error) {
-	one := b.of(server)
+// credentials is what a leaf is shown that discovery found; ask is for what the configured servers are shown.
+func (b *leafRecords) credentials(ctx context.Context, server string, d *Discovery, ask func() (Auth, error)) (Auth, error) {
+	one := b.lookup(server)
 	ticket := d.Credentials == CredentialsNone || d.Credentials == CredentialsTicket
 	switch {
 	case ticket && one.tickets:
@@ -79,7 +80,7 @@ func (b *leafBook) show(ctx context.Context, server string, d *Discovery, ask fu
 var errTicket = errors.New("no ticket for the leaf")
 
 // askTicket asks the leaf at server for a ticket, over the current link, and returns the key that it is for.
-func (h *Hub) askTicket(ctx context.Context, server string, leaf leafEntry) (Auth, error) {
+func (h *Hub) askTicket(ctx context.Context, server string, leaf leafRecord) (Auth, error) {
 	seed := make([]byte, ed25519.SeedSize)
 	rand.Read(seed)
 	if err := h.admitKey(ctx, server, leaf, publicName(ed25519.NewKeyFromSeed(seed))); err != nil {
@@ -88,13 +89,55 @@ func (h *Hub) askTicket(ctx context.Context, server string, leaf leafEntry) (Aut
 	return Auth{NkeySeed: seedText(seed)}, nil
 }
 
-// admitKey has the leaf admit a public key, once.
-func (h *Hub) admitKey(ctx context.Context, server string, leaf leafEntry, public string) error {
-	nonce := newNonce()
-	m, err := h.askLeaf(ctx, leafPrefix+"ticket."+word(leaf.namespace)+"."+word(leaf.node), nonce, public)
-	if err != nil {
-		return err
+// admitKey has the leaf admit a public key, once. Whoever the account lets may answer, too: of several answers one
+// that is right counts.
+func (h *Hub) admitKey(ctx context.Context, server string, leaf leafRecord, public string) error {
+	subject, nonce := leafPrefix+"ticket."+subjectToken(leaf.namespace)+"."+subjectToken(leaf.node), newNonce()
+	var w plainjson.Writer
+	out := OutMsg{Subject: subject, answer: true, Data: []byte(w.Text("nonce", nonce).Text("key", public).String())}
+	answers, ended := make(chan *Message, maxAnswers), make(chan error, 1)
+	cancel := h.requestMany(ctx, out, h.cfg.Discovery.SwitchTimeout, maxAnswers, func(m *Message) {
+		answers <- &Message{Header: m.Header, Data: append([]byte(nil), m.Data...)} // it has room for all
+	}, func(err error) { ended <- err })
+	defer cancel()
+	var wrong error // the first answer's
+	var enough <-chan time.Time
+	check := func(m *Message) (ok bool) {
+		err := h.checkTicket(m, server, nonce, public)
+		if err != nil && wrong == nil {
+			wrong, enough = err, time.After(answerWindow)
+		}
+		return err == nil
 	}
+	for {
+		select {
+		case m := <-answers:
+			if check(m) {
+				return nil
+			}
+		case <-enough:
+			return wrong
+		case err := <-ended:
+			for len(answers) > 0 {
+				if check(<-answers) {
+					return nil
+				}
+			}
+			switch {
+			case wrong != nil:
+				return wrong
+			case err == nil || errors.Is(err, ErrNoResponders):
+				return fmt.Errorf("nobody answers at %s: the leaf has not shown that it belongs to these servers", subject)
+			}
+			return err
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// checkTicket says what is wrong with an answer.
+func (h *Hub) checkTicket(m *Message, server, nonce, public string) error {
 	key, _ := parseNamespaceKey(h.cfg.Discovery.NamespaceKey) // it was checked
 	if _, err := verify(key, ticketLabel, nonce, m.Header, m.Data); err != nil {
 		return err
@@ -116,32 +159,6 @@ func (h *Hub) admitKey(ctx context.Context, server string, leaf leafEntry, publi
 		return errors.New("it is for another key")
 	}
 	return nil
-}
-
-// askLeaf asks one leaf, and returns its answer.
-func (h *Hub) askLeaf(ctx context.Context, subject, nonce, key string) (*Message, error) {
-	var w plainjson.Writer
-	out := OutMsg{Subject: subject, answer: true, Data: []byte(w.Text("nonce", nonce).Text("key", key).String())}
-	came, failed := make(chan *Message, 1), make(chan error, 1)
-	cancel := h.request(ctx, out, h.cfg.Discovery.SwitchTimeout, &request{done: func(m *Message, err error) {
-		if err != nil {
-			failed <- err
-			return
-		}
-		came <- &Message{Header: m.Header, Data: append([]byte(nil), m.Data...)}
-	}})
-	defer cancel()
-	select {
-	case m := <-came:
-		return m, nil
-	case err := <-failed:
-		if errors.Is(err, ErrNoResponders) {
-			err = fmt.Errorf("nobody answers at %s: the leaf has not shown that it belongs to these servers", subject)
-		}
-		return nil, err
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
 }
 
 // seedText is the text of a user nkey's seed, as [userKey] reads it.

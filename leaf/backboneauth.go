@@ -5,12 +5,11 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
-	"io"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 
+	"github.com/kinopio-hub/kinopio-hub/v3/internal/givenfile"
 	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nats-server/v2/server"
 )
@@ -130,7 +129,15 @@ func (b *backbone) secure(o BackboneOptions, conf *tls.Config) error {
 		}
 	}
 	if o.CertFile != "" {
-		pair, err := tls.LoadX509KeyPair(o.CertFile, o.KeyFile)
+		cert, err := readSmall(o.CertFile)
+		var key []byte
+		if err == nil {
+			key, err = readSmall(o.KeyFile)
+		}
+		var pair tls.Certificate
+		if err == nil {
+			pair, err = tls.X509KeyPair(cert, key)
+		}
 		if err != nil {
 			return fieldError("Backbone.CertFile", o.CertFile, fmt.Sprintf("cannot be used with the key %s: %v", o.KeyFile, err))
 		}
@@ -166,17 +173,9 @@ func parseCredentials(data []byte) error {
 	return nil
 }
 
-// readSmall reads a file that a person wrote: one that is larger is another one.
+// readSmall reads a file that a person wrote: one that is larger is another one. The bridge, and who
+// looks for new certificates, read such files again.
 func readSmall(path string) ([]byte, error) {
-	const most = 1 << 20
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, most+1))
-	if err == nil && len(data) > most {
-		err = fmt.Errorf("larger than %d bytes", most)
-	}
+	data, err := givenfile.ReadAgain(path, 1<<20)
 	return bytes.TrimPrefix(data, []byte("\ufeff")), err
 }

@@ -28,7 +28,7 @@ func ExampleManifestHandler() {
 	app.Handle(leaf.ManifestPath, leaf.ManifestHandler(l.Manifest, "https://app.example.com"))
 
 	answer := httptest.NewRecorder()
-	app.ServeHTTP(answer, httptest.NewRequest("GET", leaf.ManifestPath, nil))
+	app.ServeHTTP(answer, httptest.NewRequest("GET", "https://app.example.com"+leaf.ManifestPath, nil))
 	fmt.Println(answer.Code, answer.Header().Get("Content-Type"))
 	// Output: 200 application/json; charset=utf-8
 }

@@ -109,7 +109,7 @@ func (h *herald) look() {
 		}
 		h.subs[key] = sub
 	}
-	about := fmt.Sprint(m.NodeID, m.LeaderEpoch, m.WSSURL, m.BridgeState, m.PublicAddresses, m.Tickets, h.leaf.cert.shown().Fingerprint)
+	about := fmt.Sprint(m.NodeID, m.LeaderEpoch, m.WSSURL, m.BridgeState, m.PublicAddresses, m.Tickets, m.WebTransport, h.leaf.cert.shown().Fingerprint)
 	if about != h.told {
 		h.told = about
 		h.news(set, "here", m)

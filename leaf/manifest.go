@@ -2,7 +2,10 @@ package leaf
 
 import (
 	"encoding/json"
+	"net"
 	"net/http"
+	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -73,13 +76,19 @@ func (l Leadership) write(m *Manifest) {
 // (there is no leader). Only GET, HEAD and OPTIONS are answered otherwise than with
 // 405. current is called for each GET and HEAD, from any goroutine.
 //
-// With origins (https://app.example.com), only their pages may read it.
+// With origins (https://app.example.com), only their pages may read it, and only at an address, at
+// localhost, at a name below .local or at an origin's own host: a page whose name was pointed here
+// would be of the same origin as the manifest.
 //
 // A Go web application mounts it at [ManifestPath] of its own origin, with
 // [Leaf.Manifest] as current.
 func ManifestHandler(current func() *Manifest, origins ...string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
+		if len(origins) > 0 && !hostOf(r.Host, origins) {
+			http.Error(w, "the manifest is not at this host", http.StatusMisdirectedRequest)
+			return
+		}
 		allowOrigin(h, r, origins)
 		h.Set("Cache-Control", "no-store")
 		h.Set("X-Content-Type-Options", "nosniff")
@@ -109,6 +118,22 @@ func ManifestHandler(current func() *Manifest, origins ...string) http.Handler {
 		}
 		h.Set("Content-Type", "application/json; charset=utf-8")
 		w.Write(append(body, '\n')) // net/http leaves the body of a HEAD out.
+	})
+}
+
+// hostOf tells whether a Host header names an address, this machine, a name of the LAN, or an origin's host.
+func hostOf(header string, origins []string) bool {
+	host := header
+	if h, _, err := net.SplitHostPort(header); err == nil {
+		host = h
+	}
+	host = strings.ToLower(strings.TrimSuffix(strings.Trim(host, "[]"), "."))
+	if _, err := netip.ParseAddr(host); err == nil || host == "localhost" || strings.HasSuffix(host, ".localhost") || strings.HasSuffix(host, ".local") {
+		return true
+	}
+	return slices.ContainsFunc(origins, func(o string) bool {
+		u, err := url.Parse(o)
+		return err == nil && strings.EqualFold(u.Hostname(), host)
 	})
 }
 

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -182,4 +183,22 @@ func FuzzManifestHandler(f *testing.F) {
 			t.Errorf("%q: not JSON", raw)
 		}
 	})
+}
+
+// A page whose name was pointed at a leaf is of one origin with its manifest, so it names no origin.
+func TestManifestIsAtNoHostThatAPageBrings(t *testing.T) {
+	for host, ok := range map[string]bool{
+		"127.0.0.1:8080": true, "[::1]:8080": true, "[fe80::1]": true, "localhost:8080": true, "studio.local": true, "STUDIO.local.:1": true, "app.example.com:444": true, "192.168.1.7": true,
+		"evil.example.com": false, "127.0.0.1.evil.example.com:8080": false, "local": false, "": false, "app.example.com.evil.com": false, "xlocal": false,
+	} {
+		for origins, want := range map[string]int{"": http.StatusOK, "https://app.example.com": map[bool]int{true: http.StatusOK, false: http.StatusMisdirectedRequest}[ok]} {
+			r := httptest.NewRequest(http.MethodGet, ManifestPath, nil)
+			r.Host = host
+			w := httptest.NewRecorder()
+			ManifestHandler(func() *Manifest { return &Manifest{} }, slices.DeleteFunc([]string{origins}, func(o string) bool { return o == "" })...).ServeHTTP(w, r)
+			if w.Code != want || want != http.StatusOK && strings.Contains(w.Body.String(), "wssUrl") {
+				t.Errorf("host %q for %q: %d, want %d", host, origins, w.Code, want)
+			}
+		}
+	}
 }

@@ -36,7 +36,9 @@ func (l *wtListener) carry(session *webtransport.Session, conn *quic.Conn, backe
 	inward := make(chan struct{})
 	go func() {
 		defer close(inward)
-		_ = pump(backend, stream)
+		to := newBacker(backend)
+		defer to.end()
+		_ = pump(to, stream)
 		_ = backend.CloseWrite() // The server closes then, and tells those who wait for this client.
 	}()
 	err = pump(patient{stream}, backend)

@@ -6,11 +6,12 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io"
 	"net/netip"
-	"os"
 	"slices"
+	"strings"
 	"time"
+
+	"github.com/kinopio-hub/kinopio-hub/v3/internal/givenfile"
 )
 
 // LoadProvided reads a certificate that somebody else signed, with its key, from two
@@ -44,14 +45,9 @@ func LoadProvided(certFile, keyFile, host string) (*Certificate, error) {
 
 // readPEM reads a file that is no larger than a chain and a key can be.
 func readPEM(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxPEMFile+1))
-	if err == nil && len(data) > maxPEMFile {
-		err = fmt.Errorf("%s: larger than %d KiB: give PEM", path, maxPEMFile>>10)
+	data, err := givenfile.ReadAgain(path, maxPEMFile)
+	if err != nil && !strings.Contains(err.Error(), path) {
+		err = fmt.Errorf("%s: %w", path, err)
 	}
 	return data, err
 }

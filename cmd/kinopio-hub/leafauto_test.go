@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"os/exec"
+	"reflect"
 	"testing"
 	"time"
 
@@ -71,6 +72,41 @@ func TestLeafAutoTakesOverFromAKilledLeader(t *testing.T) {
 	second.Await(leading)
 	t.Logf("took over %v after the kill, without the grace of an hour", time.Since(began))
 	second.Stop()
+}
+
+// Who follows serves the leader's whole manifest where its secret proves that: nobody else tells pages of
+// this machine whom to trust.
+func TestLeafAutoFollowersSayWhomToTrust(t *testing.T) {
+	for name, secret := range map[string][]string{"secret": {"--namespace-secret", "a secret of this test"}, "no secret": nil} {
+		t.Run(name, func(t *testing.T) {
+			network := lab.New(t)
+			a, b := network.Host("a"), network.Host("b")
+			first := auto(t, a, "node-a", secret...)
+			var own struct {
+				ManifestURL string
+				Leader      map[string]any
+			}
+			if err := json.Unmarshal([]byte(first.Await(leading, `"webTransport":[{`)), &own); err != nil {
+				t.Fatal(err)
+			}
+			second := auto(t, b, "node-b", append(secret, "--discovery-port", "4321")...)
+			second.Await(following, `"nodeId":"node-a"`, a.Address.String())
+			const url = "http://127.0.0.1:4321/.well-known/kinopio-leader.json"
+			m := manifestOn(t, b, url)
+			for deadline := time.Now().Add(lab.AwaitTimeout); secret != nil && m["rootPem"] == nil && time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+				m = manifestOn(t, b, url)
+			}
+			told := m["rootPem"] != nil && m["webTransport"] != nil
+			if told != (secret != nil) {
+				t.Errorf("the follower serves %v", m)
+			}
+			if told && (!reflect.DeepEqual(m["webTransport"], own.Leader["webTransport"]) || m["rootPem"] != own.Leader["rootPem"]) {
+				t.Errorf("the follower serves %v, the leader %v", m, own.Leader)
+			}
+			second.Stop()
+			first.Stop()
+		})
+	}
 }
 
 // manifestOn waits for a manifest at url: there is none before enough is known of the leader.

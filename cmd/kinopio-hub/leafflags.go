@@ -5,7 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
+	"io/fs"
 	"os"
 	"strings"
 	"unicode/utf16"
@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/kinopio-hub/kinopio-hub/v3/internal/givenfile"
 	"github.com/kinopio-hub/kinopio-hub/v3/leaf"
 	"github.com/kinopio-hub/kinopio-hub/v3/tlsca"
 )
@@ -238,17 +239,11 @@ func plainText(data []byte) ([]byte, error) {
 // readText reads a small file without the line end that editors add.
 func readText(flag, path string) (string, error) {
 	const most = 64 << 10
-	f, err := os.Open(path)
-	if err != nil {
+	data, err := givenfile.Read(path, most)
+	if _, place := errors.AsType[*fs.PathError](err); place {
 		return "", &usageError{err: fmt.Errorf("%s: %w", flag, err), hint: "name a file that this user can read"}
 	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, most+1))
-	switch {
-	case err != nil:
-	case len(data) > most:
-		err = errors.New("larger than 64 KiB")
-	default:
+	if err == nil {
 		data, err = plainText(data)
 	}
 	data = bytes.TrimSpace(data)

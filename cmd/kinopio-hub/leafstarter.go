@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"sync/atomic"
 
@@ -65,12 +66,16 @@ func (l *electedLeaf) Manifest() *election.Manifest {
 	if m == nil {
 		return nil
 	}
+	ways, err := json.Marshal(m.WebTransport)
+	if err != nil || len(m.WebTransport) == 0 {
+		ways = nil
+	}
 	return &election.Manifest{
 		Version: m.Version, ExpiresAt: m.ExpiresAt, LeaderEpoch: m.LeaderEpoch, AdvertisedHostname: m.AdvertisedHostname,
 		WebsocketURL: m.WebsocketURL, WSSURL: m.WSSURL, DiscoveryURL: m.DiscoveryURL, FallbackServers: m.FallbackServers,
 		BridgeState: string(m.BridgeState), BackboneRTTMs: m.BackboneRTTMs, LeaseExpiresAt: m.LeaseExpiresAt,
 		NodeID: m.NodeID, DiscoveryNamespace: m.DiscoveryNamespace, IsLeader: m.IsLeader, CandidateRole: election.Role(m.CandidateRole),
-		Tickets: m.Tickets,
+		Tickets: m.Tickets, WebTransport: ways, RootPEM: m.RootPEM,
 	}
 }
 
@@ -80,11 +85,15 @@ func leafManifest(m *election.Manifest) *leaf.Manifest {
 	if m == nil {
 		return nil
 	}
+	var ways []leaf.WebTransport
+	if len(m.WebTransport) > 0 && json.Unmarshal(m.WebTransport, &ways) != nil {
+		ways = nil // It was checked to be JSON, not to be this: without it pages come by WebSocket.
+	}
 	return &leaf.Manifest{
 		Version: leaf.ManifestVersion, ExpiresAt: m.ExpiresAt, LeaderEpoch: m.LeaderEpoch, AdvertisedHostname: m.AdvertisedHostname,
 		WebsocketURL: m.WebsocketURL, WSSURL: m.WSSURL, DiscoveryURL: m.DiscoveryURL, FallbackServers: m.FallbackServers,
 		BridgeState: leaf.BridgeState(m.BridgeState), BackboneRTTMs: m.BackboneRTTMs, LeaseExpiresAt: m.LeaseExpiresAt,
 		NodeID: m.NodeID, DiscoveryNamespace: m.DiscoveryNamespace, IsLeader: m.IsLeader, CandidateRole: string(m.CandidateRole),
-		Tickets: m.Tickets,
+		Tickets: m.Tickets, WebTransport: ways, RootPEM: m.RootPEM,
 	}
 }

@@ -32,7 +32,7 @@ func TestMain(m *testing.M) {
 
 // roles are what a host of the lab may play.
 func roles() map[string]lab.Role {
-	all := map[string]lab.Role{"backbone": playBackbone, "hub": playHub, "peer": lab.PeerRole, "flood": playFlood, "liar": playLiar}
+	all := map[string]lab.Role{"backbone": playBackbone, "hub": playHub, "finder": playFinder, "peer": lab.PeerRole, "flood": playFlood, "liar": playLiar}
 	maps.Copy(all, systemRoles)
 	return all
 }

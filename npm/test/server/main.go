@@ -24,8 +24,9 @@ import (
 
 func main() {
 	maxPayload := flag.Int("max-payload", server.MAX_PAYLOAD_SIZE, "largest message in bytes")
+	leafNodes := flag.Bool("leafnodes", false, "let leaves in, and print their URL as \"leaf\", too; it is another one after a restart")
 	flag.Parse()
-	s, err := start(0, 0, *maxPayload)
+	s, err := start(0, 0, *maxPayload, *leafNodes)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
 		os.Exit(1)
@@ -36,10 +37,19 @@ func main() {
 		os.Exit(1)
 	}
 	tcp, ws := port(info.Nats[0]), port(info.WebSocket[0])
-	print(map[string]string{
+	urls := map[string]string{
 		"tcp": fmt.Sprintf("nats://127.0.0.1:%d", tcp),
 		"ws":  fmt.Sprintf("ws://127.0.0.1:%d", ws),
-	})
+	}
+	if *leafNodes {
+		about, err := s.Varz(nil)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "error:", err)
+			os.Exit(1)
+		}
+		urls["leaf"] = fmt.Sprintf("nats://127.0.0.1:%d", about.LeafNode.Port)
+	}
+	print(urls)
 	stop := func() {
 		s.Shutdown()
 		s.WaitForShutdown()
@@ -49,11 +59,11 @@ func main() {
 		switch lines.Text() {
 		case "restart":
 			stop()
-			s, err = start(tcp, ws, *maxPayload)
+			s, err = start(tcp, ws, *maxPayload, *leafNodes)
 		case "stop":
 			stop()
 		case "start":
-			s, err = start(tcp, ws, *maxPayload)
+			s, err = start(tcp, ws, *maxPayload, *leafNodes)
 		case "kick":
 			err = kick(s)
 		case "clients":
@@ -69,18 +79,22 @@ func main() {
 	stop()
 }
 
-func start(tcp, ws, maxPayload int) (*server.Server, error) {
+func start(tcp, ws, maxPayload int, leafNodes bool) (*server.Server, error) {
 	if tcp == 0 {
 		tcp, ws = server.RANDOM_PORT, server.RANDOM_PORT
 	}
-	s, err := server.NewServer(&server.Options{
+	o := &server.Options{
 		Host:       "127.0.0.1",
 		Port:       tcp,
 		NoLog:      true,
 		NoSigs:     true,
 		MaxPayload: int32(maxPayload),
 		Websocket:  server.WebsocketOpts{Host: "127.0.0.1", Port: ws, NoTLS: true},
-	})
+	}
+	if leafNodes {
+		o.LeafNode = server.LeafNodeOpts{Host: "127.0.0.1", Port: server.RANDOM_PORT}
+	}
+	s, err := server.NewServer(o)
 	if err != nil {
 		return nil, err
 	}

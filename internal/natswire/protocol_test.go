@@ -1,11 +1,9 @@
 //go:build !js
 
-package hub
+package natswire
 
 import (
-	"bufio"
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -13,9 +11,6 @@ import (
 	"reflect"
 	"strings"
 	"testing"
-	"time"
-
-	"github.com/kinopio-hub/kinopio-hub/v3/transport"
 )
 
 // chunked is a connection on which text arrives, at most so many bytes a read.
@@ -36,28 +31,42 @@ func (c *chunked) Read(p []byte) (int, error) {
 
 func (c *chunked) Close() error { return nil }
 
-// heard collects what a wire hands on.
+// route is what subscriptions are known by here.
+type route struct{}
+
+var testErrors = Errors{
+	Disconnected: errors.New("disconnected"), Timeout: errors.New("timed out"), MessageTooLarge: errors.New("too large"),
+	InvalidName: errors.New("invalid name"), Permission: errors.New("not permitted"), Malformed: errors.New("malformed message"),
+}
+
+// heard collects what a connection hands on.
 type heard struct{ said []string }
 
-func (h *heard) receive(batch []inbound) bool {
-	say := func(m *inbound) {
-		line := fmt.Sprintf("%s|%s|%v|%s", m.subject, m.reply, m.header, m.data)
-		if m.number.stream != 0 {
-			line += "|" + string(appendNumber(nil, m.number))
+func (h *heard) Receive(batch []Inbound) bool {
+	add := func(m *Inbound) {
+		line := fmt.Sprintf("%s|%s|%v|%s", m.Subject, m.Reply, m.Header, m.Data)
+		if m.Number.Stream != 0 {
+			line += "|" + string(AppendNumber(nil, m.Number))
 		}
 		h.said = append(h.said, line)
 	}
 	for i := range batch {
-		if batch[i].run == nil {
-			say(&batch[i])
+		if batch[i].Run == nil {
+			add(&batch[i])
 		} else {
-			batch[i].each(say)
+			one := batch[i]
+			for _, one.Data = range batch[i].Run {
+				add(&one)
+				if one.Number.Stream != 0 {
+					one.Number.Count++
+				}
+			}
 		}
 	}
 	return true
 }
-func (h *heard) leaving()          { h.said = append(h.said, "leaving") }
-func (h *heard) trouble(err error) { h.said = append(h.said, "trouble: "+err.Error()) }
+func (h *heard) Leaving()          { h.said = append(h.said, "leaving") }
+func (h *heard) Trouble(err error) { h.said = append(h.said, "trouble: "+err.Error()) }
 
 // hear plays what a server says, in pieces of size bytes, to a wire with the subscriptions 1, to
 // a.b, and 2, to a wildcard; the last thing said is the error that ended it.
@@ -81,10 +90,10 @@ func hearPoured(text []byte, size int) []string {
 	return append(h.said, w.err.Error())
 }
 
-func listener(c net.Conn, h *heard) *protoWire {
-	w := newProtoWire(c, h, &bursts{})
+func listener(c net.Conn, h *heard) *Conn {
+	w := newConn(c, h, &Bursts{}, testErrors)
 	for i, subject := range []string{"a.b", "a.*"} {
-		w.subs[uint64(i+1)] = &protoSub{uint64(i + 1), subject, &linkSub{}}
+		w.subs[uint64(i+1)] = &sub{uint64(i + 1), subject, &route{}}
 	}
 	return w
 }
@@ -116,10 +125,10 @@ func TestProtoRefusesWhatNoServerSays(t *testing.T) {
 	for _, text := range []string{
 		"HTTP/1.1 400 Bad Request\r\n", "\r\n", "MSG\r\n", "MSG a.b 1\r\n", "MSG a.b 1 r x 5\r\nhello\r\n", "MSG a.b x 5\r\nhello\r\n",
 		"MSG a.b 1 -5\r\n", "MSG a.b 1 99999999999\r\n", "MSG a.b 1 99999999999999999999999\r\n", "MSG a.b 1 5\r\nhello!\r\n",
-		"HMSG a.b 1 5\r\nhello\r\n", "HMSG a.b 1 9 5\r\nhello\r\n", "INFO {\r\n", strings.Repeat("x", protoLine+2),
+		"HMSG a.b 1 5\r\nhello\r\n", "HMSG a.b 1 9 5\r\nhello\r\n", "INFO {\r\n", strings.Repeat("x", maxLine+2),
 	} {
-		if got := hear([]byte(text), 1<<20); len(got) != 1 || !strings.Contains(got[0], errProto.Error()) {
-			t.Errorf("%.60q: got %q, want %v", text, got, errProto)
+		if got := hear([]byte(text), 1<<20); len(got) != 1 || !strings.Contains(got[0], ErrProtocol.Error()) {
+			t.Errorf("%.60q: got %q, want %v", text, got, ErrProtocol)
 		}
 	}
 }
@@ -184,8 +193,8 @@ func TestProtoFindsRuns(t *testing.T) {
 	// What goes wrong within a run ends it, and the connection.
 	for _, bad := range []string{"MSG a.b 1 2\r\nx\r\nPING\r\n", "MSG a.b 1 x\r\n", "MSG a.b 1 \r\n", "MSG a.b 1 99999999999\r\n", "MSG a.b 1 1\rxx\r\n"} {
 		got := hear([]byte("MSG a.b 1 1\r\nx\r\nMSG a.b 1 1\r\ny\r\n"+bad), 1<<20)
-		if len(got) != 3 || !strings.Contains(got[2], errProto.Error()) {
-			t.Errorf("%q after a run: heard %q, want two messages and %q", bad, got, errProto)
+		if len(got) != 3 || !strings.Contains(got[2], ErrProtocol.Error()) {
+			t.Errorf("%q after a run: heard %q, want two messages and %q", bad, got, ErrProtocol)
 		}
 	}
 }
@@ -196,19 +205,19 @@ type counted struct {
 	runs []string
 }
 
-func (c *counted) receive(batch []inbound) bool {
+func (c *counted) Receive(batch []Inbound) bool {
 	for i := range batch {
-		run := batch[i].run
+		run := batch[i].Run
 		if run == nil {
-			run = [][]byte{batch[i].data}
+			run = [][]byte{batch[i].Data}
 		}
 		var sizes []string
 		for _, data := range run {
 			sizes = append(sizes, fmt.Sprint(len(data)))
 		}
-		c.runs = append(c.runs, batch[i].subject+" "+strings.Join(sizes, ","))
+		c.runs = append(c.runs, batch[i].Subject+" "+strings.Join(sizes, ","))
 	}
-	return c.heard.receive(batch)
+	return c.heard.Receive(batch)
 }
 
 func FuzzProto(f *testing.F) {
@@ -228,63 +237,11 @@ func FuzzProto(f *testing.F) {
 	})
 }
 
-// scripted is a dialer to a server that says what it is told to, and then nothing.
-type scripted string
-
-func (scripted) Schemes() []string { return []string{"nats"} }
-func (s scripted) Dial(ctx context.Context, _ string) (net.Conn, error) {
-	ours, theirs := net.Pipe()
-	go func() {
-		defer theirs.Close()
-		for _, line := range strings.SplitAfter(string(s), "\n") {
-			switch line {
-			case "CONNECT\n":
-				from := bufio.NewReader(theirs)
-				from.ReadString('\n')
-				from.ReadString('\n')
-			case "silence\n":
-				io.Copy(io.Discard, theirs)
-			default:
-				io.WriteString(theirs, line)
-			}
-		}
-	}()
-	return ours, nil
-}
-
-func TestProtoSaysWhyAServerWillNotDo(t *testing.T) {
-	const info = "INFO {\"max_payload\":1000,\"headers\":true}\r\n"
-	for script, want := range map[string]string{
-		"":                                "EOF",
-		"SSH-2.0-OpenSSH_9.9\r\n":         "malformed NATS protocol",
-		"+OK\r\n":                         "want INFO first",
-		"INFO {]\r\n":                     "malformed NATS protocol: INFO",
-		"INFO {\"max_payload\":1000}\r\n": "want nats-server 2.2 or later",
-		"-ERR 'maximum connections exceeded'\r\n":            "maximum connections exceeded",
-		info + "CONNECT\n-ERR 'Authorization Violation'\r\n": "Authorization Violation",
-		info + "silence\n": "deadline exceeded",
-		"silence\n":        "deadline exceeded",
-	} {
-		cfg, err := Config{Servers: []string{"nats://x:1"}, ReconnectTimeout: 100 * time.Millisecond, Dialers: []transport.Dialer{scripted(script)}}.normalize()
-		if err != nil {
-			t.Fatal(err)
-		}
-		start := time.Now()
-		_, err = newProtoEngine(&cfg).dial(context.Background(), "nats://user:secret@x:1", &heard{})
-		if !errors.Is(err, ErrConnect) || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "secret") {
-			t.Errorf("%q: got %v, want %q", script, err, want)
-		}
-		if took := time.Since(start); took > 10*time.Second {
-			t.Errorf("%q: took %v", script, took)
-		}
-	}
-}
-
 func TestProtoAnnouncesMessagesAsTheyAre(t *testing.T) {
-	for want, m := range map[string]OutMsg{
+	for want, m := range map[string]Msg{
 		"PUB a.b 2\r\nhi\r\n":   {Subject: "a.b", Data: []byte("hi")},
 		"PUB a.b r.1 0\r\n\r\n": {Subject: "a.b", Reply: "r.1"},
-		"HPUB a.b r 25 27\r\nNATS/1.0\r\nA: one\r\nA: \r\n\r\nhi\r\n": {Subject: "a.b", Reply: "r", Header: Header{"A": {"one", ""}}, Data: []byte("hi")},
+		"HPUB a.b r 25 27\r\nNATS/1.0\r\nA: one\r\nA: \r\n\r\nhi\r\n": {Subject: "a.b", Reply: "r", Header: map[string][]string{"A": {"one", ""}}, Data: []byte("hi")},
 	} {
 		if got := string(appendPub(nil, &m)); got != want {
 			t.Errorf("got %q, want %q", got, want)

@@ -1,4 +1,4 @@
-package hub
+package natswire
 
 import (
 	"context"
@@ -15,18 +15,20 @@ import (
 
 const (
 	readBuffer       = 32 << 10
-	keptBuffer       = 256 << 10 // a larger one, which a large message needed, is let go,
-	shrinkAfterReads = 100       // the reader's after so many reads that did not need it
-	writeBuffer      = 64 << 10  // bytes that wait to be written, above which publishers wait, too
+	keptBuffer       = 256 << 10              // a larger one, which a large message needed, is let go,
+	shrinkAfterReads = 100                    // the reader's after so many reads that did not need it
+	writeBuffer      = 64 << 10               // bytes that wait to be written, above which publishers wait, too
+	closeTimeout     = 250 * time.Millisecond // for what a connection still has to write
 )
 
-// A protoWire is one connection that is up. One goroutine reads and hands on, one writes. It
+// A Conn is one connection that is up. One goroutine reads and hands on, one writes. It
 // implements [transport.Sink], for connections that need no such goroutines.
-type protoWire struct {
+type Conn struct {
 	conn     net.Conn
 	direct   transport.Direct // conn, if it is one
-	receiver receiver
-	bursts   *bursts
+	receiver Receiver
+	bursts   *Bursts
+	errs     Errors
 	measured time.Duration
 	max      atomic.Int64
 	ended    chan struct{}
@@ -43,7 +45,7 @@ type protoWire struct {
 	over     bool
 	err      error // why, if over
 	serial   uint64
-	subs     map[uint64]*protoSub
+	subs     map[uint64]*sub
 	pongs    []pong // what the server's next answers to PING are for
 	clientIP string // as the server sees it; "": it has not said
 	longest  int    // the most bytes of names in a line since the last PING; see lineError
@@ -54,50 +56,58 @@ type protoWire struct {
 	from, to   int
 	smallReads int // how many times in a row a small buffer would have been enough
 	need       int // as in parseOp
-	batch      []inbound
+	batch      []Inbound
 	runs       [][]byte // payloads of those in batch
 	subject    string   // of the last message by a wildcard
-	last       *protoSub
+	last       *sub
 	lastID     uint64
 }
 
 // A pong is an answer to PING that is still to come.
 type pong struct {
 	answered func()
-	longest  int // protoWire.longest of the lines that it will confirm
+	longest  int // Conn.longest of the lines that it will confirm
 }
 
 // A lineError is the end of a connection over a line that is longer than its server takes. Which one
 // that was it does not say: no other than the longest of those that it has not confirmed.
-type lineError struct {
-	names int // bytes of that line's names: the subject, and the queue group or the reply
+type LineError struct {
+	Names int // bytes of that line's names: the subject, and the queue group or the reply
 }
 
-func (e *lineError) Error() string {
-	return fmt.Sprintf("nats: maximum control line exceeded, by a line with %d bytes of names at most", e.names)
+func (e *LineError) Error() string {
+	return fmt.Sprintf("nats: maximum control line exceeded, by a line with %d bytes of names at most", e.Names)
 }
 
-// seenAs is the hub's address, as the server sees it.
-func (w *protoWire) seenAs() string {
+// Description is the connection's, as in [transport.Described]; "" if it has none.
+func (w *Conn) Description() string {
+	if d, ok := w.conn.(transport.Described); ok {
+		return d.Description()
+	}
+	return ""
+}
+
+// SeenAs is the client's address, as the server sees it.
+func (w *Conn) SeenAs() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.clientIP
 }
 
-type protoSub struct {
+type sub struct {
 	id      uint64
 	subject string
-	route   *linkSub
+	route   any
 }
 
-func newProtoWire(conn net.Conn, r receiver, b *bursts) *protoWire {
-	w := &protoWire{conn: conn, receiver: r, bursts: b, ended: make(chan struct{}), subs: map[uint64]*protoSub{}, in: make([]byte, readBuffer)}
+func newConn(conn net.Conn, r Receiver, b *Bursts, errs Errors) *Conn {
+	w := &Conn{conn: conn, receiver: r, bursts: b, errs: errs, ended: make(chan struct{}), subs: map[uint64]*sub{}, in: make([]byte, readBuffer)}
 	w.writable.L, w.room.L = &w.mu, &w.mu
 	return w
 }
 
 // writeLoop is the goroutine that writes to the connection.
-func (w *protoWire) writeLoop() {
+func (w *Conn) writeLoop() {
 	var spare []byte
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -130,7 +140,7 @@ func (w *protoWire) writeLoop() {
 }
 
 // tryWrite writes what waits, if that needs no waiting. w.mu is held.
-func (w *protoWire) tryWrite() bool {
+func (w *Conn) tryWrite() bool {
 	if w.direct == nil || w.writing || w.over || !w.direct.TryWrite(w.out) {
 		return false
 	}
@@ -143,7 +153,7 @@ func (w *protoWire) tryWrite() bool {
 }
 
 // fail notes why the connection has ended; the first reason counts.
-func (w *protoWire) fail(err error) {
+func (w *Conn) fail(err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.over {
@@ -156,14 +166,14 @@ func (w *protoWire) fail(err error) {
 }
 
 // writeLine adds a line that does not wait.
-func (w *protoWire) writeLine(line string) {
+func (w *Conn) writeLine(line string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.appendLine(line)
 }
 
 // appendLine is writeLine with w.mu held; false if it is over.
-func (w *protoWire) appendLine(line string) bool {
+func (w *Conn) appendLine(line string) bool {
 	if w.over {
 		return false
 	}
@@ -174,11 +184,11 @@ func (w *protoWire) appendLine(line string) bool {
 	return true
 }
 
-func (w *protoWire) disconnected() error { return fmt.Errorf("%w: %w", ErrDisconnected, w.err) }
+func (w *Conn) disconnected() error { return fmt.Errorf("%w: %w", w.errs.Disconnected, w.err) }
 
-func (w *protoWire) publish(m OutMsg) error {
-	if size := m.size(); size > w.maxPayload() {
-		return fmt.Errorf("%w: %d bytes, and the server takes %d", ErrMessageTooLarge, size, w.maxPayload())
+func (w *Conn) Publish(m Msg) error {
+	if size := m.Size(); size > w.MaxPayload() {
+		return fmt.Errorf("%w: %d bytes, and the server takes %d", w.errs.MessageTooLarge, size, w.MaxPayload())
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -207,10 +217,10 @@ func (w *protoWire) publish(m OutMsg) error {
 }
 
 // congested says that what has been published is still to be written. Nobody waits in a burst.
-func (w *protoWire) congested() bool { return w.full.Load() && !w.bursts.on.Load() }
+func (w *Conn) Congested() bool { return w.full.Load() && !w.bursts.open.Load() }
 
 // awaitRoom returns when w is not congested any more, has ended, or ctx has.
-func (w *protoWire) awaitRoom(ctx context.Context) {
+func (w *Conn) AwaitRoom(ctx context.Context) {
 	stop := context.AfterFunc(ctx, func() {
 		w.mu.Lock()
 		defer w.mu.Unlock()
@@ -226,7 +236,7 @@ func (w *protoWire) awaitRoom(ctx context.Context) {
 	}
 }
 
-func (w *protoWire) subscribe(subject, queue string, route *linkSub) (wireSub, error) {
+func (w *Conn) Subscribe(subject, queue string, route any) (SubToken, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.over {
@@ -234,7 +244,7 @@ func (w *protoWire) subscribe(subject, queue string, route *linkSub) (wireSub, e
 	}
 	w.serial++
 	w.longest = max(w.longest, len(subject)+len(queue))
-	sub := &protoSub{w.serial, subject, route}
+	sub := &sub{w.serial, subject, route}
 	w.subs[sub.id] = sub
 	line := "SUB " + subject + " "
 	if queue != "" {
@@ -245,8 +255,8 @@ func (w *protoWire) subscribe(subject, queue string, route *linkSub) (wireSub, e
 }
 
 // retire forgets the subscription when the server has answered: nothing comes by it then.
-func (w *protoWire) retire(s wireSub) error {
-	sub := s.(*protoSub)
+func (w *Conn) Unsubscribe(s SubToken) error {
+	sub := s.(*sub)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if !w.appendLine("UNSUB " + strconv.FormatUint(sub.id, 10) + "\r\nPING\r\n") {
@@ -262,7 +272,7 @@ func (w *protoWire) retire(s wireSub) error {
 	return nil
 }
 
-func (w *protoWire) ping(answered func()) error {
+func (w *Conn) Ping(answered func()) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if !w.appendLine("PING\r\n") {
@@ -273,25 +283,25 @@ func (w *protoWire) ping(answered func()) error {
 }
 
 // expectPong notes that a PING has been written. w.mu is held.
-func (w *protoWire) expectPong(answered func()) {
+func (w *Conn) expectPong(answered func()) {
 	w.pongs = append(w.pongs, pong{answered, w.longest})
 	w.longest = 0
 }
 
 // overlong is the end over a line that is too long.
-func (w *protoWire) overlong() error {
+func (w *Conn) overlong() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	e := &lineError{w.longest}
+	e := &LineError{w.longest}
 	for _, p := range w.pongs {
-		e.names = max(e.names, p.longest)
+		e.Names = max(e.Names, p.longest)
 	}
 	return e
 }
 
-func (w *protoWire) flush(ctx context.Context) error {
+func (w *Conn) Flush(ctx context.Context) error {
 	answered := make(chan struct{})
-	if err := w.ping(func() { close(answered) }); err != nil {
+	if err := w.Ping(func() { close(answered) }); err != nil {
 		return err
 	}
 	select {
@@ -301,16 +311,16 @@ func (w *protoWire) flush(ctx context.Context) error {
 		return w.disconnected()
 	case <-ctx.Done():
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			return fmt.Errorf("%w: %w", ErrTimeout, ctx.Err())
+			return fmt.Errorf("%w: %w", w.errs.Timeout, ctx.Err())
 		}
 		return ctx.Err()
 	}
 }
 
-func (w *protoWire) distance() time.Duration { return w.measured }
-func (w *protoWire) maxPayload() int         { return int(w.max.Load()) }
-func (w *protoWire) done() <-chan struct{}   { return w.ended }
-func (w *protoWire) cause() error            { return w.err }
+func (w *Conn) RTT() time.Duration    { return w.measured }
+func (w *Conn) MaxPayload() int       { return int(w.max.Load()) }
+func (w *Conn) Done() <-chan struct{} { return w.ended }
+func (w *Conn) Cause() error          { return w.err }
 
 // close gives what is still to be written a moment.
 //
@@ -318,15 +328,15 @@ func (w *protoWire) cause() error            { return w.err }
 // subscriptions off twice (clearAccountSubs beside processUnsub, nats-server 2.15), and other
 // servers then believe that nobody listens, although another client does. So it must have
 // answered them before.
-func (w *protoWire) close() {
-	ctx, cancel := context.WithTimeout(context.Background(), closing)
+func (w *Conn) Disconnect() {
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
-	w.conn.SetWriteDeadline(time.Now().Add(closing))
+	w.conn.SetWriteDeadline(time.Now().Add(closeTimeout))
 	w.mu.Lock()
 	unsubscribing := w.retired > 0
 	w.mu.Unlock()
 	if unsubscribing {
-		_ = w.flush(ctx) // whatever comes of it, the connection ends
+		_ = w.Flush(ctx) // whatever comes of it, the connection ends
 	}
 	stop := context.AfterFunc(ctx, func() {
 		w.mu.Lock()

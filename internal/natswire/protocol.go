@@ -1,11 +1,10 @@
-package hub
+package natswire
 
 import (
 	"bytes"
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 )
 
 // The client's side of the NATS protocol: what a server says, taken apart, and what a client
@@ -14,30 +13,30 @@ import (
 
 const (
 	// protoLine bounds a line of the server's. The longest is INFO, with the addresses of a cluster.
-	protoLine = 1 << 20
+	maxLine = 1 << 20
 	// protoPayload bounds a message, headers included. Servers take 64 MiB at most.
-	protoPayload = 1 << 27
+	maxMessage = 1 << 27
 )
 
 // errProto: this is not a NATS server, or bytes were lost on the way.
-var errProto = errors.New("malformed NATS protocol")
+var ErrProtocol = errors.New("malformed NATS protocol")
 
 // protoKind says what a server has said.
-type protoKind int
+type opKind int
 
 const (
-	protoMore protoKind = iota // the rest has not come yet
-	protoMsg
-	protoPing
-	protoPong
-	protoOK
-	protoErr  // text
-	protoInfo // text, JSON
+	opMore opKind = iota // the rest has not come yet
+	opMsg
+	opPing
+	opPong
+	opOK
+	opErr  // text
+	opInfo // text, JSON
 )
 
 // A protoOp is one thing that a server has said. It points into the bytes it was read from.
-type protoOp struct {
-	kind                         protoKind
+type operation struct {
+	kind                         opKind
 	text                         []byte
 	subject, reply, header, data []byte
 	sid                          uint64
@@ -46,8 +45,8 @@ type protoOp struct {
 
 // parseOp takes the first thing off b; size is how many bytes that were. Of one that has not
 // come as a whole, need is how many bytes it will have, if that is known.
-func parseOp(b []byte, op *protoOp) (size, need int, err error) {
-	op.kind = protoMore
+func parseOp(b []byte, op *operation) (size, need int, err error) {
+	op.kind = opMore
 	if len(b) > 4 && b[0] == 'M' && string(b[:4]) == "MSG " {
 		return parseMsg(b, len("MSG "), 1, op)
 	}
@@ -63,32 +62,32 @@ func parseOp(b []byte, op *protoOp) (size, need int, err error) {
 	word, rest, _ := bytes.Cut(line, []byte(" "))
 	switch string(word) {
 	case "PING":
-		op.kind = protoPing
+		op.kind = opPing
 	case "PONG":
-		op.kind = protoPong
+		op.kind = opPong
 	case "+OK":
-		op.kind = protoOK
+		op.kind = opOK
 	case "-ERR":
-		op.kind, op.text = protoErr, bytes.Trim(rest, " '")
+		op.kind, op.text = opErr, bytes.Trim(rest, " '")
 	case "INFO":
-		op.kind, op.text = protoInfo, rest
+		op.kind, op.text = opInfo, rest
 	default:
-		return 0, 0, fmt.Errorf("%w: the server says %.40q", errProto, line)
+		return 0, 0, fmt.Errorf("%w: the server says %.40q", ErrProtocol, line)
 	}
 	return size, 0, nil
 }
 
 // longLine refuses the beginning of a line that is too long already.
 func longLine(b []byte) error {
-	if len(b) > protoLine {
-		return fmt.Errorf("%w: a line of more than %d bytes", errProto, protoLine)
+	if len(b) > maxLine {
+		return fmt.Errorf("%w: a line of more than %d bytes", ErrProtocol, maxLine)
 	}
 	return nil
 }
 
 // parseMsg reads "subject sid [reply] [header size] size", from at on, and what follows the line.
 // sizes is how many sizes there are.
-func parseMsg(b []byte, at, sizes int, op *protoOp) (size, need int, err error) {
+func parseMsg(b []byte, at, sizes int, op *operation) (size, need int, err error) {
 	// One look at each byte: this is what a page that receives does most.
 	var field [5][]byte
 	n, begin := 0, at
@@ -117,7 +116,7 @@ func parseMsg(b []byte, at, sizes int, op *protoOp) (size, need int, err error) 
 	}
 	at = begin
 	bad := func() (int, int, error) {
-		return 0, 0, fmt.Errorf("%w: the server says %.200q", errProto, b[:at])
+		return 0, 0, fmt.Errorf("%w: the server says %.200q", ErrProtocol, b[:at])
 	}
 	op.reply = nil
 	switch n {
@@ -133,7 +132,7 @@ func parseMsg(b []byte, at, sizes int, op *protoOp) (size, need int, err error) 
 	if sizes == 2 {
 		header, ok3 = decimal(field[n-2])
 	}
-	if !ok || !ok2 || !ok3 || total > protoPayload || header > total {
+	if !ok || !ok2 || !ok3 || total > maxMessage || header > total {
 		return bad()
 	}
 	size = at + int(total) + len("\r\n")
@@ -143,7 +142,7 @@ func parseMsg(b []byte, at, sizes int, op *protoOp) (size, need int, err error) 
 	if b[size-2] != '\r' || b[size-1] != '\n' {
 		return bad()
 	}
-	op.kind, op.subject, op.sid = protoMsg, field[0], sid
+	op.kind, op.subject, op.sid = opMsg, field[0], sid
 	op.header, op.data = b[at:at+int(header)], b[at+int(header):size-2]
 	return size, 0, nil
 }
@@ -162,83 +161,16 @@ func decimal(b []byte) (n uint64, ok bool) {
 	return n, true
 }
 
-const headerLine = "NATS/1.0"
-
-// parseHeader reads the headers of a message. A status in the first line, such as "503", becomes
-// the header Status, and what follows it Description, as in nats.go.
-//
-// Servers pass headers on as they are, so a publisher may send anything. An error says what is wrong;
-// the headers are then those that could be read. Only whole line ends begin another header: a single
-// CR or LF in a value, in a block whose lines end with CRLF, becomes a space.
-func parseHeader(b []byte) (h Header, wrong error) {
-	bad := func(what, line string) {
-		if wrong == nil {
-			wrong = fmt.Errorf("%s: %.40q", what, line)
-		}
-	}
-	h = Header{}
-	text, lineEnd := string(b), "\r\n"
-	if i := strings.IndexByte(text, '\n'); i < 1 || text[i-1] != '\r' {
-		if i >= 0 {
-			lineEnd = "\n"
-		}
-		bad("a line that does not end with CRLF", text)
-	}
-	status, name := "", ""
-	ended := false
-	for first := true; text != "" && !ended; first = false {
-		var line string
-		line, text, _ = strings.Cut(text, lineEnd)
-		if strings.ContainsAny(line, "\r\n") {
-			bad("a single CR or LF in a line", line)
-			line = strings.ReplaceAll(strings.ReplaceAll(line, "\r", " "), "\n", " ")
-		}
-		if first {
-			if len(line) >= len(headerLine) && strings.EqualFold(line[:len(headerLine)], headerLine) {
-				if status = strings.TrimSpace(line[len(headerLine):]); line[:len(headerLine)] != headerLine {
-					bad("want "+headerLine+" first", line)
-				}
-				continue
-			}
-			bad("want "+headerLine+" first", line)
-		}
-		key, value, colon := strings.Cut(line, ":")
-		switch {
-		case line == "":
-			ended = true
-		case (line[0] == ' ' || line[0] == '\t') && name != "":
-			bad("a line that continues another", line)
-			values := h[name]
-			values[len(values)-1] += " " + strings.TrimSpace(line)
-		case !colon || key == "":
-			bad("a line without a name and a colon", line)
-		default:
-			name = key
-			h[name] = append(h[name], strings.TrimLeft(value, " \t"))
-		}
-	}
-	if !ended || text != "" {
-		bad("want one empty line, at the end", text)
-	}
-	if len(status) >= 3 {
-		h[headerStatus] = append(h[headerStatus], status[:3])
-		if description := strings.TrimSpace(status[3:]); description != "" {
-			h["Description"] = append(h["Description"], description)
-		}
-	}
-	return h, wrong
-}
-
 // appendPub adds a message as a client says it. Names and headers have been checked.
-func appendPub(b []byte, m *OutMsg) []byte {
+func appendPub(b []byte, m *Msg) []byte {
 	return append(append(appendPubHead(b, m), m.Data...), "\r\n"...)
 }
 
 // appendPubHead is appendPub up to the data.
-func appendPubHead(b []byte, m *OutMsg) []byte {
-	line := m.line
-	if line == nil && m.number.stream != 0 {
-		line = appendNumber([]byte(numberLine), m.number)
+func appendPubHead(b []byte, m *Msg) []byte {
+	line := m.Line
+	if line == nil && m.Number.Stream != 0 {
+		line = AppendNumber([]byte(NumberLine), m.Number)
 	}
 	header := 0
 	if line != nil {
