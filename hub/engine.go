@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/kinopio-hub/kinopio-hub/v3/internal/keep"
 	"github.com/kinopio-hub/kinopio-hub/v3/internal/natswire"
 	"github.com/kinopio-hub/kinopio-hub/v3/transport"
 )
@@ -27,12 +26,6 @@ type (
 
 // sub is the subscription that m came by.
 func (m *inbound) sub() *linkSub { return m.Route.(*linkSub) }
-
-// stamp is the version of a value that m sets; nil: it sets none.
-func (m *inbound) stamp() *keep.Stamp {
-	s, _ := m.Note.(*keep.Stamp)
-	return s
-}
 
 // A wire is one connection to one server. Its methods may be called from any goroutine,
 // and fail with an error that wraps ErrDisconnected once the connection has ended.

@@ -78,9 +78,6 @@ func (in *intake) receive(l *link, batch []natswire.Inbound) (idle bool) {
 		n, bytes := m.weight()
 		count += n
 		size += bytes
-		if m.Header != nil {
-			in.hub.keeper().take(m)
-		}
 		switch {
 		case l.shutOff:
 		case m.Route == nil:
@@ -287,9 +284,9 @@ func (in *intake) deliver(m *inbound) (idle bool) {
 }
 
 func (in *intake) deliverTo(r receivers, m *inbound) (idle bool) {
-	s, stamp := m.sub(), m.stamp()
-	in.scratch = Message{Subject: m.Subject, Reply: m.Reply, Header: m.Header, Data: m.Data, number: m.Number, stamp: stamp, hub: in.hub, link: s.link}
-	if stamp != nil && r != early && !in.hub.keeper().passes(s.entry, &in.scratch) {
+	s := m.sub()
+	in.scratch = Message{Subject: m.Subject, Reply: m.Reply, Header: m.Header, Data: m.Data, number: m.Number, hub: in.hub, link: s.link}
+	if m.Header != nil && !in.hub.keeper().passes(s.entry, r, &in.scratch) {
 		return true
 	}
 	return s.entry.deliver(&in.scratch, r)

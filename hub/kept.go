@@ -65,9 +65,10 @@ type keeper interface {
 	// online: the hub has a link after it had none, or one to another system. offline: it has none.
 	online()
 	offline()
-	// take takes the version out of the headers of a message; passes says whether it is delivered. The intake is locked.
-	take(m *inbound)
-	passes(e *entry, m *Message) bool
+	// take takes the version out of the headers of a message; passes does, too, and says whether it is delivered. The
+	// intake is locked.
+	take(m *Message)
+	passes(e *entry, r receivers, m *Message) bool
 	// denied takes what the server does not permit of ownPrefix, if that is about values, unpublished that of the
 	// program's, and warn tells of it.
 	denied(v *PermissionError) bool
@@ -89,14 +90,14 @@ func (h *Hub) keeper() keeper {
 
 type nobody struct{}
 
-func (nobody) online()                      {}
-func (nobody) offline()                     {}
-func (nobody) take(*inbound)                {}
-func (nobody) passes(*entry, *Message) bool { return true }
-func (nobody) denied(*PermissionError) bool { return false }
-func (nobody) unpublished(string)           {}
-func (nobody) warn(*PermissionError)        {}
-func (nobody) pending() int                 { return 0 }
+func (nobody) online()                                 {}
+func (nobody) offline()                                {}
+func (nobody) take(*Message)                           {}
+func (nobody) passes(*entry, receivers, *Message) bool { return true }
+func (nobody) denied(*PermissionError) bool            { return false }
+func (nobody) unpublished(string)                      {}
+func (nobody) warn(*PermissionError)                   {}
+func (nobody) pending() int                            { return 0 }
 
 // keeping is the hub's, which begins with its first variable.
 func (h *Hub) keeping() *keeping {
@@ -137,8 +138,12 @@ func (k *keeping) do(what func(m *keep.Machine, now time.Duration)) {
 
 // passes judges a set value that is about to be delivered to who listens to exactly its subject. One that was sent
 // again and is not new is for nobody. in.mu is held.
-func (k *keeping) passes(e *entry, m *Message) bool {
-	if e.shared() || e.control || e.key.subject != m.Subject {
+func (k *keeping) passes(e *entry, r receivers, m *Message) bool {
+	if e.control {
+		return true
+	}
+	k.take(m)
+	if m.stamp == nil || r == early || e.shared() || e.key.subject != m.Subject {
 		return true
 	}
 	m.verdict = k.judge(m)
@@ -440,16 +445,23 @@ func (k *keeping) publish(e keep.Effect) {
 	})
 }
 
-func (k *keeping) take(m *inbound) {
+func (k *keeping) take(m *Message) {
 	values, found := m.Header[headerSet]
 	if !found {
 		return
 	}
 	if stamp, ok := keep.ParseStamp(strings.TrimSpace(values[0])); ok && len(values) == 1 && stamp.Counter > 0 {
-		m.Note = &stamp
+		m.stamp = &stamp
 	}
-	delete(m.Header, headerSet)
-	if len(m.Header) == 0 {
-		m.Header = nil
+	header := m.Header // others have it, too
+	m.Header = nil
+	for name, values := range header {
+		if name == headerSet {
+			continue
+		}
+		if m.Header == nil {
+			m.Header = Header{}
+		}
+		m.Header[name] = values
 	}
 }

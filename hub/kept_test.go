@@ -1,3 +1,5 @@
+//go:build !js
+
 package hub_test
 
 import (
@@ -229,4 +231,37 @@ func TestTheSameSetWinsEverywhere(t *testing.T) {
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
+}
+
+// What a server does not let this hub set is nobody's value, and others' are its own again.
+func TestSetThatIsNotPermitted(t *testing.T) {
+	s := startServer(t, permitting(only([]string{"_KH.>", "_INBOX.>"}, []string{">"})))
+	admin := openHub(t, hub.Config{Servers: []string{as("admin", s)}})
+	first := admin.Scope("s").Variable("x")
+	if err := first.Set(soon(t), "theirs"); err != nil || admin.Flush(soon(t)) != nil {
+		t.Fatal(err)
+	}
+	h := openHub(t, hub.Config{Servers: []string{as("u", s)}})
+	told := complaints(h)
+	v := h.Scope("s").Variable("x")
+	if err := v.Set(soon(t), "mine"); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-told:
+		if !errors.Is(err, hub.ErrPermission) {
+			t.Errorf("%v", err)
+		}
+	case <-time.After(30 * time.Second):
+		t.Fatal("nobody is told")
+	}
+	is(t, v, "theirs")
+	waitFor(t, "the version", func() bool { return v.Meta() == first.Meta() })
+	if first.Value() != "theirs" {
+		t.Errorf("%v", first.Value())
+	}
+	if err := first.Set(soon(t), "next"); err != nil {
+		t.Fatal(err)
+	}
+	is(t, v, "next")
 }

@@ -99,6 +99,7 @@ func (v *Variable) setBytes(ctx context.Context, data []byte, deleted bool) erro
 			v.kept.waits--
 			if err != nil {
 				r.failed(id)
+				v.kept.stamp = keep.Stamp{}
 			} else {
 				r.went(id)
 			}
@@ -204,9 +205,12 @@ func (v *Variable) learned(c keptChange) {
 	v.change(func(r *valueRule) {
 		first := !v.kept.isKnown
 		v.knows()
-		v.kept.stamp = c.stamp
-		if c.stamp.Counter > 0 && !v.kept.bare && !c.own {
-			r.place(payload{c.data, !c.stamp.Deleted})
+		// What has been heard meanwhile may be newer: this comes by another goroutine.
+		if v.kept.stamp.Version.Before(c.stamp.Version) {
+			v.kept.stamp = c.stamp
+			if !v.kept.bare && !c.own {
+				r.place(payload{c.data, !c.stamp.Deleted})
+			}
 		}
 		if first && !r.now().known {
 			v.tellAbsent()

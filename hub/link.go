@@ -171,7 +171,10 @@ const refusalsKept = 64
 // answer takes what came to an inbox: a mark of a move, or the answer to a request. in.mu is held.
 func (h *Hub) answer(l *link, m *inbound) (idle bool) {
 	if token, ok := strings.CutPrefix(m.Subject, l.inbox); ok {
-		h.intake.scratch = Message{Subject: m.Subject, Reply: m.Reply, Header: m.Header, Data: m.Data, stamp: m.stamp(), hub: h, link: l}
+		h.intake.scratch = Message{Subject: m.Subject, Reply: m.Reply, Header: m.Header, Data: m.Data, hub: h, link: l}
+		if m.Header != nil {
+			h.keeper().take(&h.intake.scratch)
+		}
 		h.requests.answer(token, &h.intake.scratch)
 		return true
 	}

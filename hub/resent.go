@@ -66,7 +66,7 @@ func (r *repairs) answered(e *entry, prefix string, m *Message) {
 	case c.begun && n <= c.last:
 		return // somebody else has asked for it; here it came long ago
 	}
-	resent := &inbound{Route: &linkSub{entry: e, link: m.link}, Subject: subject, Reply: m.Reply, Header: m.Header, Data: m.Data, Number: m.number, Note: m.stamp}
+	resent := &inbound{Route: &linkSub{entry: e, link: m.link}, Subject: subject, Reply: m.Reply, Header: m.Header, Data: m.Data, Number: m.number}
 	c.gap.since = in.now() // it is getting on
 	in.judge(c, resent)
 }

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/kinopio-hub/kinopio-hub/v3/internal/keep"
 )
 
 // A Variable is one subject that values, requests and answers go through. All variables of
@@ -349,5 +351,8 @@ func (h *Hub) refuseVariable(subject string) {
 	h.mu.Lock()
 	v := h.variables[subject]
 	h.mu.Unlock()
-	v.change((*valueRule).denied)
+	v.change(func(r *valueRule) {
+		r.denied()
+		v.kept.stamp = keep.Stamp{}
+	})
 }

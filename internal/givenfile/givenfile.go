@@ -11,6 +11,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"syscall"
 	"time"
 )
 
@@ -34,7 +35,7 @@ func ReadAgain(path string, most int) ([]byte, error) {
 
 func read(path string, most int, patience time.Duration) ([]byte, error) {
 	// A pipe is opened without waiting for who writes to it.
-	f, err := os.OpenFile(path, os.O_RDONLY|nonblock, 0)
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}

@@ -41,7 +41,6 @@ type Inbound struct {
 	Data           []byte
 	Number         Number
 	Run            [][]byte // payloads of several messages that differ in nothing else, with numbers in a row if the first has one; nil: it is one
-	Note           any      // the receiver's own, of what it has found in it
 }
 
 // IsStored says that a message with this reply comes from a stream of JetStream, to a consumer.

@@ -4,8 +4,8 @@ import { WebTransportSocket, webTransportClass, type Way } from "./webtransport.
 
 // How long WebTransport may take before the WebSocket is tried beside it. In a LAN it takes 5 to 30.
 const hedgeMs = 100;
-// How long it may take at all. Nothing answers where a firewall drops UDP, and Firefox waits for its user.
-const giveUpMs = 1200;
+// How long it may take at all, which leaves the hub time to hear why. Nothing answers where a firewall drops UDP, and Firefox waits for its user.
+const giveUpMs = 900;
 
 // Chromium holds up a page's next handshakes for each that has failed in the last minutes: a few are not
 // felt, twelve are ten seconds. So the time until another attempt grows.

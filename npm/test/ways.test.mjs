@@ -101,7 +101,7 @@ test("what hangs for good is given up, with both reasons", async () => {
   FakeSocket.made[0].onerror({});
   assert.equal(ends.reason, undefined);
   await until(() => ends.reason);
-  assert.match(ends.reason, /no answer within 1200 ms: does a firewall drop UDP.*by WebSocket: it failed/);
+  assert.match(ends.reason, /no answer within 900 ms: does a firewall drop UDP.*by WebSocket: it failed/);
 });
 
 test("what the browser does not even try is no end", async () => {

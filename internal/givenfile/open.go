@@ -1,7 +1,0 @@
-//go:build !js
-
-package givenfile
-
-import "syscall"
-
-const nonblock = syscall.O_NONBLOCK

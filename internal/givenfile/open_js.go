@@ -1,3 +1,0 @@
-package givenfile
-
-const nonblock = 0 // there are no pipes
