@@ -170,7 +170,7 @@ race   = env CGO_ENABLED=1 $(GO) test -race -count=1 -timeout 20m -json
 test-go: test-go-race test-go-moves test-go-pages-engine
 
 test-go-race: bin/testreport
-	$(report) -name go -- $(race) $$($(GO) list ./... | grep -v -e '/e2e$$' -e '/kinopio-hub/hub$$' -e '/continuity$$' -e '/cmd/kinopio-hub$$')
+	$(report) -name go -- $(race) $$($(GO) list ./... | grep -v -e '/e2e$$' -e '/v3/hub$$' -e '/continuity$$' -e '/cmd/kinopio-hub$$')
 
 test-go-moves: bin/testreport
 	$(report) -name moves -- $(race) -p 1 $(moving)
