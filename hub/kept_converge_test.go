@@ -126,6 +126,7 @@ func (c *throng) agree(t *testing.T) time.Duration {
 }
 
 func TestTwoPartsOfASystemComeToTheSameValues(t *testing.T) {
+	t.Parallel() // it mostly waits
 	s, divide, unite := startDivided(t)
 	c := startThrong(t, s, 20, 200)
 	nc, err := nats.Connect(s.backbone.ClientURL())

@@ -193,6 +193,7 @@ func TestLeafWithoutItsBackboneIsSaidToBe(t *testing.T) {
 // A leader of kinopio-hub 2.1.0 says nothing of its backbone: hubs go there if messages come
 // through, and not otherwise.
 func TestLeaderThatDoesNotSayWhetherItIsBridged(t *testing.T) {
+	t.Parallel() // it mostly waits
 	c := startBridge(t)
 	manifest := serveManifest(t)
 	c.manifestOf(t, manifest, true)
