@@ -118,6 +118,12 @@ func (d *demo) guard(origins []string, next http.Handler) http.Handler {
 // nothing else.
 func (d *demo) contentSecurityPolicy() string {
 	connect := []string{"'self'", d.backbone.websocketURL, d.leaf.websocketURL, strings.TrimSuffix(d.leaf.manifestURL, manifestPath)}
+	if leaf, err := url.Parse(d.leaf.websocketURL); err == nil { // WebTransport: UDP, at the same port, by address
+		connect = append(connect, "https://"+leaf.Host)
+		if local := net.JoinHostPort("127.0.0.1", leaf.Port()); local != leaf.Host {
+			connect = append(connect, "https://"+local)
+		}
+	}
 	return "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self' data:; " +
 		"connect-src " + strings.Join(connect, " ") + "; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 }
