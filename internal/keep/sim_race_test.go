@@ -1,6 +1,6 @@
-//go:build race
+//go:build race || js
 
 package keep
 
-// simShare: one in so many worlds is played, because the race detector takes its time.
+// simShare: one in so many worlds is played, because the race detector and browsers take their time.
 const simShare = 20
