@@ -304,10 +304,12 @@ func (r *repairs) ask(now time.Time, sooner func(time.Time)) {
 		}
 		sooner(at(min(g.due, g.since+int64(limit))))
 	}
-	in.askTails(func(publisher uint64, line []byte) {
-		if len(questions[publisher])+len(line) < questionBytes {
+	in.askTails(func(publisher uint64, line []byte) bool {
+		fits := len(questions[publisher])+len(line) < questionBytes
+		if fits {
 			questions[publisher] = append(questions[publisher], line...)
 		}
+		return fits
 	}, func(t int64) { sooner(at(t)) })
 	in.mu.Unlock()
 	r.subscribe(keys, now, sooner)

@@ -17,6 +17,8 @@ const (
 	lately = 5 * time.Second
 	// mostTails is how many streams a hub asks about after a move.
 	mostTails = 4096
+	// askTailsAgain is the pause before what one question had no room for.
+	askTailsAgain = 50 * time.Millisecond
 )
 
 // A tail is a stream that the hub asks about unless it goes on.
@@ -59,8 +61,9 @@ func (r *repairs) moved(trip time.Duration) {
 	}
 }
 
-// askTails adds lines about the tails whose time has come. in.mu is held.
-func (in *intake) askTails(add func(publisher uint64, line []byte), sooner func(int64)) {
+// askTails adds lines about the tails whose time has come; those for which a question has no room are asked about a
+// moment later. in.mu is held.
+func (in *intake) askTails(add func(publisher uint64, line []byte) bool, sooner func(int64)) {
 	rest := in.tails[:0]
 	for _, t := range in.tails {
 		c := t.c
@@ -70,8 +73,10 @@ func (in *intake) askTails(add func(publisher uint64, line []byte), sooner func(
 		case t.due > in.now():
 			rest = append(rest, t)
 			sooner(t.due)
-		default:
-			add(c.stream>>natswire.StreamBits, fmt.Appendf(natswire.AppendStream(nil, c.stream), " %d 0 0 %s\n", t.last, c.subject))
+		case !add(c.stream>>natswire.StreamBits, fmt.Appendf(natswire.AppendStream(nil, c.stream), " %d 0 0 %s\n", t.last, c.subject)):
+			t.due = in.now() + int64(askTailsAgain)
+			rest = append(rest, t)
+			sooner(t.due)
 		}
 	}
 	clear(in.tails[len(rest):])
