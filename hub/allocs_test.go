@@ -10,6 +10,12 @@ import (
 )
 
 // A nullNet is an engine whose wires take everything and bring nothing by themselves.
+var alreadyClosed = func() chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
+
 type nullNet struct{ wire *nullWire }
 
 type nullWire struct {
@@ -25,6 +31,7 @@ func (n *nullNet) dial(_ context.Context, _ string, r receiver) (wire, error) {
 }
 
 func (*nullWire) Ping(answered func()) error   { answered(); return nil }
+func (*nullWire) Accepted() <-chan struct{}    { return alreadyClosed }
 func (w *nullWire) Publish(natswire.Msg) error { return nil }
 
 // route is what subject was subscribed for.

@@ -324,7 +324,7 @@ func (s *connManager) findNearer() {
 	}
 }
 
-// reach connects to one of the targets, unless that has been done.
+// reach connects to one of the targets, unless that has been done. Its server may still have to accept the hub.
 func (s *connManager) reach(targets []target, timeout time.Duration) (*link, error) {
 	if l := s.ready; l != nil {
 		s.ready = nil
@@ -333,7 +333,7 @@ func (s *connManager) reach(targets []target, timeout time.Duration) (*link, err
 		}
 		return nil, fmt.Errorf("%w to %s: %w", ErrConnect, l.target, ErrDisconnected)
 	}
-	return s.h.race(s.h.ctx, targets, timeout)
+	return s.h.raceEarly(s.h.ctx, targets, timeout)
 }
 
 // elsewhere are the configured servers that the hub is not on.

@@ -11,7 +11,7 @@ import (
 // An engine opens connections to servers. That is natsEngine; tests have an in-memory one.
 type engine interface {
 	// dial connects to one server, for good: a wire never reconnects by itself. ctx bounds
-	// the dial only. Messages go to r from before dial returns.
+	// the dial only, which ends when the hub has said who it is. Messages go to r from before dial returns.
 	dial(ctx context.Context, server string, r receiver) (wire, error)
 }
 
@@ -37,13 +37,15 @@ type wire interface {
 	Subscribe(subject, queue string, route any) (wireSub, error)
 	// retire asks the server to send no more of it. What is on its way is still received.
 	Unsubscribe(wireSub) error
+	// Accepted is closed when the server has accepted who the hub is; what was sent before is dealt with after that.
+	Accepted() <-chan struct{}
 	// flush returns when the server has dealt with all that was sent before, and
 	// everything that it sent before its answer has been through receive.
 	Flush(ctx context.Context) error
 	// ping calls answered, where messages are received, when the server has dealt with all that was
 	// sent before.
 	Ping(answered func()) error
-	// distance is the round trip to the server, as it was while connecting.
+	// RTT is the round trip to the server, as it was while connecting; less exact before the server has accepted.
 	RTT() time.Duration
 	// maxPayload is the largest payload, headers included, that the server takes, in bytes.
 	MaxPayload() int

@@ -39,7 +39,7 @@ func (n *fakeNet) dial(ctx context.Context, url string, r receiver) (wire, error
 		now = *s
 	}
 	n.mu.Unlock()
-	for trip := range 3 { // TCP, INFO, PONG
+	for trip := range 2 { // TCP, INFO
 		wait := time.Hour
 		switch {
 		case s != nil && !now.silent && trip == 0:
@@ -59,8 +59,9 @@ func (n *fakeNet) dial(ctx context.Context, url string, r receiver) (wire, error
 	if s == nil || s.down {
 		return nil, fmt.Errorf("%w to %s: refused", ErrConnect, url)
 	}
-	w := &fakeWire{net: n, url: url, rtt: s.rtt, receiver: r, subs: map[*fakeSub]bool{}, ended: make(chan struct{})}
+	w := &fakeWire{net: n, url: url, rtt: s.rtt, receiver: r, subs: map[*fakeSub]bool{}, accepted: make(chan struct{}), ended: make(chan struct{})}
 	n.wires = append(n.wires, w)
+	time.AfterFunc(now.rtt, func() { close(w.accepted) }) // PONG
 	return w, nil
 }
 
@@ -93,6 +94,7 @@ type fakeWire struct {
 	rtt      time.Duration
 	receiver receiver
 	subs     map[*fakeSub]bool // guarded by net.mu
+	accepted chan struct{}
 	once     sync.Once
 	ended    chan struct{}
 }
@@ -101,6 +103,8 @@ type fakeSub struct {
 	subject, queue string
 	route          any
 }
+
+func (w *fakeWire) Accepted() <-chan struct{} { return w.accepted }
 
 func (w *fakeWire) Publish(m natswire.Msg) error {
 	if w.gone() {

@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 	"strings"
 	"sync"
@@ -37,6 +38,9 @@ type link struct {
 	refusals []string        // what the server did not take
 	reported map[string]bool // what was told of it, once
 
+	// answered gets one value, nil or why not, when it is known whether the server accepts the hub; nil: it has.
+	answered chan error
+
 	noInbox atomic.Pointer[PermissionError] // why no answers come; nil: they do
 	noMarks atomic.Pointer[PermissionError] // why no move can be proved
 
@@ -67,7 +71,7 @@ func (t target) String() string {
 	return transport.Redact(t.url)
 }
 
-// openLink connects to t.
+// openLink connects to t; its server is still to accept the hub.
 func (h *Hub) openLink(ctx context.Context, t target) (*link, error) {
 	l := &link{
 		hub:    h,
@@ -85,6 +89,46 @@ func (h *Hub) openLink(ctx context.Context, t target) (*link, error) {
 	l.measured.Store(time.Now().UnixNano())
 	l.hears()
 	return l, nil
+}
+
+// accepted returns when the server has accepted the hub.
+func (l *link) accepted(ctx context.Context) error {
+	var err error
+	select {
+	case <-l.wire.Accepted():
+		l.hears()
+		transport.Progress(ctx)
+		return nil
+	case <-l.wire.Done():
+		err = l.wire.Cause()
+	case <-ctx.Done():
+		err = fmt.Errorf("%w (%w)", ctx.Err(), context.Cause(ctx))
+	}
+	return fmt.Errorf("%w to %s: %w", ErrConnect, l.target, err)
+}
+
+// expectAcceptance ends the link if its server does not accept the hub within timeout.
+func (l *link) expectAcceptance(timeout time.Duration) {
+	l.answered = make(chan error, 1)
+	l.hub.wg.Go(func() {
+		ctx, cancel := context.WithTimeout(l.hub.ctx, timeout)
+		defer cancel()
+		err := l.accepted(ctx)
+		l.answered <- err
+		if err != nil {
+			l.wire.Disconnect()
+		}
+	})
+}
+
+// awaitAcceptance returns when it is known whether the server accepts the hub.
+func (l *link) awaitAcceptance() error {
+	if l.answered == nil {
+		return nil
+	}
+	err := <-l.answered
+	l.answered = nil
+	return err
 }
 
 // inboxes begins the subjects that what is for this hub alone comes on.

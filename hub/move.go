@@ -11,7 +11,8 @@ import (
 // knows how:
 //
 //  1. Connect.
-//  2. Join: subscribe to everything on the new link, too. From now on both links bring messages,
+//  2. Join: subscribe to everything on the new link, too, without waiting until its server has accepted the hub.
+//     From now on both links bring messages,
 //     and the intake takes of two copies the first. Marks that the hub sends to itself, from each
 //     server to the other, show that the old server knows of the new subscriptions, and that
 //     what was on its way to the old link before has come.
@@ -70,15 +71,22 @@ func (s *connManager) enter(m *Move, p Phase) {
 func (s *connManager) carry(old, next *link, m *Move) error {
 	h := s.h
 	if old.isolated.Load() || next.target.alone {
+		if err := next.awaitAcceptance(); err != nil {
+			next.shut()
+			return err
+		}
 		return s.part(old, next, m)
 	}
 	p := s.newPassage(old, next)
 	defer h.watch(next)()
-	s.enter(m, PhaseJoin)
+	p.accepted = func() { s.enter(m, PhaseJoin) }
+	if next.answered == nil {
+		p.accepted()
+	}
 	err := p.join()
 	m.Trip = p.trip
 	if err != nil {
-		if h.ctx.Err() == nil && ended(old.wire) && !ended(next.wire) && next.refusal(old) == nil {
+		if h.ctx.Err() == nil && ended(old.wire) && next.awaitAcceptance() == nil && !ended(next.wire) && next.refusal(old) == nil {
 			s.rescue(p, m)
 			return nil
 		}

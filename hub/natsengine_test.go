@@ -57,7 +57,8 @@ func TestConnectingSaysWhyAServerWillNotDo(t *testing.T) {
 			t.Fatal(err)
 		}
 		start := time.Now()
-		_, err = newNatsEngine(&cfg).dial(context.Background(), "nats://user:secret@x:1", simEar{})
+		h := &Hub{cfg: cfg, engine: newNatsEngine(&cfg), ctx: context.Background()}
+		_, err = h.connect(context.Background(), target{url: "nats://user:secret@x:1"}, cfg.ReconnectTimeout, false)
 		if !errors.Is(err, ErrConnect) || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%q: got %v, want %q", script, err, want)
 		}

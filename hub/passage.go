@@ -21,6 +21,9 @@ type passage struct {
 	marks     int
 	trip      time.Duration // from the one link to the other, at most, as measured
 	joined    time.Time
+	accepted  func()        // called when the new server has accepted the hub, which it may do late
+	way       time.Duration // what a mark took from the old server to the new link, lately; 0: not known
+	sent      []time.Time   // when each mark was, by number
 }
 
 func (s *connManager) newPassage(old, next *link) *passage {
@@ -110,7 +113,8 @@ func (p *passage) movePatience() time.Duration { return max(10*time.Second, 20*p
 func (p *passage) pass() error {
 	s, start := p.s, time.Now()
 	first := p.marks + 1
-	pause := max(5*time.Millisecond, p.trip/16)
+	both := s.h.intake.hasPlain() // what stands between two marks tells of messages without numbers what has come twice
+	pause := p.pauses()
 	timer, limit := time.NewTimer(0), time.NewTimer(p.movePatience())
 	defer timer.Stop()
 	defer limit.Stop()
@@ -118,11 +122,21 @@ func (p *passage) pass() error {
 	for !there || !back {
 		select {
 		case mark := <-p.overlap.marks:
-			there = there || mark >= first
+			if mark >= first {
+				there, p.way = true, time.Since(p.sent[mark-1])
+			}
 			back = back || -mark >= first
 		case <-p.old.wire.Done():
 			return fmt.Errorf("%s: %w", p.old.target, p.old.wire.Cause())
+		case err := <-p.next.answered:
+			if p.next.answered = nil; err != nil {
+				return err
+			}
+			p.accepted()
 		case <-p.next.wire.Done():
+			if err := p.next.awaitAcceptance(); err != nil {
+				return err
+			}
 			return fmt.Errorf("%s: %w", p.next.target, p.next.wire.Cause())
 		case <-s.h.ctx.Done():
 			return ErrDisposed
@@ -138,18 +152,40 @@ func (p *passage) pass() error {
 			if err := p.next.refusal(p.old); err != nil {
 				return err
 			}
-			p.marks++
-			for i, l := range []*link{p.old, p.next} {
-				if err := p.mark(l, p.marks*(1-2*i)); err != nil {
+			mark := p.nextMark()
+			if !there || both {
+				err := p.mark(p.old, mark)
+				if err != nil {
 					return err
 				}
 			}
-			timer.Reset(pause)
-			pause = min(pause*3/2, max(100*time.Millisecond, p.trip/4))
+			if !back || both {
+				if err := p.mark(p.next, -mark); err != nil {
+					return err
+				}
+			}
+			timer.Reset(pause(time.Since(start)))
 		}
 	}
 	p.trip = max(p.trip, time.Since(start))
 	return p.next.refusal(p.old)
+}
+
+// pauses are those between marks, by how long they have been sent. The first mark that passes is the first that finds the
+// interest known: mostly in the first half of p.trip, hardly ever after it. Until then marks are close together.
+func (p *passage) pauses() func(since time.Duration) time.Duration {
+	const shortest = 5 * time.Millisecond
+	trip, late := p.trip, max(shortest, p.trip/16)
+	return func(since time.Duration) time.Duration {
+		switch {
+		case since < trip/2:
+			return max(shortest, trip/32)
+		case since < trip+trip/4:
+			return max(shortest, trip/16)
+		}
+		late = min(late*3/2, max(100*time.Millisecond, trip/4))
+		return late
+	}
 }
 
 // apart says which of the two servers does not hear of the other.
@@ -180,15 +216,22 @@ func (p *passage) mark(l *link, mark int) error {
 	})
 }
 
-// passOnce returns when one more mark has gone from the old server to the new link, or will not soon.
-// What is published then may overtake what was published before: hubs put that in order.
-func (p *passage) passOnce() {
+// nextMark is the number of the next mark, which is sent now.
+func (p *passage) nextMark() int {
 	p.marks++
-	mark := p.marks
+	p.sent = append(p.sent, time.Now())
+	return p.marks
+}
+
+// passOnce returns when what is published by the new link does not overtake what was published by the old one: when
+// one more mark has gone from the old server to the new link, or should have been at the new server for a while. If it
+// was not, hubs put in order what they hear; others cannot.
+func (p *passage) passOnce() {
+	mark := p.nextMark()
 	if p.mark(p.old, mark) != nil {
 		return
 	}
-	timer := time.NewTimer(2*p.trip + 50*time.Millisecond)
+	timer := time.NewTimer(p.holding())
 	defer timer.Stop()
 	for {
 		select {
@@ -206,4 +249,12 @@ func (p *passage) passOnce() {
 			return
 		}
 	}
+}
+
+// holding is how long what the hub publishes waits for a mark. It need not come back to the hub: if it takes as long as
+// the one before, it is at the new server after way less half a round trip, and what is published then needs as long as
+// that to get there. A quarter of way is for what is slower now. One round trip is allowed, and on short ways 40 ms.
+func (p *passage) holding() time.Duration {
+	old, next := p.old.wire.RTT(), p.next.wire.RTT()
+	return max(40*time.Millisecond, old, next, p.way-next+p.way/4)
 }

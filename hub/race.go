@@ -17,6 +17,7 @@ type race struct {
 	targets  []target
 	timeout  time.Duration // of each attempt
 	nearest  bool          // the nearest wins; otherwise the first in the list
+	early    bool          // a link is enough whose server is still to accept the hub
 	attempts []*attempt    // in the order of targets, those that have begun
 	finish   chan finisher
 }
@@ -46,14 +47,26 @@ type finisher struct {
 // before it have failed, or show no sign of life for stepPatience. It returns when every attempt
 // that it leaves behind has been called off.
 func (h *Hub) race(ctx context.Context, targets []target, timeout time.Duration) (*link, error) {
+	r := &race{h: h, targets: targets, timeout: timeout, nearest: h.cfg.Selection == Latency && len(targets) > 1}
+	return r.run(ctx)
+}
+
+// raceEarly is race, but that of a single target the link may still have to be accepted: see link.answered.
+func (h *Hub) raceEarly(ctx context.Context, targets []target, timeout time.Duration) (*link, error) {
+	if len(targets) != 1 {
+		return h.race(ctx, targets, timeout)
+	}
+	r := &race{h: h, targets: targets, timeout: timeout, early: true}
+	return r.run(ctx)
+}
+
+func (r *race) run(ctx context.Context) (*link, error) {
+	h, targets, timeout := r.h, r.targets, r.timeout
 	if len(targets) == 0 {
 		return nil, fmt.Errorf("%w: no server to connect to", ErrConnect)
 	}
+	r.finish = make(chan finisher)
 	ctx, cancel := context.WithCancel(ctx)
-	r := &race{
-		h: h, targets: targets, timeout: timeout, finish: make(chan finisher),
-		nearest: h.cfg.Selection == Latency && len(targets) > 1,
-	}
 	var winner *attempt
 	defer func() {
 		cancel()
@@ -115,7 +128,7 @@ func (r *race) begin(ctx context.Context) bool {
 	r.attempts = append(r.attempts, a)
 	h.wg.Go(func() {
 		ctx := transport.WithProgress(ctx, func() { a.sign.Store(max(1, int64(time.Since(a.begun)))) })
-		l, err := h.connect(ctx, a.target, r.timeout, r.nearest)
+		l, err := r.connect(ctx, a.target)
 		switch {
 		case a.target.via != viaConfigured:
 		case err == nil || a.sign.Load() > 0:
@@ -126,6 +139,13 @@ func (r *race) begin(ctx context.Context) bool {
 		r.finish <- finisher{a, l, err}
 	})
 	return true
+}
+
+func (r *race) connect(ctx context.Context, t target) (*link, error) {
+	if r.early {
+		return r.h.connectEarly(ctx, t, r.timeout)
+	}
+	return r.h.connect(ctx, t, r.timeout, r.nearest)
 }
 
 func (r *race) running() (n int) {
@@ -200,15 +220,33 @@ func (h *Hub) connect(ctx context.Context, t target, timeout time.Duration, meas
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	l, err := h.openLink(ctx, t)
-	if err != nil || !measure {
-		return l, err
+	if err != nil {
+		return nil, err
 	}
-	// What connecting took has other things in it: a password is checked, a name looked up.
-	if l.trip, err = roundTrip(ctx, l.wire); err != nil {
+	err = l.accepted(ctx)
+	if err == nil && measure {
+		// What connecting took has other things in it: a password is checked, a name looked up.
+		if l.trip, err = roundTrip(ctx, l.wire); err != nil {
+			err = fmt.Errorf("%w to %s: %w", ErrConnect, t, err)
+		}
+	}
+	if err != nil {
 		l.shut()
-		return nil, fmt.Errorf("%w to %s: %w", ErrConnect, t, err)
+		return nil, err
 	}
 	return l, nil
+}
+
+// connectEarly is connect, but does not wait until the server has accepted the hub: see link.answered.
+func (h *Hub) connectEarly(ctx context.Context, t target, timeout time.Duration) (*link, error) {
+	begun := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	l, err := h.openLink(ctx, t)
+	if err == nil {
+		l.expectAcceptance(timeout - time.Since(begun))
+	}
+	return l, err
 }
 
 // distance is the round trip to the server, as it was measured first.

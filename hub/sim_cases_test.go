@@ -74,3 +74,40 @@ func TestSimulatedCases(t *testing.T) {
 		})
 	}
 }
+
+// What a move takes, and for how long it holds what the hub publishes, is promised in round trips of the slower link, at any
+// distance: at most 5 of them and 50 ms, and one, or 40 ms. Here all links are equally long.
+func TestMovesTakeFiveRoundTrips(t *testing.T) {
+	for _, way := range []time.Duration{0, 10 * time.Millisecond, 30 * time.Millisecond, 100 * time.Millisecond, 300 * time.Millisecond} {
+		t.Run(way.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := &simPlan{
+					servers: []string{"backbone", "leaf"}, edges: []simEdge{{a: 0, b: 1, delay: way}}, refusing: -1,
+					worst: 3*way + 10*time.Millisecond, end: 30*way + 2*time.Second,
+					actions: []simAction{{at: 6*way + 500*time.Millisecond, hub: 0, kind: "move", arg: 1}},
+				}
+				for range 2 {
+					p.hubs = append(p.hubs, simHubPlan{servers: []int{0}, delays: []time.Duration{way, way}, selection: Ordered, subs: []simSubPlan{{subject: "s.0"}, {subject: "s.1"}}})
+				}
+				for i := range 200 {
+					p.posts = append(p.posts, simPost{at: 4*way + 400*time.Millisecond + time.Duration(i)*(way/10+time.Millisecond), hub: i % 2, subject: "s.0"})
+				}
+				w := newSimWorld(p, true)
+				w.play()
+				if len(w.failed) > 0 {
+					t.Fatal(w.firstFailures())
+				}
+				made := w.hubs[0].moves
+				last := made[len(made)-1]
+				if last.Err != nil || !last.Planned || last.From == "" {
+					t.Fatalf("got %+v, want a planned move", last)
+				}
+				trip := 2 * way
+				t.Logf("took %v, held %v of %v", last.Took, last.Held, trip)
+				if last.Took > 5*trip+50*time.Millisecond || last.Held > max(trip, 40*time.Millisecond) {
+					t.Errorf("took %v, held %v: want at most %v and %v", last.Took, last.Held, 5*trip+50*time.Millisecond, max(trip, 40*time.Millisecond))
+				}
+			})
+		})
+	}
+}

@@ -32,7 +32,7 @@ func (e *simEngine) dial(ctx context.Context, url string, r receiver) (wire, err
 		s = n.servers[i]
 		delay, jitter := e.delay(s)
 		n.mu.Lock()
-		wait = 6*delay + 2*n.random(jitter) // TCP, INFO, PONG
+		wait = 4*delay + 2*n.random(jitter) // TCP, INFO
 		n.mu.Unlock()
 	}
 	select {
@@ -45,14 +45,16 @@ func (e *simEngine) dial(ctx context.Context, url string, r receiver) (wire, err
 	if s == nil || !s.up || s.lame {
 		return nil, fmt.Errorf("%w to %s: refused", ErrConnect, url)
 	}
-	return e.attach(s, r), nil
+	w := e.attach(s, r)
+	w.pingLocked(func() { close(w.accepted) })
+	return w, nil
 }
 
 // attach makes a connection that exists at once. n.mu is held.
 func (e *simEngine) attach(s *simServer, r receiver) *simWire {
 	delay, jitter := e.delay(s)
 	n := e.n
-	w := &simWire{n: n, name: e.name, server: s, receiver: r, noEcho: e.noEcho, ended: make(chan struct{}), measured: 2*delay + jitter}
+	w := &simWire{n: n, name: e.name, server: s, receiver: r, noEcho: e.noEcho, accepted: make(chan struct{}), ended: make(chan struct{}), measured: 2*delay + jitter}
 	w.up = &simPipe{n: n, delay: delay, jitter: jitter, perByte: e.perByte}
 	w.down = &simPipe{n: n, delay: delay, jitter: jitter, perByte: e.perByte}
 	if n.rng.IntN(2) == 0 {
@@ -79,12 +81,13 @@ type simWire struct {
 	subs     []*simSub
 
 	// The client's. n.mu guards all.
-	inbox   []simItem
-	reading bool
-	retired int
-	over    bool
-	err     error
-	ended   chan struct{}
+	inbox    []simItem
+	reading  bool
+	retired  int
+	over     bool
+	err      error
+	accepted chan struct{}
+	ended    chan struct{}
 }
 
 // A simItem is something that a server says: a message, an answer to a PING, or something else.
@@ -293,10 +296,11 @@ func (w *simWire) Flush(ctx context.Context) error {
 	}
 }
 
-func (w *simWire) RTT() time.Duration    { return w.measured }
-func (w *simWire) MaxPayload() int       { return 1 << 20 }
-func (w *simWire) Done() <-chan struct{} { return w.ended }
-func (w *simWire) Cause() error          { return w.err }
+func (w *simWire) Accepted() <-chan struct{} { return w.accepted }
+func (w *simWire) RTT() time.Duration        { return w.measured }
+func (w *simWire) MaxPayload() int           { return 1 << 20 }
+func (w *simWire) Done() <-chan struct{}     { return w.ended }
+func (w *simWire) Cause() error              { return w.err }
 
 // Disconnect ends the connection, as natswire.Conn does: when the server has answered to what was retired.
 func (w *simWire) Disconnect() {

@@ -29,8 +29,9 @@ type Conn struct {
 	receiver Receiver
 	bursts   *Bursts
 	errs     Errors
-	measured time.Duration
+	measured atomic.Int64 // the round trip, in ns
 	max      atomic.Int64
+	accepted chan struct{}
 	ended    chan struct{}
 	once     sync.Once // closes ended
 
@@ -101,7 +102,7 @@ type sub struct {
 }
 
 func newConn(conn net.Conn, r Receiver, b *Bursts, errs Errors) *Conn {
-	w := &Conn{conn: conn, receiver: r, bursts: b, errs: errs, ended: make(chan struct{}), subs: map[uint64]*sub{}, in: make([]byte, readBuffer)}
+	w := &Conn{conn: conn, receiver: r, bursts: b, errs: errs, accepted: make(chan struct{}), ended: make(chan struct{}), subs: map[uint64]*sub{}, in: make([]byte, readBuffer)}
 	w.writable.L, w.room.L = &w.mu, &w.mu
 	return w
 }
@@ -317,7 +318,7 @@ func (w *Conn) Flush(ctx context.Context) error {
 	}
 }
 
-func (w *Conn) RTT() time.Duration    { return w.measured }
+func (w *Conn) RTT() time.Duration    { return time.Duration(w.measured.Load()) }
 func (w *Conn) MaxPayload() int       { return int(w.max.Load()) }
 func (w *Conn) Done() <-chan struct{} { return w.ended }
 func (w *Conn) Cause() error          { return w.err }

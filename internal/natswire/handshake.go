@@ -24,8 +24,9 @@ type Options struct {
 	Errors  Errors
 }
 
-// Handshake is what comes before anything else: INFO, then CONNECT and PING, then PONG. It closes nothing, and reads
-// as long as conn lets it.
+// Handshake is what comes before anything else: INFO, then CONNECT and PING. The PONG comes when the server has
+// accepted who the client is; what is written before is dealt with after that. It closes nothing, and reads as long as
+// conn lets it.
 func Handshake(ctx context.Context, conn net.Conn, r Receiver, b *Bursts, o *Options) (*Conn, error) {
 	w := newConn(conn, r, b, o.Errors)
 	return w, w.handshake(ctx, o)
@@ -33,6 +34,7 @@ func Handshake(ctx context.Context, conn net.Conn, r Receiver, b *Bursts, o *Opt
 
 func (w *Conn) handshake(ctx context.Context, o *Options) error {
 	var op operation
+	begun := time.Now()
 	if err := w.next(&op); err != nil {
 		if ctx.Err() != nil && w.to == 0 {
 			err = errors.New(o.Silence)
@@ -52,6 +54,7 @@ func (w *Conn) handshake(ctx context.Context, o *Options) error {
 	if !info.Headers {
 		return fmt.Errorf("%w: the server knows no headers: want nats-server 2.2 or later, with headers", ErrProtocol)
 	}
+	w.measured.Store(int64(max(1, time.Since(begun)))) // until more is known
 	transport.Progress(ctx)
 	conn, err := o.Secure(ctx, w.conn, info)
 	if err != nil {
@@ -69,30 +72,29 @@ func (w *Conn) handshake(ctx context.Context, o *Options) error {
 	if err := o.Identify(&me, info.Nonce); err != nil {
 		return fmt.Errorf("credentials: %w", err)
 	}
-	said := time.Now()
 	if _, err := w.conn.Write([]byte("CONNECT " + me.String() + "\r\nPING\r\n")); err != nil {
 		return err
 	}
-	for {
-		if err := w.next(&op); err != nil {
-			return err
-		}
-		if w.measured == 0 {
-			w.measured = max(1, time.Since(said))
-		}
-		switch op.kind {
-		case opPong:
-			return nil
-		case opErr:
-			return fmt.Errorf("nats: %s", op.text)
-		case opInfo: // servers send it again when they know more of their cluster
-			if err := w.handleOp(&op); err != nil {
-				return err
-			}
-		case opPing:
-			if _, err := w.conn.Write([]byte("PONG\r\n")); err != nil {
-				return err
-			}
-		}
+	w.expectPong(w.accept(time.Now()))
+	return nil
+}
+
+// accept is what the first PONG does.
+func (w *Conn) accept(asked time.Time) func() {
+	return func() {
+		w.measured.Store(int64(max(1, time.Since(asked))))
+		close(w.accepted)
+	}
+}
+
+// Accepted is closed when the server has accepted who the client is.
+func (w *Conn) Accepted() <-chan struct{} { return w.accepted }
+
+func (w *Conn) isAccepted() bool {
+	select {
+	case <-w.accepted:
+		return true
+	default:
+		return false
 	}
 }

@@ -92,6 +92,7 @@ func hearPoured(text []byte, size int) []string {
 
 func listener(c net.Conn, h *heard) *Conn {
 	w := newConn(c, h, &Bursts{}, testErrors)
+	close(w.accepted)
 	for i, subject := range []string{"a.b", "a.*"} {
 		w.subs[uint64(i+1)] = &sub{uint64(i + 1), subject, &route{}}
 	}

@@ -155,6 +155,9 @@ func (w *Conn) handleOp(op *operation) error {
 		}
 	case opErr:
 		w.deliver()
+		if !w.isAccepted() {
+			return fmt.Errorf("nats: %s", op.text)
+		}
 		return w.complaint(string(op.text))
 	case opInfo:
 		w.deliver()
