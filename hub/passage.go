@@ -21,9 +21,9 @@ type passage struct {
 	marks     int
 	trip      time.Duration // from the one link to the other, at most, as measured
 	joined    time.Time
-	accepted  func()        // called when the new server has accepted the hub, which it may do late
-	way       time.Duration // what a mark took from the old server to the new link, lately; 0: not known
-	sent      []time.Time   // when each mark was, by number
+	accepted  func()                              // called when the new server has accepted the hub, which it may do late
+	way       struct{ least, most time.Duration } // what marks took from the old server to the new link
+	sent      []time.Time                         // when each mark was, by number
 }
 
 func (s *connManager) newPassage(old, next *link) *passage {
@@ -123,7 +123,8 @@ func (p *passage) pass() error {
 		select {
 		case mark := <-p.overlap.marks:
 			if mark >= first {
-				there, p.way = true, time.Since(p.sent[mark-1])
+				there = true
+				p.came(mark)
 			}
 			back = back || -mark >= first
 		case <-p.old.wire.Done():
@@ -251,10 +252,21 @@ func (p *passage) passOnce() {
 	}
 }
 
+// came notes that a mark has come from the old server to the new link.
+func (p *passage) came(mark int) {
+	took := time.Since(p.sent[mark-1])
+	if p.way.most == 0 || took < p.way.least {
+		p.way.least = took
+	}
+	p.way.most = max(p.way.most, took)
+}
+
 // holding is how long what the hub publishes waits for a mark. It need not come back to the hub: if it takes as long as
-// the one before, it is at the new server after way less half a round trip, and what is published then needs as long as
-// that to get there. A quarter of way is for what is slower now. One round trip is allowed, and on short ways 40 ms.
+// those before, it is at the new server that time less half a round trip later, and what is published then needs as long as
+// that to get there. What those before differed by is added once more, a quarter, and 10 ms, for what is slower now.
+// One round trip is allowed, and 150 ms: on short ways a busy machine is what makes marks late, and nobody notices.
 func (p *passage) holding() time.Duration {
 	old, next := p.old.wire.RTT(), p.next.wire.RTT()
-	return max(40*time.Millisecond, old, next, p.way-next+p.way/4)
+	most := p.way.most
+	return max(150*time.Millisecond, old, next, most-next+(most-p.way.least)+most/4+10*time.Millisecond)
 }
