@@ -96,7 +96,7 @@ func (p *passage) join() error {
 	// there meanwhile has numbers, and is asked for, unless it is for a queue group.
 	spread := spreading
 	if h.intake.hasPlain() || h.registry.hasGroups() {
-		spread = p.trip/2 + 2*spreading
+		spread = p.trip/4 + 2*spreading
 	}
 	return p.s.pause(spread, p.old, p.next)
 }
