@@ -191,6 +191,20 @@ func (m *Machine) Follow(now time.Duration, name string) {
 	m.ask(now, c)
 }
 
+// Hold takes a set value of any name, for who keeps them all: a name that is not followed yet is from now on, with no
+// question.
+func (m *Machine) Hold(now time.Duration, name string, s Stamp, data []byte) Verdict {
+	if s.Counter == 0 {
+		return Unknown
+	}
+	c := m.cells[name]
+	if c == nil {
+		c = m.add(now, name)
+		c.follow, c.known = true, true
+	}
+	return m.take(now, c, s, data)
+}
+
 func (m *Machine) add(now time.Duration, name string) *cell {
 	first, _, _ := strings.Cut(name, ".")
 	i := sort.Search(len(m.regions), func(i int) bool { return m.regions[i].name >= first })
