@@ -3,6 +3,7 @@
 package hub
 
 import (
+	"cmp"
 	"container/list"
 	"context"
 	"fmt"
@@ -34,6 +35,27 @@ type KeptValue struct {
 	Data    []byte
 	Deleted bool
 	Version string // as the header of the message has it: "<counter in hex>.<writer>", and "-" behind it if deleted
+}
+
+const (
+	keptValues = 10_000
+	keptBytes  = 64 << 20
+)
+
+// Validate says what is wrong with o; nil if nothing is.
+func (o KeepOptions) Validate() error {
+	if o.MaxValues < 0 {
+		return fmt.Errorf("%w: MaxValues %d: want 0, for %d, or more", ErrInvalidConfig, o.MaxValues, keptValues)
+	}
+	if o.MaxBytes < 0 {
+		return fmt.Errorf("%w: MaxBytes %d: want 0, for %d, or more", ErrInvalidConfig, o.MaxBytes, keptBytes)
+	}
+	for _, pattern := range o.Patterns {
+		if err := checkName(pattern, true); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // A Keeper remembers every value that is set on subjects of its patterns, for who comes later: a value outlives the
@@ -68,21 +90,13 @@ type KeeperStatus struct {
 // Keep makes the hub a keeper of what is set from now on, until the keeper is closed or the hub is. A hub that keeps should
 // have no variables of its own.
 func (h *Hub) Keep(o KeepOptions) (*Keeper, error) {
+	if err := o.Validate(); err != nil {
+		return nil, fmt.Errorf("keep: %w", err)
+	}
 	if len(o.Patterns) == 0 {
 		o.Patterns = []string{">"}
 	}
-	for _, limit := range []struct {
-		field string
-		value *int
-		usual int
-	}{{"MaxValues", &o.MaxValues, 10_000}, {"MaxBytes", &o.MaxBytes, 64 << 20}} {
-		if *limit.value < 0 {
-			return nil, fmt.Errorf("%w: %s %d: want 0, for %d, or more", ErrInvalidConfig, limit.field, *limit.value, limit.usual)
-		}
-		if *limit.value == 0 {
-			*limit.value = limit.usual
-		}
-	}
+	o.MaxValues, o.MaxBytes = cmp.Or(o.MaxValues, keptValues), cmp.Or(o.MaxBytes, keptBytes)
 	k := &Keeper{h: h, opts: o, kept: map[string]*list.Element{}}
 	k.opts.Patterns = slices.Clone(o.Patterns)
 	h.keeping()

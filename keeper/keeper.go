@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/kinopio-hub/kinopio-hub/v3/hub"
@@ -42,6 +43,7 @@ type Keeper struct {
 	bucket *Bucket
 	log    *slog.Logger
 
+	hears   atomic.Bool // The server has once confirmed that it sends what is set.
 	ctx     context.Context
 	cancel  context.CancelFunc
 	writing sync.WaitGroup
@@ -96,6 +98,7 @@ func Open(ctx context.Context, c Config) (*Keeper, error) {
 	if k.bucket != nil {
 		k.writing.Go(k.write)
 	}
+	k.writing.Go(func() { k.hears.Store(k.keeper.Ready(k.ctx) == nil) })
 	return k, nil
 }
 
@@ -180,7 +183,7 @@ func (k *Keeper) store(ctx context.Context) error {
 
 // Status says what is kept.
 func (k *Keeper) Status() Status {
-	s := Status{KeeperStatus: k.keeper.Status(), Connected: k.hub.State() == hub.StateConnected}
+	s := Status{KeeperStatus: k.keeper.Status(), Connected: k.hears.Load() && k.hub.State() == hub.StateConnected}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	s.Unstored = len(k.dirty)

@@ -1,7 +1,9 @@
 package leaf
 
 import (
+	"context"
 	"encoding/json"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -60,6 +62,38 @@ func newRealm(t *testing.T) realm {
 	return r
 }
 
+type nothingKept struct{}
+
+func (nothingKept) Status() KeeperStatus { return KeeperStatus{} }
+func (nothingKept) Close()               {}
+
+// InProcessConn lets nats.go connect as a part of the leaf's process does.
+func (i Inside) InProcessConn() (net.Conn, error) { return i.Dial(context.Background()) }
+
+// fromInside connects as a part of the leaf's process.
+func fromInside(t *testing.T, in Inside) {
+	t.Helper()
+	seed, creds, err := in.Credentials()
+	if err != nil {
+		t.Fatal(err)
+	}
+	login := nats.UserCredentialBytes([]byte(creds))
+	if creds == "" {
+		pair, err := nkeys.FromSeed([]byte(seed))
+		if err != nil {
+			t.Fatal(err)
+		}
+		public, err := pair.PublicKey()
+		if err != nil {
+			t.Fatal(err)
+		}
+		login = nats.Nkey(public, pair.Sign)
+	}
+	if err := connect(t, "", nats.InProcessServer(in), login).Flush(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestOnlyThoseWithCredentialsGetIn(t *testing.T) {
 	user, _ := nkeys.CreateUser()
 	public, _ := user.PublicKey()
@@ -84,11 +118,17 @@ func TestOnlyThoseWithCredentialsGetIn(t *testing.T) {
 			conf := config(t)
 			conf.Access = c.access
 			conf.BackboneServers = []string{"nats://" + at(port)}
+			var inside Inside
+			conf.Keep = func(_ context.Context, in Inside) (Keeper, error) {
+				inside = in
+				return nothingKept{}, nil
+			}
 			l, seen := startLeaf(t, conf)
 			s := seen.awaitBridge(t, BridgeConnected)
 			if s.Access.Mode != mode || s.Access.OpenToLAN {
 				t.Errorf("status: %+v", s.Access)
 			}
+			fromInside(t, inside)
 			for _, url := range []string{s.ClientURL, s.WSSURL} {
 				for _, good := range c.good {
 					if err := connect(t, url, good, nats.Secure(trusting(t, l)), noTLSFor(url)).Flush(); err != nil {

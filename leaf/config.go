@@ -104,6 +104,9 @@ type Config struct {
 	// its bridge is signed by a key that is made from it. [NamespaceKey] is its public half. Empty: no signature.
 	NamespaceSecret string
 
+	// Keep, if not nil, keeps the values that hubs set at this leaf, and over its bridge. nil: nothing is kept.
+	Keep KeepFunc
+
 	// PublicAddresses are those that the internet sees this LAN at, by which hubs know that the leaf is near. Empty: asked
 	// of the backbone.
 	PublicAddresses []string

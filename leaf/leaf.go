@@ -46,6 +46,7 @@ type Leaf struct {
 	trust       TrustStatus
 	rtt         *float64
 	connections int
+	keeper      Keeper // nil if nothing is kept.
 	restarts    int
 }
 
@@ -148,6 +149,9 @@ func start(ctx context.Context, c Config) (_ *Leaf, err error) {
 	l.mu.Lock()
 	l.set, l.srv, l.her, l.trust = &next, srv, her, trust
 	l.mu.Unlock()
+	if err := l.startKeeper(ctx); err != nil {
+		return nil, err
+	}
 	if l.access(set).OpenToLAN {
 		set.Logger.Warn("this leaf is open to the LAN: anybody there may read and write; a token, users or nkeys close it",
 			"address", set.LANBindAddress)

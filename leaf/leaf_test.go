@@ -82,7 +82,7 @@ func TestStatusHasEveryFieldOfTheContract(t *testing.T) {
 	var doc map[string]any
 	json.Unmarshal(data, &doc)
 	for _, name := range strings.Fields(`phase bridgeState websocketUrl wssUrl discoveryUrl clientUrl monitorUrl runtimeVersion
-		lanBindAddress advertisedHostname backboneServers ports runtimeDir logFile connections manifest tls nodeId discoveryNamespace backboneRttMs lastError lastBridgeError access restarts`) {
+		lanBindAddress advertisedHostname backboneServers ports runtimeDir logFile connections manifest tls nodeId discoveryNamespace backboneRttMs lastError lastBridgeError access restarts keeper`) {
 		if _, ok := doc[name]; !ok {
 			t.Errorf("status has no %s: %s", name, data)
 		}

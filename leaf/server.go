@@ -91,7 +91,7 @@ func serverOptions(s *settings, conf *tls.Config) (*server.Options, error) {
 		// By which the WebTransport listener says whose connection it brings. Others may say nothing.
 		ProxyProtocol: !s.NoWebTransport,
 
-		MaxConn:    s.MaxConnections + 1, // The herald.
+		MaxConn:    s.MaxConnections + 2, // The herald, and a keeper.
 		MaxPayload: int32(s.MaxPayload),
 		MaxPending: max(server.MAX_PENDING_SIZE, 2*int64(s.MaxPayload)),
 

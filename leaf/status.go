@@ -48,6 +48,7 @@ type Status struct {
 	Manifest           *Manifest          `json:"manifest"` // nil unless running.
 	TLS                TLSStatus          `json:"tls"`
 	WebTransport       WebTransportStatus `json:"webTransport"`
+	Keeper             *KeeperStatus      `json:"keeper"` // nil when no values are kept.
 }
 
 // MarshalJSON writes every field in every state: null where there is nothing to say.
@@ -58,6 +59,16 @@ func (s Status) MarshalJSON() ([]byte, error) {
 		LastError       *string `json:"lastError"`
 		LastBridgeError *string `json:"lastBridgeError"`
 	}{fields(s), given(s.LastError), given(s.LastBridgeError)})
+}
+
+// MarshalJSON: see [Status.MarshalJSON].
+func (k KeeperStatus) MarshalJSON() ([]byte, error) {
+	type fields KeeperStatus
+	return json.Marshal(struct {
+		fields
+		Dir       *string `json:"dir"`
+		LastError *string `json:"lastError"`
+	}{fields(k), given(k.Dir), given(k.LastError)})
 }
 
 // MarshalJSON: see [Status.MarshalJSON].
@@ -159,6 +170,7 @@ func (l *Leaf) Status() Status {
 		Access:             l.access(set),
 		TLS:                secured,
 		WebTransport:       l.webTransport(set, wt, wtFailed),
+		Keeper:             l.keeping(),
 	}
 	if phase == PhaseRunning {
 		s.Manifest = l.manifest(s)
@@ -217,9 +229,14 @@ func sameStatus(a, b Status) bool {
 		a.LastError == b.LastError && a.LastBridgeError == b.LastBridgeError &&
 		(a.BackboneRTTMs == nil) == (b.BackboneRTTMs == nil) && a.Restarts == b.Restarts &&
 		a.WSSURL == b.WSSURL && a.DiscoveryURL == b.DiscoveryURL && a.Ports == b.Ports &&
-		a.Access.MaxPayload == b.Access.MaxPayload && a.TLS.Fingerprint == b.TLS.Fingerprint &&
+		sameKeeper(a.Keeper, b.Keeper) && a.Access.MaxPayload == b.Access.MaxPayload && a.TLS.Fingerprint == b.TLS.Fingerprint &&
 		a.WebTransport.Enabled == b.WebTransport.Enabled && a.WebTransport.Error == b.WebTransport.Error &&
 		slices.EqualFunc(a.WebTransport.Endpoints, b.WebTransport.Endpoints, func(a, b WebTransport) bool {
 			return a.URL == b.URL && slices.Equal(a.CertificateHashes, b.CertificateHashes)
 		})
+}
+
+// sameKeeper: how much is kept changes all the time, and is not told by itself.
+func sameKeeper(a, b *KeeperStatus) bool {
+	return a == nil && b == nil || a != nil && b != nil && a.Connected == b.Connected && a.LastError == b.LastError
 }

@@ -49,6 +49,7 @@ func (l *Leaf) sendAway(ctx context.Context) {
 	if srv == nil {
 		return
 	}
+	l.endKeeper()
 	l.her.gone()
 	lame := make(chan struct{})
 	go func() {

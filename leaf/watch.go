@@ -97,6 +97,9 @@ func (l *Leaf) observe() {
 		if clients > 0 && l.herald().alive() {
 			clients--
 		}
+		if k := l.keeping(); clients > 0 && k != nil && k.Connected {
+			clients--
+		}
 		if links > 0 {
 			rtt = bridgeRTT(srv)
 		}

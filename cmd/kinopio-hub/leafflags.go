@@ -66,6 +66,7 @@ type leafFlags struct {
 	accessToken, accessUsers, accessOperator string
 	accessAccounts                           []string
 	secretFile, ticketRights                 string
+	keep                                     keepFlags
 }
 
 func (l *leafFlags) add(cmd *cobra.Command) {
@@ -110,6 +111,7 @@ func (l *leafFlags) add(cmd *cobra.Command) {
 	f.StringVar(&b.Compression, "compression", "", "of the bridge: s2_auto, s2_fast, s2_better, s2_best, accept or off (default: s2_auto)")
 	f.StringVar(&b.JetStreamDomain, "jetstream-domain", "", "JetStream domain of the backbone that clients of the leaf use")
 
+	l.keep.addToLeaf(cmd)
 	l.addSecret(cmd)
 	f.StringArrayVar(&c.PublicAddresses, "public-address", nil, "address that the internet sees this LAN at; repeat for more (default: asked of the backbone)")
 	f.StringVar(&c.BackboneClientServer, "backbone-client-server", "", "URL of the backbone for clients, which is asked (default: port 4222, or the same for ws:// and wss://)")
@@ -150,6 +152,9 @@ func (l *leafFlags) complete(getenv env, person bool) (leaf.Config, error) {
 	}
 	var err error
 	if c.NamespaceSecret, err = l.secret(getenv); err != nil {
+		return c, err
+	}
+	if c.Keep, err = l.keep.forLeaf(); err != nil {
 		return c, err
 	}
 	users, rights := "", ""

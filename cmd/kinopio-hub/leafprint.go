@@ -54,6 +54,9 @@ func (o *leafOutput) overview(s leaf.Status) {
 		row("trust", string(s.TLS.Trust.State))
 	}
 	row("access", accessText(s.Access))
+	if s.Keeper != nil {
+		row("keeps", keeperText(s.Keeper))
+	}
 	row("log", s.LogFile)
 	t.Flush()
 	if s.Access.OpenToLAN {
@@ -95,6 +98,14 @@ func tlsText(t leaf.TLSStatus) string {
 	return fmt.Sprintf("%s, until %s", from, t.NotAfter.Format(time.DateOnly))
 }
 
+func keeperText(k *leaf.KeeperStatus) string {
+	where := "in memory"
+	if k.Dir != "" {
+		where = "in " + k.Dir
+	}
+	return fmt.Sprintf("%d values of %s, %s", k.Values, strings.Join(k.Patterns, ", "), where)
+}
+
 func accessText(a leaf.AccessStatus) string {
 	text := a.Mode
 	if len(a.AllowedOrigins) > 0 {
@@ -126,6 +137,13 @@ func differences(old, now leaf.Status) (lines []string) {
 	}
 	if now.Access.MaxPayload != old.Access.MaxPayload {
 		lines = append(lines, fmt.Sprintf("largest message %d bytes, as at the backbone", now.Access.MaxPayload))
+	}
+	if now.Keeper != nil && old.Keeper != nil && now.Keeper.LastError != old.Keeper.LastError {
+		line := "values are stored again"
+		if now.Keeper.LastError != "" {
+			line = "values are kept in memory only: " + now.Keeper.LastError
+		}
+		lines = append(lines, line)
 	}
 	if now.BridgeState != old.BridgeState {
 		line := "bridge " + string(now.BridgeState)
