@@ -57,6 +57,7 @@ find it by its manifest and move to it without losing a message.`,
 	root.AddCommand(
 		newCACommand(getenv),
 		newDemoCommand(),
+		newKeepCommand(getenv),
 		newLeafCommand(getenv),
 		newVersionCommand(),
 	)
