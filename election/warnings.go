@@ -49,18 +49,29 @@ func (a *Agent) warnings(own *Manifest) []string {
 	if twins > 0 {
 		all = append(all, fmt.Sprintf("another agent has the node id %s, too: it is not heard; give each device its own, or a cache directory of its own", a.id.node))
 	}
-	if own != nil {
-		if u, err := url.Parse(own.DiscoveryURL); err == nil {
-			if ip, err := netip.ParseAddr(u.Hostname()); err == nil && ip.IsLoopback() {
-				why := "no address of a LAN was found"
-				if public := publicAddresses(); len(public) > 0 {
-					why += ", and public ones (" + strings.Join(public, ", ") + ") are not opened unasked: --lan-bind-address takes one, with --advertised-hostname for its name"
-				}
-				all = append(all, "this node's leaf is reachable on this machine only: "+why)
-			}
+	if own.place() == OnMachine {
+		why := "no address of a LAN was found"
+		if public := publicAddresses(); len(public) > 0 {
+			why += ", and public ones (" + strings.Join(public, ", ") + ") are not opened unasked: --lan-bind-address takes one, with --advertised-hostname for its name"
 		}
+		all = append(all, "this node's leaf is reachable on this machine only: "+why)
 	}
 	return all
+}
+
+// place is from where the leaf of m can be reached.
+func (m *Manifest) place() Place {
+	if m == nil {
+		return PlaceUnknown
+	}
+	u, err := url.Parse(m.DiscoveryURL)
+	if err != nil || u.Hostname() == "" {
+		return PlaceUnknown
+	}
+	if ip, err := netip.ParseAddr(u.Hostname()); err == nil && ip.IsLoopback() || strings.EqualFold(u.Hostname(), "localhost") {
+		return OnMachine
+	}
+	return OnLAN
 }
 
 // publicAddresses are those of this machine that are no LAN's, at most two.
