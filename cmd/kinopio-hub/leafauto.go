@@ -122,7 +122,7 @@ func autoError(err error) error {
 	}
 	flag := map[string]string{"LeaderMissingGrace": "--leader-missing-grace-ms", "NamespaceSecret": "--namespace-secret"}[config.Field]
 	if flag == "" {
-		flag = flagOf[config.Field]
+		flag = flagFor(config.Field)
 	}
 	return &usageError{err: fmt.Errorf("%s %q: %s", flag, config.Value, config.Problem), hint: "kinopio-hub leaf auto --help tells what each flag takes"}
 }

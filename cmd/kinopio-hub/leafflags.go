@@ -52,6 +52,8 @@ var flagOf = map[string]string{
 	"MaxConnections":           "--max-connections",
 	"MaxPayload":               "--max-payload",
 	"ServeDir":                 "--serve",
+	"NoWebSocketTLS":           "--no-websocket-tls",
+	"NoWebTransport":           "--no-webtransport",
 }
 
 // leafFlags are the flags that every command has that runs a leaf. Secrets come from
