@@ -125,6 +125,7 @@ type Config struct {
 
 	lookup *lanLookup // For tests. nil: this machine's interfaces.
 	times  wtTimes    // For tests. Zero: wtUsual.
+	front  bool       // For tests: a front as where nothing sweeps.
 }
 
 // Ports of the four listeners; 0 chooses a free one.

@@ -240,7 +240,10 @@ func end(srv *natsServer) (all bool) {
 		return true
 	}
 	srv.monitor.stop()
-	srv.sweeper.stop()
+	if srv.sweeper != nil {
+		srv.sweeper.stop()
+	}
+	defer srv.front.stop() // Its connections end with the server's, and are let go in peace.
 	if srv.wt != nil { // Its sessions end with the server's connections, and are let go in peace.
 		defer srv.wt.stop()
 	}
