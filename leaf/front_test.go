@@ -128,3 +128,41 @@ func TestFrontIsMended(t *testing.T) {
 		t.Errorf("at %s after %d restarts, was at %s", now.WSSURL, now.Restarts, url)
 	}
 }
+
+// BenchmarkFront is what a front costs: a round trip of a client by WebSocket, and what one publishes in a second.
+func BenchmarkFront(b *testing.B) {
+	for _, front := range []bool{false, true} {
+		b.Run(fmt.Sprintf("front=%v", front), func(b *testing.B) {
+			l, err := Start(b.Context(), Config{DiscoveryNamespace: "test", LANBindAddress: "127.0.0.1", NoWebSocketTLS: true, NoWebTransport: true,
+				CacheDir: b.TempDir(), RuntimeDir: b.TempDir(), front: front})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer l.Stop(b.Context())
+			nc, err := nats.Connect(l.Status().WSSURL)
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer nc.Close()
+			b.Run("round trip", func(b *testing.B) {
+				for b.Loop() {
+					if err := nc.FlushTimeout(patience); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+			b.Run("1 KiB", func(b *testing.B) {
+				data := make([]byte, 1<<10)
+				b.SetBytes(1 << 10)
+				for b.Loop() {
+					if err := nc.Publish("x", data); err != nil {
+						b.Fatal(err)
+					}
+				}
+				if err := nc.FlushTimeout(patience); err != nil {
+					b.Fatal(err)
+				}
+			})
+		})
+	}
+}
