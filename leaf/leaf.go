@@ -243,8 +243,9 @@ func end(srv *natsServer) (all bool) {
 	if srv.sweeper != nil {
 		srv.sweeper.stop()
 	}
-	defer srv.front.stop() // Its connections end with the server's, and are let go in peace.
-	if srv.wt != nil { // Its sessions end with the server's connections, and are let go in peace.
+	// What these two carry ends with the server's connections, and is let go in peace.
+	defer srv.front.stop()
+	if srv.wt != nil {
 		defer srv.wt.stop()
 	}
 	gone := make(chan struct{})
