@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"net/url"
 	"slices"
 	"strings"
 )
@@ -57,21 +56,6 @@ func (a *Agent) warnings(own *Manifest) []string {
 		all = append(all, "this node's leaf is reachable on this machine only: "+why)
 	}
 	return all
-}
-
-// place is from where the leaf of m can be reached.
-func (m *Manifest) place() Place {
-	if m == nil {
-		return PlaceUnknown
-	}
-	u, err := url.Parse(m.DiscoveryURL)
-	if err != nil || u.Hostname() == "" {
-		return PlaceUnknown
-	}
-	if ip, err := netip.ParseAddr(u.Hostname()); err == nil && ip.IsLoopback() || strings.EqualFold(u.Hostname(), "localhost") {
-		return OnMachine
-	}
-	return OnLAN
 }
 
 // publicAddresses are those of this machine that are no LAN's, at most two.

@@ -132,7 +132,7 @@ func (l *leafFlags) secret(getenv env) (string, error) {
 	case l.secretFile != "":
 		return readText("--namespace-secret-file", l.secretFile)
 	}
-	return strings.TrimSpace(getenv("KINOPIO_NAMESPACE_SECRET")), nil // As of a file: what sets it may add a line end.
+	return getenv("KINOPIO_NAMESPACE_SECRET"), nil
 }
 
 // complete reads the files that flags name and asks the environment. Somebody may be
