@@ -154,7 +154,7 @@ func (l *localManifest) serve(agent *election.Agent, origins []string) {
 	}, cleanOrigins(origins)...)}
 	go func() {
 		defer close(l.done)
-		_ = l.server.Serve(l.listener) // Ends with close.
+		_ = l.server.Serve(leaf.Guard(l.listener)) // Ends with close.
 	}()
 }
 
