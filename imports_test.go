@@ -40,7 +40,7 @@ var rooms = []room{
 	{"keeper", []string{"hub", "internal/filelock"}, "a keeper is a hub that keeps, with a place to store"},
 	{"leaf", []string{"tlsca", "internal/filelock", "internal/givenfile"}, "libraries do not know each other, except that a leaf needs certificates"},
 	{"leaf/checks", []string{"leaf"}, "what looks for faults asks a leaf as strangers do, and knows how its answers are signed"},
-	{"election", []string{"election/multicast", "election/mdns", "internal/filelock"}, "the election is given something that starts a leaf, and knows no leaf"},
+	{"election", []string{"election/multicast", "election/mdns", "internal/filelock", "internal/givenfile"}, "the election is given something that starts a leaf, and knows no leaf"},
 	{"election/multicast", nil, "a bus carries bytes"},
 	{"election/mdns", []string{"election/multicast"}, "multicast DNS is a protocol on such a bus"},
 	{"election/lab", nil, "what the election is tested on knows nothing of it"},

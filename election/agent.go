@@ -58,6 +58,9 @@ type Agent struct {
 	warned    []string
 	wrong     []string  // What does not work on the LAN, as the bus says,
 	asked     time.Time // when it was asked.
+	stepped   time.Time // When the machine was told something.
+	place     Place     // As the machine knows it,
+	placedAt  time.Time // when it was asked for.
 	// Without a secret: heartbeats that prove one were heard.
 	sealedHeard bool
 	unhold      context.CancelFunc
@@ -291,7 +294,8 @@ func (a *Agent) hear(h *heartbeat, err error) {
 	a.step(Event{Kind: Heard, Record: &r})
 }
 
-func (a *Agent) step(e Event) {
+// happened tells the machine of one event, and does what follows.
+func (a *Agent) happened(e Event) {
 	changed := false
 	for _, effect := range a.m.Step(time.Since(a.began), &e) {
 		if effect.Kind == Changed {

@@ -8,7 +8,10 @@ func (m *Machine) claim(p *peer) {
 		m.successor = true
 	case m.state == Leading && m.staysBefore(p):
 		m.answer() // It shall hear of us, and yield.
-	case p != m.leader && p.verified && m.now < p.verifiedAt+verifyLeader:
+		if m.outdated(p) {
+			m.verify(p)
+		}
+	case p != m.leader && p.verified && m.now < p.verifiedAt+verifyLeader && !m.outdated(p):
 		m.consider(p)
 	default:
 		m.verify(p)
@@ -21,8 +24,35 @@ func (m *Machine) claim(p *peer) {
 
 // staysBefore tells whether this agent, which leads, goes on although p leads too.
 func (m *Machine) staysBefore(p *peer) bool {
-	return m.opt.without&withoutYield != 0 || wins(m.modern(p), m.epoch, m.rtt, m.opt.NodeID, p.rec.Epoch, p.rec.RTT, p.rec.NodeID) < 0
+	own := standing{m.opt.NodeID, m.epoch, m.rtt, m.placed == OnMachine}
+	return m.opt.without&withoutYield != 0 || wins(m.modern(p), m.anywhere(), own, m.standing(p)) < 0
 }
+
+// standing is by what p is ordered among leaders. Its epoch and place are what was read at its leaf, once that was: of those
+// a record can say anything. (Manifests of 2.1.0 are not held to that.)
+func (m *Machine) standing(p *peer) standing {
+	s := standing{p.rec.NodeID, p.rec.Epoch, p.rec.RTT, p.rec.Local}
+	if p.verified && m.opt.without&withoutWhatWasRead == 0 {
+		s.local = p.read.local
+		if p.rec.State != "" {
+			s.epoch = p.read.epoch
+		}
+	}
+	return s
+}
+
+// outdated: p says otherwise than what was read at its leaf, which may be a lie.
+func (m *Machine) outdated(p *peer) bool {
+	return p.verified && p.rec.State != "" && m.opt.without&withoutWhatWasRead == 0 && (p.read.epoch != p.rec.Epoch || p.read.local != p.rec.Local)
+}
+
+// doubt has p's leaf looked at again, if that was not done a moment ago.
+func (m *Machine) doubt(p *peer) {
+	p.nextVerify = min(p.nextVerify, p.verifiedAt+verifyAgain)
+	m.verify(p)
+}
+
+func (m *Machine) anywhere() bool { return m.opt.without&withoutPlace != 0 }
 
 // mayDoubt: in one leaderless time, leaders that are not verified are followed for one
 // lease altogether. So long can a lie delay an election.
@@ -41,7 +71,7 @@ func (m *Machine) verify(p *peer) {
 	if m.opt.without&withoutVerify != 0 {
 		m.verifying++
 		p.verifying = true
-		m.verified(p.rec.NodeID, true)
+		m.verified(p.rec.NodeID, true, standing{p.rec.NodeID, p.rec.Epoch, p.rec.RTT, p.rec.Local})
 		return
 	}
 	if m.verifying >= verifyMost {
@@ -52,7 +82,7 @@ func (m *Machine) verify(p *peer) {
 	m.do(Effect{Kind: Verify, Record: p.rec})
 }
 
-func (m *Machine) verified(node string, ok bool) {
+func (m *Machine) verified(node string, ok bool, read standing) {
 	p := m.peers[node]
 	if p == nil || !p.verifying {
 		return
@@ -67,7 +97,7 @@ func (m *Machine) verified(node string, ok bool) {
 		m.refuted(p)
 		return
 	}
-	p.fails, p.verified, p.verifiedAt, p.nextVerify = 0, true, m.now, m.now+verifyLeader
+	p.fails, p.verified, p.verifiedAt, p.nextVerify, p.read = 0, true, m.now, m.now+verifyLeader, read
 	m.learn(p.rec.Epoch, true)
 	m.consider(p)
 }
@@ -114,7 +144,7 @@ func (m *Machine) modern(p *peer) bool {
 }
 
 func (m *Machine) beats(a, b *peer) bool {
-	return wins(m.modern(a) && m.modern(b), a.rec.Epoch, a.rec.RTT, a.rec.NodeID, b.rec.Epoch, b.rec.RTT, b.rec.NodeID) < 0
+	return wins(m.modern(a) && m.modern(b), m.anywhere(), m.standing(a), m.standing(b)) < 0
 }
 
 // follow makes p the leader, whatever this agent has been.
@@ -186,7 +216,7 @@ func (m *Machine) dead(node string) {
 	if p == nil || m.opt.without&withoutDeathProof != 0 {
 		return
 	}
-	p.dead, p.verified = true, false
+	p.dead, p.verified, p.nextVerify = true, false, past
 	switch {
 	case p == m.leader:
 		m.gone()

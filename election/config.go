@@ -66,6 +66,10 @@ type Starter interface {
 	Start(ctx context.Context, term Term) (Leaf, error)
 }
 
+// Placer is what a Starter may be, too: one that knows from where a leaf could be reached that it would start now. It is
+// asked once a second at most.
+type Placer interface{ Place() Place }
+
 // Term is what a leaf is started for.
 type Term struct {
 	NodeID string // The leaf's manifest must have it.

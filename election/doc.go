@@ -19,10 +19,12 @@
 //
 // # Rules
 //
-// Candidates: the lower RTT to the backbone goes first, a measured one before none, then
-// the smaller node id. Leaders: one that reaches the backbone stays before one that does not
+// Candidates: one whose leaf would serve the LAN goes before one whose leaf would be reachable on its own
+// machine only; then the lower RTT to the backbone goes first, a measured one before none, then
+// the smaller node id. Leaders: one that serves the LAN stays before one that serves its own machine, whatever
+// their epochs; then one that reaches the backbone before one that does not
 // (among agents that tell their state), then the higher epoch, then the same order; the other
-// stops its leaf. A new leader's epoch is one more than any seen before; epochs more than
+// stops its leaf. (2.1.0 knows no such rule about the LAN: its leader of one machine stays, beside that of the LAN.) A new leader's epoch is one more than any seen before; epochs more than
 // 1024 apart are not compared and not taken over, because the protocol cannot explain them.
 //
 // A leader whose heartbeats stop is missed after 4 s (the lease) and waited for 10 s (the
@@ -31,7 +33,8 @@
 //
 // A healthy leader is pre-empted only by the best candidate, 50 ms or more ahead of it in
 // three evaluations running, 4 s after that candidate began to follow it, and never within
-// a minute after the candidate's leaf has failed. The new leaf leads before the old one
+// a minute after the candidate's leaf has failed. Who follows the leader of its own machine, and could serve the LAN,
+// is ahead of it in any case; who could not is ahead of no leader that does. The new leaf leads before the old one
 // stops: a leader yields to an agent that leads, and not to one that might.
 //
 // An agent whose leaf does not start stands back for 2 s, doubled up to 32 s, and says so;
@@ -42,13 +45,20 @@
 // most one lease in all. Others are waited for during 28 s at most in one election, whoever they
 // are and whatever they say; of each it is believed once that it starts a leaf, for 20 s.
 //
+// Records of a leader that is followed can be forged, too. Its epoch and its place are those that were read at its leaf; an advantage
+// over it counts if what was read there does not speak against it.
+//
+// An agent that did not run for a while (its process was stopped, its machine slept) and has no leader listens again before
+// it elects; one that leads says so at once, and yields as to any other leader.
+//
 // What is shown of a leader ([AgentStatus].Leader) is what was read there, never what a record
 // says.
 //
 // # Promises
 //
 // Simulated LANs check these in sim_test.go, with loss, copies, delays, partitions,
-// crashes, restarts, slow and failing leaves, clocks that are wrong and run unevenly, and
+// crashes, restarts, processes that stand still and go on, machines that sleep, leaves that only their own machine reaches,
+// slow and failing ones, clocks that are wrong and run unevenly, and
 // forged records. They hold among agents that reach each other, as long as of the
 // datagrams from one to another no three running are lost, counted from the last thing
 // that happened to them:

@@ -32,7 +32,7 @@ func (a *Agent) send(r Record) {
 	if err != nil {
 		a.config.Logger.Warn("election", "error", err)
 	}
-	h := &heartbeat{SentAt: now.UTC().Format(manifestTime), State: r.State, Sequence: sequence, Instance: a.id.instance}
+	h := &heartbeat{SentAt: now.UTC().Format(manifestTime), State: r.State, Sequence: sequence, Instance: a.id.instance, Local: r.Local}
 	if a.leaf != nil && a.leaf.leaf != nil {
 		if m := a.leaf.leaf.Manifest(); m != nil && r.Leads {
 			h.Manifest, h.Reach = *m, m.reach().digest()
@@ -142,7 +142,11 @@ func (a *Agent) verify(r Record) {
 				a.config.Logger.Debug("a leader is not confirmed", "node", r.NodeID, "error", err)
 			}
 		}
-		a.tell(outcome{event: Event{Kind: Verified, Node: r.NodeID, OK: found != nil}, manifest: found, url: url, err: err})
+		event := Event{Kind: Verified, Node: r.NodeID}
+		if found != nil {
+			event.OK, event.Epoch, event.RTT, event.Local = true, found.LeaderEpoch, rttOf(found.BackboneRTTMs), found.place() == OnMachine
+		}
+		a.tell(outcome{event: event, manifest: found, url: url, err: err})
 	})
 }
 

@@ -79,12 +79,26 @@ func (m *Machine) preempt() {
 
 func (m *Machine) ahead() bool {
 	p := m.leader
-	if !p.verified || m.rtt == Unmeasured || m.now < m.calmUntil || m.leaf == leafStopping || m.leaf == leafStarting {
+	if !p.verified || m.leaf == leafStopping || m.leaf == leafStarting || m.now < m.followedAt+Lease {
+		return false // (Others may go before us, and have not been heard yet.)
+	}
+	if m.outdated(p) {
+		m.doubt(p)
 		return false
 	}
-	if m.now < m.followedAt+Lease {
-		return false // Others may go before us, and have not been heard yet.
+	if m.opt.without&withoutPlace == 0 {
+		switch {
+		case p.read.local && m.placed == OnLAN: // Nobody else can use that leader: the LAN has none.
+			return m.now >= m.standBackUntil && (m.now >= m.followedAt+electionMost || !m.othersBegin() && m.best(nil))
+		case m.placed == OnMachine && !p.read.local:
+			return false
+		}
 	}
+	return m.rtt != Unmeasured && m.now >= m.calmUntil && m.nearer(p) && !m.othersBegin() && m.best(nil)
+}
+
+// nearer tells whether this agent is nearer to the backbone than the leader p, by far.
+func (m *Machine) nearer(p *peer) bool {
 	if p.rec.RTT == Unmeasured {
 		if m.now < p.measured+unmeasuredFor {
 			return false
@@ -92,7 +106,12 @@ func (m *Machine) ahead() bool {
 	} else if least := advantage; p.rec.RTT-m.rtt < least && (m.opt.without&withoutAdvantage == 0 || p.rec.RTT <= m.rtt) {
 		return false
 	}
-	return !m.othersBegin() && m.best(nil)
+	if read := p.read.rtt; read != Unmeasured && read-m.rtt < advantage && m.opt.without&(withoutAdvantage|withoutWhatWasRead) == 0 {
+		// At its leaf it said otherwise than in its records, which anybody can send.
+		m.doubt(p)
+		return false
+	}
+	return true
 }
 
 // start begins to lead: with the leaf that runs already, or one that is started.

@@ -12,6 +12,8 @@ const (
 	Heard
 	// Measured: RTT is this agent's round-trip time to the backbone from now on.
 	Measured
+	// Woke: this machine has slept, which a clock that stood still does not tell. (One that went on does: see Step.)
+	Woke
 	// LeafStarted: the leaf that StartLeaf asked for runs.
 	LeafStarted
 	// LeafFailed: that leaf could not start, for the reason Err; nothing of it is left.
@@ -22,8 +24,10 @@ const (
 	// also when the leaf failed or died while it was being stopped.
 	LeafStopped
 	// Verified: the answer to Verify for Node. OK: the leaf that it speaks of is there and
-	// leads. It comes once for each Verify.
+	// leads; Epoch, RTT and Local are what was read there. It comes once for each Verify.
 	Verified
+	// Placed: this agent's leaf is, or would be, reachable at Place from now on.
+	Placed
 	// Dead: it is proven that the leader Node has ended (and not merely silent).
 	Dead
 	// Stop: this agent shall leave.
@@ -34,9 +38,12 @@ const (
 type Event struct {
 	Kind   EventKind
 	Record *Record // Heard. It is copied.
-	RTT    RTT     // Measured.
+	RTT    RTT     // Measured, Verified.
 	Node   string  // Verified, Dead.
 	OK     bool    // Verified.
+	Epoch  int64   // Verified.
+	Local  bool    // Verified.
+	Place  Place   // Placed.
 	Err    string  // LeafFailed, LeafDied.
 }
 
@@ -101,5 +108,6 @@ const (
 	verifyMost      = 4                       // At a time.
 	lingerFor       = 1500 * time.Millisecond // For a successor, before the leaf of an agent that leaves is stopped.
 	goodbyeEvery    = 300 * time.Millisecond
+	wokenAfter      = 2 * time.Second // Who is called so much later than it wanted did not run for a while.
 	maxPeers        = 256
 )

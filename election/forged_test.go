@@ -64,6 +64,9 @@ func TestForgedHeartbeatIsNeverPublished(t *testing.T) {
 		if m := second.agent.Status().Leader; m != nil && (m.WSSURL != genuine.WSSURL || m.WebsocketURL != genuine.WebsocketURL) {
 			t.Fatalf("after %d forged heartbeats %s is published, and the leader's leaf is at %s", i+1, m.WSSURL, genuine.WSSURL)
 		}
+		if epoch := second.agent.Status().LeaderEpoch; epoch != 1 {
+			t.Fatalf("after %d forged heartbeats the epoch %d is told, and it is 1 at the leader's leaf", i+1, epoch)
+		}
 	}
 	mu.Lock()
 	defer mu.Unlock()

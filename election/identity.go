@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/kinopio-hub/kinopio-hub/v3/internal/filelock"
+	"github.com/kinopio-hub/kinopio-hub/v3/internal/givenfile"
 )
 
 const (
@@ -94,7 +96,7 @@ func unwritable(err error) bool {
 
 func (id *identity) load(file string) error {
 	if id.node == "" {
-		data, err := os.ReadFile(file)
+		data, err := readKept(file)
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
@@ -106,7 +108,7 @@ func (id *identity) load(file string) error {
 			}
 		}
 	}
-	data, err := os.ReadFile(id.file)
+	data, err := readKept(id.file)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
@@ -117,6 +119,15 @@ func (id *identity) load(file string) error {
 	}
 	id.count = max(kept, min(time.Now().UnixMilli(), largestJSInteger/4))
 	return id.keep()
+}
+
+// readKept reads a file of ours. What is none, such as a pipe, which would be waited for, is as one that is damaged.
+func readKept(file string) ([]byte, error) {
+	data, err := givenfile.ReadAgain(file, 4<<10)
+	if _, place := errors.AsType[*fs.PathError](err); !place {
+		err = nil
+	}
+	return data, err
 }
 
 // next is the count of the next heartbeat: larger than any before, also those of earlier

@@ -37,6 +37,8 @@ const (
 	withoutStartDeadline
 	withoutPatienceEnd
 	withoutBackboneFirst // As 2.1.0.
+	withoutPlace
+	withoutWhatWasRead
 )
 
 const (
@@ -69,6 +71,7 @@ type Machine struct {
 
 	state       State
 	rtt         RTT
+	placed      Place // Of its leaf.
 	epoch       int64 // Under which this agent leads, or will when its leaf has started.
 	highest     int64 // Epoch that was seen.
 	leaf        leafState
@@ -129,12 +132,19 @@ func (m *Machine) Step(now time.Duration, e *Event) []Effect {
 	if m.ended {
 		return nil
 	}
+	if m.wake != never && m.now >= m.wake+wokenAfter || e.Kind == Woke {
+		m.woke()
+	}
 	switch e.Kind {
 	case Heard:
 		m.heard(e.Record)
 	case Measured:
 		if m.rtt != e.RTT {
 			m.rtt, m.dirty, m.nextBeat = e.RTT, true, m.now
+		}
+	case Placed:
+		if m.placed != e.Place {
+			m.placed, m.dirty, m.nextBeat = e.Place, true, m.now
 		}
 	case LeafStarted:
 		m.leafStarted()
@@ -151,7 +161,7 @@ func (m *Machine) Step(now time.Duration, e *Event) []Effect {
 	case LeafStopped:
 		m.leaf, m.dirty = leafNone, true
 	case Verified:
-		m.verified(e.Node, e.OK)
+		m.verified(e.Node, e.OK, standing{e.Node, e.Epoch, e.RTT, e.Local})
 	case Dead:
 		m.dead(e.Node)
 	case Stop:
@@ -161,6 +171,17 @@ func (m *Machine) Step(now time.Duration, e *Event) []Effect {
 		m.run()
 	}
 	return m.effects
+}
+
+// woke: this process, or its machine, did not run while others went on. Whoever was looking for a leader begins to listen
+// again, as there may be one; who leads says so at once, and hears of another in turn.
+func (m *Machine) woke() {
+	m.dirty, m.nextBeat = true, m.now
+	switch m.state {
+	case Discovering, Electing, MissingLeader:
+		m.settleUntil, m.doubted, m.electBegan, m.electSince = m.now+Settle, never, never, never
+		m.enter(Discovering)
+	}
 }
 
 // run does what is due.
@@ -291,7 +312,7 @@ func (m *Machine) answer() {
 
 // self is what this agent says of itself.
 func (m *Machine) self() Record {
-	r := Record{NodeID: m.opt.NodeID, Role: m.role(), State: m.state, Epoch: m.highest, RTT: m.rtt}
+	r := Record{NodeID: m.opt.NodeID, Role: m.role(), State: m.state, Epoch: m.highest, RTT: m.rtt, Local: m.placed == OnMachine}
 	if m.state == Leading {
 		r.Leads, r.Epoch = true, m.epoch
 	}

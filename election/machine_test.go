@@ -14,6 +14,7 @@ type drive struct {
 	now  time.Duration
 	sent Record // The last.
 	did  map[EffectKind]int
+	read map[string]standing // What is at leaves; of others it is what their records say.
 }
 
 func newDrive(t *testing.T, o Options) *drive {
@@ -36,7 +37,12 @@ func (d *drive) tell(e Event) {
 		case StopLeaf:
 			then = append(then, Event{Kind: LeafStopped})
 		case Verify:
-			then = append(then, Event{Kind: Verified, Node: effect.Record.NodeID, OK: !d.forged(effect.Record)})
+			r := effect.Record
+			s, known := d.read[r.NodeID]
+			if !known {
+				s = standing{r.NodeID, r.Epoch, r.RTT, r.Local}
+			}
+			then = append(then, Event{Kind: Verified, Node: r.NodeID, OK: !d.forged(r), Epoch: s.epoch, RTT: s.rtt, Local: s.local})
 		}
 	}
 	for _, e := range then {
@@ -319,4 +325,38 @@ func TestLeaderWithABackboneBeatsOneWithout(t *testing.T) {
 	d = with(20)
 	d.hear(claim(9, 1, Unmeasured, ""))
 	d.want(Following)
+}
+
+// Who could not start a leaf lets others try first, and says so. (A LAN comes to rest without that rule, too; others wait longer.)
+func TestWhoFailsStandsBack(t *testing.T) {
+	after := func(without rule) (role Role, again time.Duration) {
+		m := NewMachine(Options{NodeID: "b", without: without}, 0)
+		var now time.Duration
+		starts := 0
+		for now < time.Minute && starts < 2 {
+			for _, effect := range m.Step(now, &Event{Kind: Tick}) {
+				if effect.Kind != StartLeaf {
+					continue
+				}
+				if starts++; starts == 2 {
+					return role, again + now
+				}
+				again = -now
+				for _, after := range m.Step(now, &Event{Kind: LeafFailed, Err: "of a test"}) {
+					if after.Kind == Send {
+						role = after.Record.Role
+					}
+				}
+				break
+			}
+			now = max(now+1, m.Wake())
+		}
+		return role, again
+	}
+	if role, again := after(0); role != RoleStopped || again < retryStart {
+		t.Errorf("its role is %s, and it tries again after %v", role, again)
+	}
+	if role, again := after(withoutStandBack); role == RoleStopped || again >= retryStart {
+		t.Errorf("the check cannot fail: its role is %s, and it tries again after %v", role, again)
+	}
 }

@@ -22,7 +22,7 @@ func (m *Machine) Status() Status {
 	case m.state == Leading:
 		s.Leader, s.Epoch, s.Confirmed = m.opt.NodeID, m.epoch, true
 	case m.leader != nil:
-		s.Leader, s.Epoch, s.Confirmed = m.leader.rec.NodeID, m.leader.rec.Epoch, m.leader.verified
+		s.Leader, s.Epoch, s.Confirmed = m.leader.rec.NodeID, m.standing(m.leader).epoch, m.leader.verified
 	}
 	return s
 }

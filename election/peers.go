@@ -9,7 +9,8 @@ type peer struct {
 
 	measured time.Duration // When it last had an RTT.
 
-	verified   bool // Its leaf was there and led when we looked.
+	verified   bool     // Its leaf was there and led when we looked.
+	read       standing // What was read there then.
 	verifiedAt time.Duration
 	verifying  bool
 	nextVerify time.Duration
@@ -53,7 +54,7 @@ func (m *Machine) heard(r *Record) {
 	if r.About == "" {
 		r.About = old.About
 	}
-	if p.verified && r.About != old.About { // Not at once each time: anybody can say so.
+	if p.verified && (r.About != old.About || r.Epoch != old.Epoch || r.Local != old.Local) { // Not at once each time: anybody can say so.
 		p.nextVerify = min(p.nextVerify, p.verifiedAt+verifyAgain)
 	}
 	p.rec, p.seen = *r, m.now
@@ -64,7 +65,7 @@ func (m *Machine) heard(r *Record) {
 		m.starting(p)
 	}
 	m.learn(r.Epoch, false)
-	same := !isNew && !p.dead && old.Leads == r.Leads && old.Role == r.Role && old.State == r.State && old.RTT == r.RTT && old.Epoch == r.Epoch && old.About == r.About
+	same := !isNew && !p.dead && old.Leads == r.Leads && old.Role == r.Role && old.State == r.State && old.RTT == r.RTT && old.Epoch == r.Epoch && old.Local == r.Local && old.About == r.About
 	if same && (!r.Leads || p == m.leader && p.verified && m.now < p.nextVerify) {
 		return // The usual case.
 	}
@@ -170,11 +171,20 @@ func (m *Machine) best(passed func(*peer) bool) bool {
 		return true
 	}
 	for _, p := range m.order {
-		first := better(p.rec.RTT, p.rec.NodeID, m.rtt, m.opt.NodeID) < 0 ||
+		first := m.goesFirst(p) ||
 			m.missed == p.rec.NodeID && p.rec.State == Discovering // It is back, and has yet to measure.
 		if m.candidate(p) && first && (passed == nil || !passed(p)) {
 			return false
 		}
 	}
 	return true
+}
+
+// goesFirst orders candidates: one whose leaf would serve the LAN before one that would serve its own machine, then as
+// they are near to the backbone.
+func (m *Machine) goesFirst(p *peer) bool {
+	if local := m.placed == OnMachine; p.rec.Local != local && m.opt.without&withoutPlace == 0 {
+		return local
+	}
+	return better(p.rec.RTT, p.rec.NodeID, m.rtt, m.opt.NodeID) < 0
 }

@@ -81,9 +81,30 @@ func onLink(ip netip.Addr) bool {
 	return false
 }
 
-// verify reads the manifest of m's leaf, compares, and returns it. It may say whom to trust if that has the digest that was
-// proven, or if this machine trusts who has served it.
+// mostWhy bounds what is told of why a leader was not confirmed: some of that is what somebody else has written.
+const mostWhy = 300
+
+// verify is read, with an error that can be printed.
 func (v *verifier) verify(ctx context.Context, m *Manifest, proven string) (*Manifest, error) {
+	found, err := v.read(ctx, m, proven)
+	if err != nil {
+		why := strings.Map(func(r rune) rune {
+			if unprintable(r) {
+				return '\uFFFD'
+			}
+			return r
+		}, err.Error())
+		if len(why) > mostWhy-len("…") {
+			why = strings.ToValidUTF8(why[:mostWhy-len("…")], "") + "…"
+		}
+		return nil, errors.New(why)
+	}
+	return found, nil
+}
+
+// read reads the manifest of m's leaf, compares, and returns it. It may say whom to trust if that has the digest that was
+// proven, or if this machine trusts who has served it.
+func (v *verifier) read(ctx context.Context, m *Manifest, proven string) (*Manifest, error) {
 	u, err := url.Parse(m.DiscoveryURL)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Path != manifestPath || u.User != nil {
 		return nil, errors.New("its discoveryUrl is none")

@@ -45,6 +45,8 @@ type Record struct {
 	// Epoch under which it leads, or the highest that it has seen.
 	Epoch int64
 	RTT   RTT
+	// Local: its leaf is, or would be, reachable on its own machine only.
+	Local bool
 	// Order of the records of one agent: each is larger than the one before, in a
 	// restarted agent too. 0: unknown.
 	Order int64
@@ -73,6 +75,15 @@ func better(aRTT RTT, a string, bRTT RTT, b string) int {
 	return cmp.Compare(a, b)
 }
 
+// A Place is from where an agent's leaf can be reached.
+type Place uint8
+
+const (
+	PlaceUnknown Place = iota
+	OnLAN
+	OnMachine // On its own machine only.
+)
+
 // epochJump is how far apart the epochs of two agents of one LAN may be. An epoch grows
 // by one with each leader; agents that were apart for long enough to differ by more
 // compare by priority only, which both sides see alike.
@@ -81,15 +92,34 @@ const epochJump = 1024
 // maxEpoch is the largest epoch that is taken over from anybody.
 const maxEpoch = 1 << 40
 
-// wins orders leaders: below 0 when a stays and b yields. One that reaches the backbone before one
-// that does not, as its part of the LAN is the larger system (2.1.0 knows no such rule, so it
-// does not hold with one of those); then the higher epoch, then as candidates.
-func wins(modern bool, aEpoch int64, aRTT RTT, a string, bEpoch int64, bRTT RTT, b string) int {
-	if modern && (aRTT == Unmeasured) != (bRTT == Unmeasured) {
-		return better(aRTT, a, bRTT, b)
+// A standing is by what leaders of one LAN are ordered.
+type standing struct {
+	node  string
+	epoch int64
+	rtt   RTT
+	local bool
+}
+
+// wins orders leaders: below 0 when a stays and b yields. One that serves the LAN before one that serves its own machine only:
+// nobody else could use that. Then one that reaches the backbone before one that does not, as its part of the LAN is the
+// larger system (2.1.0 knows no such rule, so it does not hold with one of those); then the higher epoch, then as candidates.
+func wins(modern, anywhere bool, a, b standing) int {
+	if a.local != b.local && !anywhere {
+		return before(b.local)
 	}
-	if apart := aEpoch - bEpoch; apart != 0 && apart <= epochJump && apart >= -epochJump {
-		return cmp.Compare(bEpoch, aEpoch)
+	if modern && (a.rtt == Unmeasured) != (b.rtt == Unmeasured) {
+		return better(a.rtt, a.node, b.rtt, b.node)
 	}
-	return better(aRTT, a, bRTT, b)
+	if apart := a.epoch - b.epoch; apart != 0 && apart <= epochJump && apart >= -epochJump {
+		return cmp.Compare(b.epoch, a.epoch)
+	}
+	return better(a.rtt, a.node, b.rtt, b.node)
+}
+
+// before is below 0 for true.
+func before(first bool) int {
+	if first {
+		return -1
+	}
+	return 1
 }

@@ -95,7 +95,7 @@ func (c *checker) leaders(n *simNode) {
 			}
 		}
 		switch c.what {
-		case causeNames[causeBoot]:
+		case causeNames[causeBoot], causeNames[causeFreeze], causeNames[causeFreezeLeader], causeNames[causeThaw]:
 			groups++
 			if c.w.plan.loss > 0 {
 				groups++ // Two that arrive may not hear each other begin.
@@ -106,7 +106,7 @@ func (c *checker) leaders(n *simNode) {
 		if c.last <= c.calmed+1 {
 			groups += 2 // With most datagrams lost, nothing was decided.
 		}
-		if c.w.plan.spaced && c.w.plan.legacy == 0 && !c.w.heavy && c.begun > groups {
+		if c.w.plan.spaced && !c.w.plan.places && c.w.plan.legacy == 0 && !c.w.heavy && c.begun > groups {
 			c.fail("%s begins to lead: the change number %d for one cause", n.id, c.begun)
 		}
 	}
@@ -121,29 +121,56 @@ func (c *checker) observe() {
 		}
 		return
 	}
-	var leaders, able [2]int
-	for _, n := range c.w.nodes {
-		if !n.alive {
-			continue
-		}
-		if n.leading {
-			leaders[n.group]++
-		}
-		if n.m.state != Stopped && (c.w.failing|c.w.slow)&(1<<n.number) == 0 {
-			able[n.group]++
-		}
-	}
 	for g := range c.two {
+		leaders, missing := c.count(uint8(g))
 		if c.w.plan.liar == liarForges {
-			leaders[g] = min(leaders[g], 1) // Who forges what they hear can keep two from hearing of each other.
+			leaders = min(leaders, 1) // Who forges what they hear can keep two from hearing of each other.
 		}
 		two := TwoLeadersBound
 		if c.w.plan.liar != liarNone { // A leader that was looked for in vain, for a lie, is looked for again after a while.
 			two += verifyAgainMost
 		}
-		c.clock(&c.two[g], leaders[g] > 1, &c.longestTwo, two, "two leaders")
-		c.clock(&c.none[g], leaders[g] == 0 && able[g] > 0, &c.longestNone, c.w.plan.noLeaderBound(), "no leader")
+		c.clock(&c.two[g], leaders > 1, &c.longestTwo, two, "two leaders")
+		c.clock(&c.none[g], missing, &c.longestNone, c.w.plan.noLeaderBound(), "no leader")
 	}
+}
+
+// able tells whether n could lead.
+func (c *checker) able(n *simNode) bool {
+	return n.alive && n.frozen == never && n.m.state != Stopped && (c.w.failing|c.w.slow)&(1<<n.number) == 0
+}
+
+// count says how many lead those who can reach each other in a group, at most, and whether somebody has no leader although there
+// could be one. Where nobody serves the LAN each machine has its own.
+func (c *checker) count(group uint8) (leaders int, missing bool) {
+	var lan, all int
+	canLAN := false
+	var here, canHere [64]int
+	for _, n := range c.w.nodes {
+		if !n.alive || n.frozen != never || n.group != group {
+			continue
+		}
+		if n.leading {
+			all++
+			here[n.machine]++
+			if !n.here {
+				lan++
+			}
+		}
+		if c.able(n) {
+			canHere[n.machine]++
+			canLAN = canLAN || !n.here
+		}
+	}
+	if lan > 0 {
+		return all, false
+	}
+	for m := range here {
+		leaders = max(leaders, here[m])
+		missing = missing || here[m] == 0 && canHere[m] > 0
+	}
+	// Who forges can keep one that would serve the LAN from being ahead for long enough.
+	return leaders, missing || canLAN && (c.w.plan.liar == liarNone || c.w.now > c.w.plan.liarEnds)
 }
 
 func (c *checker) clock(since *time.Duration, wrong bool, longest *time.Duration, bound time.Duration, what string) {
@@ -168,40 +195,40 @@ func (c *checker) finish() {
 		return
 	}
 	for g := range uint8(2) {
-		var leader *simNode
-		able := false
+		leaders, missing := c.count(g)
+		if leaders > 1 {
+			c.fail("%d lead in the end", leaders)
+			return
+		}
+		if missing {
+			c.fail("nobody leads in the end")
+		}
 		for _, n := range c.w.nodes {
-			if !n.alive || n.group != g {
+			if !n.alive || n.frozen != never || n.group != g || n.leading || n.m.state == Stopped {
 				continue
 			}
-			if n.m.state != Stopped && (c.w.failing|c.w.slow)&(1<<n.number) == 0 {
-				able = true
+			s := n.m.Status()
+			failing := n.m.challenging && (c.w.failing|c.w.slow)&(1<<n.number) != 0
+			leader := c.w.find(s.Leader)
+			if leader != nil && leader.leading && c.w.sees(n, leader) && (s.State == Following || failing) {
+				continue
 			}
-			if n.leading {
-				if leader != nil {
-					c.fail("both %s and %s lead in the end", leader.id, n.id)
-					return
-				}
-				leader = n
-			}
-		}
-		if leader == nil {
-			if able {
-				c.fail("nobody leads in the end")
-			}
-			continue
-		}
-		for _, n := range c.w.nodes {
-			if n.alive && n.group == g && n != leader && n.m.state != Stopped {
-				s := n.m.Status()
-				failing := n.m.challenging && (c.w.failing|c.w.slow)&(1<<n.number) != 0
-				if s.State != Following && !failing || s.Leader != leader.id {
-					c.fail("%s is %s with leader %q in the end, and %s leads", n.id, s.State, s.Leader, leader.id)
-				}
+			if c.w.reaches(n) {
+				c.fail("%s is %s with leader %q in the end, and another leads", n.id, s.State, s.Leader)
 			}
 		}
 	}
-	if c.begunAll > 2*c.causes && c.w.plan.liar == liarNone {
+	if c.begunAll > 2*c.causes && c.w.plan.liar == liarNone && !c.w.plan.places {
 		c.fail("%d changes of leader for %d causes", c.begunAll, c.causes)
 	}
+}
+
+// reaches tells whether somebody leads whose leaf n could use.
+func (w *world) reaches(n *simNode) bool {
+	for _, o := range w.nodes {
+		if o.leading && w.sees(n, o) {
+			return true
+		}
+	}
+	return false
 }

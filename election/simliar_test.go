@@ -69,6 +69,7 @@ func (l *liar) speak(w *world) {
 func (l *liar) lie(w *world) (Record, bool) {
 	tactic := l.tactics[l.next%len(l.tactics)]
 	l.next++
+	local, rtt := l.rng.IntN(4) == 0, RTT(l.rng.IntN(600)-1)
 	if w.plan.liar == liarReplays {
 		if len(l.recorded) == 0 {
 			return Record{}, false
@@ -80,7 +81,7 @@ func (l *liar) lie(w *world) (Record, bool) {
 		return l.recorded[l.rng.IntN(len(l.recorded))], true
 	}
 	l.number++
-	r := Record{NodeID: fmt.Sprintf("00-ghost-%d", l.rng.IntN(3)), Role: RoleCandidate, State: Electing, Order: l.number}
+	r := Record{NodeID: fmt.Sprintf("00-ghost-%d", l.rng.IntN(3)), Role: RoleCandidate, State: Electing, Order: l.number, Local: local, RTT: rtt}
 	if l.rng.IntN(2) == 0 { // Of somebody who is there.
 		n := w.nodes[l.rng.IntN(len(w.nodes))]
 		r.NodeID, r.Order = n.id, n.order+1+l.rng.Int64N(3)

@@ -14,6 +14,7 @@ type plan struct {
 	startLeast, startMost time.Duration // Of a leaf.
 	legacy                float64
 	fast, warm            bool
+	places                bool // Some leaves are reachable on their own machine only.
 	spaced                bool // Each cause finds a LAN at rest.
 	causes                []cause
 	end                   time.Duration
@@ -44,17 +45,21 @@ const (
 	causeMended
 	causeHeavy // Most datagrams are lost.
 	causeCalm
-	causeLie // Somebody sends a forged record.
+	causeLie    // Somebody sends a forged record.
+	causeFreeze // The process stands still for a while, or the machine sleeps.
+	causeThaw
+	causePlace // The machine's LAN comes or goes, as far as its leaf is concerned.
 	causeKillLeader
 	causeDarkLeader
 	causeLeaveLeader
 	causeRestartLeader
+	causeFreezeLeader
 	causeKinds
 	causeLiar // It speaks again; no part of a random plan.
 )
 
 var causeNames = [...]string{"boot", "kill", "power off", "leave", "split", "heal", "rtt", "leaf dies", "broken leaf", "slow leaf",
-	"mended leaf", "heavy loss", "calm", "lie", "kill leader", "power off leader", "leader leaves", "restart leader"}
+	"mended leaf", "heavy loss", "calm", "lie", "freeze", "thaw", "place", "kill leader", "power off leader", "leader leaves", "restart leader", "freeze leader"}
 
 // rest is how long a LAN may need to be at rest again after a cause.
 func (p *plan) rest() time.Duration { return p.noLeaderBound() + TwoLeadersBound }
@@ -78,6 +83,7 @@ func randomPlan(rng *rand.Rand, n int) plan {
 	if rng.IntN(4) == 0 {
 		p.legacy = 0.5
 	}
+	p.places = p.legacy == 0 && rng.IntN(4) == 0
 	count := 1 + rng.IntN(7)
 	if p.spaced {
 		count = 1 + rng.IntN(3)
@@ -104,7 +110,18 @@ func randomPlan(rng *rand.Rand, n int) plan {
 			p.end = max(p.end, at+challengeAfter+20*sec)
 		}
 	}
+	p.end += p.freezes()
 	return p
+}
+
+// freezes is for how long somebody may be frozen.
+func (p *plan) freezes() time.Duration {
+	for _, c := range p.causes {
+		if c.kind == causeFreeze || c.kind == causeFreezeLeader {
+			return time.Minute
+		}
+	}
+	return 0
 }
 
 func (w *world) cause(n *simNode, k causeKind) {
@@ -116,14 +133,20 @@ func (w *world) cause(n *simNode, k causeKind) {
 			}
 		}
 	}
-	if k == causeBoot && n.alive {
+	if k == causeBoot && n.alive || k == causePlace && !w.plan.places {
 		return
+	}
+	switch k {
+	case causeLeave, causeRTT, causeLeafDies, causePlace, causeFreeze:
+		if n.frozen != never {
+			return // It notices nothing.
+		}
 	}
 	if k == causeLiar {
 		w.liar.speak(w)
 		return
 	}
-	w.log("— %s (%s)", causeNames[k], n.id)
+	w.log("— %s (%s, machine %d, local %v)", causeNames[k], n.id, n.machine, n.here)
 	if k != causeLie {
 		w.check.cause(causeNames[k])
 	}
@@ -173,6 +196,17 @@ func (w *world) cause(n *simNode, k causeKind) {
 		w.heavy = false
 	case causeLie:
 		w.lie(n)
+	case causeFreeze:
+		w.freeze(n)
+	case causeThaw:
+		w.thaw(n)
+	case causePlace:
+		n.here = !n.here
+		if n.alive {
+			w.step(n, &Event{Kind: Placed, Place: n.place()})
+		}
+	case causeFreezeLeader:
+		leader(causeFreeze)
 	case causeKillLeader:
 		leader(causeKill)
 	case causeDarkLeader:
@@ -203,13 +237,48 @@ func (w *world) bootNode(n *simNode) {
 	n.wake = -1
 	n.m = NewMachine(n.opt, n.local(w.now))
 	w.step(n, &Event{Kind: Tick})
+	if w.plan.places {
+		w.step(n, &Event{Kind: Placed, Place: n.place()})
+	}
 	w.step(n, &Event{Kind: Measured, RTT: n.rtt})
+}
+
+func (n *simNode) place() Place {
+	if n.here {
+		return OnMachine
+	}
+	return OnLAN
+}
+
+// freeze stops a process for up to a minute: by a signal, while time passes for it and its socket takes what comes; or with
+// its machine, which sleeps.
+func (w *world) freeze(n *simNode) {
+	if !n.alive || n.frozen != never {
+		return
+	}
+	n.frozen, n.thaws, n.asleep = w.now, w.now+sec+time.Duration(w.rng.Int64N(int64(59*sec))), w.rng.IntN(2) == 0
+	w.queue.push(job{at: n.thaws, kind: jobCause, node: n.number, token: int64(causeThaw)})
+}
+
+func (w *world) thaw(n *simNode) {
+	if !n.alive || n.frozen == never || n.thaws != w.now {
+		return
+	}
+	if n.asleep {
+		n.origin -= w.now - n.frozen
+	}
+	n.frozen = never
+	e := Event{Kind: Tick}
+	if n.asleep && w.rng.IntN(2) == 0 { // Its wall clock tells, or does not.
+		e.Kind = Woke
+	}
+	w.step(n, &e)
 }
 
 // kill ends a process at once. If its host lives, its connections are reset, and who
 // connects again is refused.
 func (w *world) kill(n *simNode, hostLives bool) {
-	n.alive, n.hostUp, n.leaf = false, hostLives, leafNone
+	n.alive, n.hostUp, n.leaf, n.frozen = false, hostLives, leafNone, never
 	was := n.leading
 	n.leading = false
 	if was {

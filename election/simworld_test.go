@@ -35,6 +35,11 @@ type simNode struct {
 	alive   bool // Its process runs.
 	hostUp  bool
 	legacy  bool // Its records are like those of kinopio-hub 2.1.0.
+	machine uint8
+	here    bool          // Its leaf is reachable on its own machine only.
+	frozen  time.Duration // Since when its process does not run, while others go on; never if it runs.
+	thaws   time.Duration
+	asleep  bool // Its clock stands still, too, and nothing is kept for it.
 	group   uint8
 	rtt     RTT
 	origin  time.Duration // Of its monotonic clock.
@@ -63,15 +68,18 @@ func newWorld(seed uint64, p plan, rng *rand.Rand) *world {
 	for i := range p.nodes {
 		n := &simNode{
 			number: uint8(i), id: fmt.Sprintf("node-%02d", (i*37+int(seed%50))%97),
-			hostUp: true, rtt: Unmeasured,
+			hostUp: true, rtt: Unmeasured, frozen: never, machine: uint8(i),
 			legacy: rng.Float64() < p.legacy,
 		}
 		n.opt = Options{NodeID: n.id, FastFailover: p.fast && !n.legacy, WarmStandby: p.warm && !n.legacy, without: p.without}
 		if n.legacy {
-			n.opt.without |= withoutBackboneFirst
+			n.opt.without |= withoutBackboneFirst | withoutPlace | withoutWhatWasRead
 		}
 		if rng.IntN(4) > 0 {
 			n.rtt = RTT(rng.IntN(120))
+		}
+		if p.places {
+			n.machine, n.here = uint8(rng.IntN(2)), rng.IntN(2) == 0
 		}
 		w.nodes = append(w.nodes, n)
 		w.queue.push(job{at: time.Duration(rng.Int64N(int64(p.boot) + 1)), kind: jobCause, node: n.number, token: int64(causeBoot)})
@@ -108,6 +116,14 @@ func (w *world) run() error {
 
 func (w *world) play(j *job) {
 	n := w.nodes[j.node]
+	if n.frozen != never && j.kind != jobDeliver && j.kind != jobCause {
+		if j.kind != jobWake { // It is woken when it goes on.
+			later := *j
+			later.at = n.thaws + 1
+			w.queue.push(later)
+		}
+		return
+	}
 	switch j.kind {
 	case jobWake:
 		if n.alive && j.token == n.token>>16 && j.at == n.wake {
@@ -117,7 +133,7 @@ func (w *world) play(j *job) {
 	case jobDeliver:
 		e := Event{Kind: Heard}
 		for _, to := range w.nodes {
-			if j.to&(1<<to.number) != 0 && to.alive && (to.group == n.group || j.ok) {
+			if j.to&(1<<to.number) != 0 && to.alive && (to.group == n.group || j.ok) && !w.keeps(to, j) {
 				r := *j.record
 				e.Record = &r
 				w.step(to, &e)
@@ -128,8 +144,11 @@ func (w *world) play(j *job) {
 	case jobVerified:
 		if n.alive && j.token == n.token>>16 {
 			to := w.find(j.record.NodeID)
-			ok := to != nil && to.alive && to.group == n.group && to.leading
-			w.step(n, &Event{Kind: Verified, Node: j.record.NodeID, OK: ok})
+			e := Event{Kind: Verified, Node: j.record.NodeID}
+			if w.sees(n, to) && to.leading {
+				e.OK, e.Epoch, e.RTT, e.Local = true, to.m.epoch, to.m.rtt, to.here
+			}
+			w.step(n, &e)
 		}
 	case jobDead:
 		if n.alive && j.token == n.token>>16 {
@@ -151,6 +170,24 @@ func (w *world) play(j *job) {
 		}
 		w.step(n, &Event{Kind: kinds[j.kind], Err: "simulated"})
 	}
+}
+
+// sees tells whether n can read the manifest of to.
+func (w *world) sees(n, to *simNode) bool {
+	return to != nil && to.alive && to.frozen == never && to.group == n.group && (!to.here || to.machine == n.machine)
+}
+
+// keeps is for a datagram to a process that does not run: some wait for it, as its socket has room, unless the machine sleeps.
+func (w *world) keeps(to *simNode, j *job) bool {
+	if to.frozen == never {
+		return false
+	}
+	if !to.asleep {
+		later := *j
+		later.at, later.to, later.ok = to.thaws+1, 1<<to.number, true
+		w.queue.push(later)
+	}
+	return true
 }
 
 func (w *world) find(id string) *simNode {
@@ -218,7 +255,7 @@ func (w *world) effect(n *simNode, e *Effect) {
 		w.queue.push(job{at: w.now + d, kind: jobLeafStopped, node: n.number, token: n.token})
 	case Verify:
 		d := ms + time.Duration(w.rng.Int64N(int64(40*ms)))
-		if to := w.find(e.Record.NodeID); to == nil || !to.hostUp || to.group != n.group {
+		if to := w.find(e.Record.NodeID); to == nil || !to.hostUp || to.group != n.group || to.frozen != never {
 			d = 1500 * ms
 		}
 		r := e.Record

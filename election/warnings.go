@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"net/url"
 	"slices"
 	"strings"
 )
@@ -49,16 +48,12 @@ func (a *Agent) warnings(own *Manifest) []string {
 	if twins > 0 {
 		all = append(all, fmt.Sprintf("another agent has the node id %s, too: it is not heard; give each device its own, or a cache directory of its own", a.id.node))
 	}
-	if own != nil {
-		if u, err := url.Parse(own.DiscoveryURL); err == nil {
-			if ip, err := netip.ParseAddr(u.Hostname()); err == nil && ip.IsLoopback() {
-				why := "no address of a LAN was found"
-				if public := publicAddresses(); len(public) > 0 {
-					why += ", and public ones (" + strings.Join(public, ", ") + ") are not opened unasked: --lan-bind-address takes one, with --advertised-hostname for its name"
-				}
-				all = append(all, "this node's leaf is reachable on this machine only: "+why)
-			}
+	if own.place() == OnMachine {
+		why := "no address of a LAN was found"
+		if public := publicAddresses(); len(public) > 0 {
+			why += ", and public ones (" + strings.Join(public, ", ") + ") are not opened unasked: --lan-bind-address takes one, with --advertised-hostname for its name"
 		}
+		all = append(all, "this node's leaf is reachable on this machine only: "+why)
 	}
 	return all
 }

@@ -65,6 +65,8 @@ type heartbeat struct {
 	Instance string `json:"instance,omitempty"`
 	// Reach is what the manifest at the leaf says of whom to trust, as [reach.digest] makes it. "": nothing.
 	Reach string `json:"reach,omitempty"`
+	// Local: the leaf is, or would be, reachable on its own machine only.
+	Local bool `json:"local,omitempty"`
 }
 
 // A rejection says why a packet was not taken, as the word under which it is counted.
@@ -123,7 +125,7 @@ func (h *heartbeat) check() error {
 	if err := h.Manifest.check(); err != nil {
 		return err
 	}
-	for _, text := range []string{h.Instance, string(h.State), h.Reach} {
+	for _, text := range []string{h.SentAt, h.Instance, string(h.State), h.Reach} {
 		if err := checkText(text); err != nil {
 			return err
 		}
@@ -140,7 +142,7 @@ func (m *Manifest) check() error {
 	if err := checkName("nodeId", m.NodeID); err != nil {
 		return err
 	}
-	for _, text := range append([]string{m.WebsocketURL, m.WSSURL, m.DiscoveryURL, m.AdvertisedHostname, m.BridgeState, string(m.CandidateRole)}, m.FallbackServers...) {
+	for _, text := range append([]string{m.Version, m.ExpiresAt, m.LeaseExpiresAt, m.DiscoveryNamespace, m.WebsocketURL, m.WSSURL, m.DiscoveryURL, m.AdvertisedHostname, m.BridgeState, string(m.CandidateRole)}, m.FallbackServers...) {
 		if err := checkText(text); err != nil {
 			return err
 		}
@@ -190,7 +192,7 @@ func checkName(field, value string) error {
 func (h *heartbeat) record(proven bool) Record {
 	r := Record{
 		NodeID: h.NodeID, Leads: h.IsLeader, Role: h.CandidateRole, State: h.State,
-		Epoch: h.LeaderEpoch, RTT: rttOf(h.BackboneRTTMs), Order: h.Sequence, Proven: proven, Source: h,
+		Epoch: h.LeaderEpoch, RTT: rttOf(h.BackboneRTTMs), Order: h.Sequence, Proven: proven, Local: h.Local, Source: h,
 	}
 	if r.Leads && h.SentAt != "" { // Multicast DNS does not tell all of it.
 		r.About = h.WSSURL + " " + h.DiscoveryURL + " " + h.BridgeState

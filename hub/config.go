@@ -3,6 +3,7 @@ package hub
 import (
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -327,6 +328,9 @@ func (cfg Config) normalize() (Config, error) {
 	}
 	if cfg.leaves = new(leafRecords); cfg.Discovery.Enabled {
 		cfg.Authenticator = cfg.leafAuthenticator()
+	}
+	if slices.Contains(cfg.Dialers, nil) {
+		return cfg, configError("Dialers", "nil", "dialers, or nothing for the platform's own")
 	}
 	if cfg.Dialers == nil {
 		cfg.Dialers = defaultDialers(cfg.TLS)

@@ -126,6 +126,9 @@ func TestInternationalizedHosts(t *testing.T) {
 		}
 		h.Close()
 	}
+	if _, err := hub.Open(context.Background(), hub.Config{Dialers: []transport.Dialer{nil}}); !errors.Is(err, hub.ErrInvalidConfig) || !strings.Contains(err.Error(), "Dialers") {
+		t.Errorf("no dialer among the dialers: %v", err)
+	}
 	if _, err := hub.Open(context.Background(), hub.Config{Servers: []string{"wss://xn--ü.example"}}); !errors.Is(err, hub.ErrInvalidConfig) || !strings.Contains(err.Error(), "Servers[0]") {
 		t.Errorf("a host that is no name gave %v", err)
 	}

@@ -1,9 +1,9 @@
 package leaf
 
 import (
-	"bytes"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -149,9 +149,12 @@ func (b *backbone) secure(o BackboneOptions, conf *tls.Config) error {
 // checkCredentials reads the file once, so that a mistake in it is known at the start
 // and not at the first connection.
 func checkCredentials(path string) error {
-	data, err := readSmall(path)
+	data, err := givenfile.ReadAgain(path, mostGiven)
 	if err != nil {
 		return err
+	}
+	if givenfile.IsUTF16(data) {
+		return errors.New("is text in UTF-16, which nats-server does not read: save it as UTF-8")
 	}
 	return parseCredentials(data)
 }
@@ -173,9 +176,14 @@ func parseCredentials(data []byte) error {
 	return nil
 }
 
+const mostGiven = 1 << 20 // Bytes.
+
 // readSmall reads a file that a person wrote: one that is larger is another one. The bridge, and who
 // looks for new certificates, read such files again.
 func readSmall(path string) ([]byte, error) {
-	data, err := givenfile.ReadAgain(path, 1<<20)
-	return bytes.TrimPrefix(data, []byte("\ufeff")), err
+	data, err := givenfile.ReadAgain(path, mostGiven)
+	if err != nil {
+		return nil, err
+	}
+	return givenfile.WithoutMark(data)
 }

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 
@@ -127,6 +128,7 @@ type Config struct {
 
 	lookup *lanLookup // For tests. nil: this machine's interfaces.
 	times  wtTimes    // For tests. Zero: wtUsual.
+	front  bool       // For tests: a front as where nothing sweeps.
 }
 
 // Ports of the four listeners; 0 chooses a free one.
@@ -258,8 +260,8 @@ func noCacheDir(err error) string {
 }
 
 // Check says what Start would refuse of c, without starting anything: its fields, the files that
-// it names, the CA (which is made if it is not there) and the runtime directory. Ports are
-// not tried.
+// it names, the CA (which is made if it is not there), the runtime directory, and the address and ports that
+// were asked for, which are taken for a moment.
 func (c Config) Check() error {
 	set, err := c.normalize()
 	if err != nil {
@@ -278,6 +280,30 @@ func (c Config) Check() error {
 		return err
 	}
 	web.close()
+	return set.tryToListen()
+}
+
+// tryToListen says what an address or a port that was asked for would be refused for.
+func (s *settings) tryToListen() error {
+	for _, l := range []struct {
+		role, host string
+		port       int
+		asked      bool
+	}{
+		{"websocket", s.lan.String(), s.Ports.WebSocket, !s.autoLAN || s.Ports.WebSocket != 0},
+		{"discovery", s.lan.String(), s.Ports.Discovery, s.Ports.Discovery != 0},
+		{"client", loopbackHost, s.Ports.Client, s.Ports.Client != 0},
+		{"monitor", loopbackHost, s.Ports.Monitor, s.Ports.Monitor != 0},
+	} {
+		if !l.asked {
+			continue
+		}
+		ln, err := net.Listen("tcp", net.JoinHostPort(l.host, strconv.Itoa(l.port)))
+		if err != nil {
+			return listenError(l.role, l.host, l.port, err)
+		}
+		ln.Close()
+	}
 	return nil
 }
 

@@ -19,6 +19,9 @@ type halfOpenRules struct {
 	most    int
 }
 
+// sweepEvery is the time between two looks at who has connected to the WebSocket listener.
+const sweepEvery = time.Second
+
 // mostHalfOpen takes a quarter of the descriptors that this process may have.
 func mostHalfOpen() int { return min(mostOpen, max(mostOpenShare, descriptors()/4)) }
 

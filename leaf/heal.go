@@ -98,7 +98,7 @@ func (l *Leaf) restart(everything bool) error {
 		l.disc, l.set = next, &set
 		l.mu.Unlock()
 	}
-	if srv := l.srv; srv == nil || everything || l.log.failure() != nil || !srv.Running() || ended(srv.monitor.done) {
+	if srv := l.srv; srv == nil || everything || l.log.failure() != nil || !srv.Running() || ended(srv.monitor.done) || ended(srv.front.closed()) {
 		l.her.gone()
 		end(srv)
 		l.log.again()

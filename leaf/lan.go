@@ -99,6 +99,19 @@ func detectLAN() netip.Addr {
 	return chooseLAN(presentAddrs())
 }
 
+// OnMachineOnly says whether a leaf that is started with c now would name URLs that lead to it on this machine only.
+func (c Config) OnMachineOnly() bool {
+	if c.AdvertisedHostname != "" {
+		ip, err := netip.ParseAddr(c.AdvertisedHostname)
+		return err == nil && ip.IsLoopback() || strings.EqualFold(c.AdvertisedHostname, "localhost")
+	}
+	addr, err := netip.ParseAddr(c.LANBindAddress)
+	if err != nil || addr.IsUnspecified() {
+		addr = detectLAN()
+	}
+	return addr.IsLoopback()
+}
+
 // ofOneLink: each interface has such an address (fe80::…%eth0), with a router and without.
 func ofOneLink(a netip.Addr) bool { return a.Is6() && a.IsLinkLocalUnicast() }
 

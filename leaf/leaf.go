@@ -244,8 +244,12 @@ func end(srv *natsServer) (all bool) {
 		return true
 	}
 	srv.monitor.stop()
-	srv.sweeper.stop()
-	if srv.wt != nil { // Its sessions end with the server's connections, and are let go in peace.
+	if srv.sweeper != nil {
+		srv.sweeper.stop()
+	}
+	// What these two carry ends with the server's connections, and is let go in peace.
+	defer srv.front.stop()
+	if srv.wt != nil {
 		defer srv.wt.stop()
 	}
 	gone := make(chan struct{})

@@ -49,7 +49,7 @@ func serveMonitor(ln net.Listener, srv *server.Server, debug *log.Logger) *monit
 	}}
 	go func() {
 		defer close(m.done)
-		if err := m.server.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+		if err := m.server.Serve(guard(ln)); !errors.Is(err, http.ErrServerClosed) {
 			m.err = err
 		}
 	}()

@@ -89,7 +89,35 @@ func (b backbone) maxPayload(ctx context.Context, u *url.URL) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	if b.mode != modeWS && b.mode != modeWSS {
+		finish(ctx, conn, line, b.tls)
+	}
 	return parseInfo(line)
+}
+
+// finish ends a connection by which nothing but INFO was wanted so that a server which expects TLS then has nothing to
+// complain of. Nothing is said there, so it does not matter to whom.
+func finish(ctx context.Context, conn io.Closer, info []byte, conf *tls.Config) {
+	plain, ok := conn.(net.Conn)
+	if _, secure := conn.(*tls.Conn); !ok || secure || !wantsTLS(info) {
+		return
+	}
+	c := &tls.Config{InsecureSkipVerify: true}
+	if conf != nil {
+		c.Certificates, c.GetClientCertificate = conf.Certificates, conf.GetClientCertificate
+	}
+	if s := tls.Client(plain, c); s.HandshakeContext(ctx) == nil {
+		_ = s.Close() // The server knows now that it was meant.
+	}
+}
+
+// wantsTLS tells whether the line INFO {…} asks for TLS.
+func wantsTLS(line []byte) bool {
+	text, _ := bytes.CutPrefix(bytes.TrimSpace(line), []byte("INFO "))
+	var info struct {
+		Required bool `json:"tls_required"`
+	}
+	return json.Unmarshal(text, &info) == nil && info.Required
 }
 
 // parseInfo reads max_payload from the line INFO {…}.

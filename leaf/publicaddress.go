@@ -162,7 +162,10 @@ func seenAs(ctx context.Context, s *settings, u *url.URL) (string, error) {
 		return "", err
 	}
 	ip, err := clientIP(line)
-	if !errors.Is(err, errNoClientIP) {
+	if wantsTLS(line) || !errors.Is(err, errNoClientIP) {
+		if u.Scheme != "ws" && u.Scheme != "wss" {
+			finish(ctx, conn, line, s.backbone.tls)
+		}
 		return ip, err
 	}
 	// Behind a proxy that tells it, a server says it after its first PONG, if it lets strangers in.

@@ -37,6 +37,7 @@ type natsServer struct {
 	opts    *server.Options
 	monitor *monitor
 	sweeper *sweeper
+	front   *front // nil where the server listens for WebSockets itself.
 	// For pages by WebTransport, or why there is none. Written under life and mu.
 	wt       *wtListener
 	wtFailed error
@@ -44,10 +45,24 @@ type natsServer struct {
 
 // startServer runs a nats-server for s and returns it with the ports of all listeners.
 // What it says goes to log. On an error nothing of it is left.
-func startServer(s *settings, conf *tls.Config, log *serverLog) (*natsServer, Ports, error) {
+func startServer(s *settings, conf *tls.Config, log *serverLog) (_ *natsServer, _ Ports, err error) {
 	opts, err := serverOptions(s, conf)
 	if err != nil {
 		return nil, Ports{}, err
+	}
+	var door net.Listener // Of a front.
+	if s.front || !sweeps {
+		if door, err = listenFront(s); err != nil {
+			return nil, Ports{}, err
+		}
+		defer func() {
+			if err != nil {
+				door.Close()
+			}
+		}()
+		opts.Websocket.Host, opts.Websocket.Port = loopbackHost, server.RANDOM_PORT
+		// Clients are told where else to connect.
+		opts.Websocket.Advertise = net.JoinHostPort(s.AdvertisedHostname, strconv.Itoa(door.Addr().(*net.TCPAddr).Port))
 	}
 	monitoring, err := listenMonitor(s.Ports.Monitor)
 	if err != nil {
@@ -77,7 +92,14 @@ func startServer(s *settings, conf *tls.Config, log *serverLog) (*natsServer, Po
 	}
 	m := serveMonitor(monitoring, srv, log.debug())
 	ports.Monitor = m.at.(*net.TCPAddr).Port
-	return &natsServer{Server: srv, opts: opts, monitor: m, sweeper: sweepWebSockets(srv, ports.WebSocket)}, ports, nil
+	running := &natsServer{Server: srv, opts: opts, monitor: m}
+	if door != nil {
+		running.front = serveFront(door, srv, ports.WebSocket)
+		ports.WebSocket = running.front.port()
+	} else {
+		running.sweeper = sweepWebSockets(srv, ports.WebSocket)
+	}
+	return running, ports, nil
 }
 
 func serverOptions(s *settings, conf *tls.Config) (*server.Options, error) {

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sweepEvery is the time between two looks at who has connected to the WebSocket listener.
-const sweepEvery = time.Second
+// sweeps: this system tells a process of its own sockets, so the server may listen itself.
+const sweeps = true
 
 // sweeper cuts connections to the server's WebSocket listener that say nothing, or that are too many
 // before they are WebSockets. The server has no limits for those, and nobody else accepts its
@@ -86,7 +86,7 @@ func (s *sweeper) sweep(now time.Time) {
 		strangers = strangers || !s.known[at]
 	}
 	if strangers {
-		s.known = s.clients() // After the sockets were listed: who is a client by now is none to be cut.
+		s.known = clientsOf(s.srv) // After the sockets were listed: who is a client by now is none to be cut.
 	}
 	var waiting []halfOpen
 	began := map[netip.AddrPort]time.Time{}
@@ -163,21 +163,6 @@ func addrPort(a unix.Sockaddr) netip.AddrPort {
 func silent(fd int) bool {
 	info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
 	return err == nil && info.Bytes_received == 0
-}
-
-// clients are those that the server knows.
-func (s *sweeper) clients() map[netip.AddrPort]bool {
-	known := map[netip.AddrPort]bool{}
-	list, err := s.srv.Connz(&server.ConnzOptions{Limit: 1 << 20})
-	if err != nil {
-		return known
-	}
-	for _, c := range list.Conns {
-		if ip, err := netip.ParseAddr(c.IP); err == nil {
-			known[netip.AddrPortFrom(ip.Unmap().WithZone(""), uint16(c.Port))] = true
-		}
-	}
-	return known
 }
 
 // cut ends a connection by a descriptor of its own, so that no other one can be meant: the number may

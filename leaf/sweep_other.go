@@ -4,7 +4,9 @@ package leaf
 
 import "github.com/nats-io/nats-server/v2/server"
 
-// sweeper does nothing here: only Linux tells a process what its own sockets have received.
+// sweeps: only Linux tells a process what its own sockets have received. Elsewhere a front accepts the connections.
+const sweeps = false
+
 type sweeper struct{}
 
 func sweepWebSockets(*server.Server, int) *sweeper { return &sweeper{} }

@@ -168,7 +168,7 @@ func (r *TicketRights) permissions() (*server.Permissions, error) {
 func (a *access) addTickets() error {
 	switch {
 	case !a.Tickets && a.TicketRights != nil:
-		return fieldError("Access.TicketRights", "", "given without Tickets: give both, or leave it out")
+		return fieldError("Access.TicketRights", "", "given without Access.Tickets: give both, or leave it out")
 	case !a.Tickets:
 		return nil
 	case a.operator != nil:

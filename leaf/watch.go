@@ -73,6 +73,8 @@ func (l *Leaf) failure() error {
 		server = errors.New("nats-server is down")
 	case !srv.Running():
 		server = errors.New("nats-server has ended")
+	case ended(srv.front.closed()):
+		server = errors.New("websocket listener has ended")
 	case ended(srv.monitor.done):
 		server = fmt.Errorf("monitor: %w", errors.Join(errors.New("has ended"), srv.monitor.err))
 	}

@@ -52,6 +52,10 @@ func (h *webHandler) close() {
 }
 
 func (h *webHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if origins := h.origins(); len(origins) > 0 && !hostOf(r.Host, origins) { // As for the manifest.
+		http.Error(w, "this leaf is not at this host", http.StatusMisdirectedRequest)
+		return
+	}
 	if r.URL != nil && r.URL.Path == ManifestPath {
 		h.manifest.ServeHTTP(w, r)
 		return
@@ -86,25 +90,32 @@ type filesOnly struct {
 }
 
 func (f filesOnly) Open(name string) (fs.File, error) {
-	if !f.shown(name) {
-		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+	none := &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+	info, ok := f.servable(name)
+	if !ok {
+		return nil, none
+	}
+	if info.IsDir() {
+		// Without an index that it can open, net/http shows a list.
+		if index, ok := f.servable(path.Join(name, "index.html")); !ok || index.IsDir() {
+			return nil, none
+		}
 	}
 	file, err := f.FS.Open(name)
 	if err != nil {
-		// Whatever it is, there is nothing for whoever asks: os.Root refuses what leads out.
-		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
-	}
-	info, err := file.Stat()
-	if err == nil && info.IsDir() {
-		if _, err = fs.Stat(f.FS, path.Join(name, "index.html")); err != nil {
-			err = &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
-		}
-	}
-	if err != nil {
-		file.Close()
-		return nil, err
+		return nil, none // Whatever it is, there is nothing for whoever asks.
 	}
 	return file, nil
+}
+
+// servable tells whether a name is that of a file or a directory to be shown. (To open a pipe would wait for who writes to it,
+// and os.Root refuses what leads out.)
+func (f filesOnly) servable(name string) (fs.FileInfo, bool) {
+	if !f.shown(name) {
+		return nil, false
+	}
+	info, err := fs.Stat(f.FS, name)
+	return info, err == nil && (info.IsDir() || info.Mode().IsRegular())
 }
 
 // shown follows the links of a name. That what is there is inside is os.Root's to see to.

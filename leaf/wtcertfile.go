@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
+
+	"github.com/kinopio-hub/kinopio-hub/v3/internal/givenfile"
 )
 
 const wtLockPatience = 2 * time.Second
@@ -79,7 +81,7 @@ func readPrivate(path string) ([]byte, error) {
 	if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
 		return nil, fmt.Errorf("%s may be read by others (mode %v)", path, info.Mode().Perm())
 	}
-	return os.ReadFile(path)
+	return givenfile.ReadAgain(path, mostGiven)
 }
 
 func (c *wtCerts) writeShared() {

@@ -2,11 +2,11 @@ package tlsca
 
 import (
 	"encoding/json"
-	"io"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"slices"
+
+	"github.com/kinopio-hub/kinopio-hub/v3/internal/givenfile"
 )
 
 const memoryFileName = "trust.json"
@@ -31,12 +31,7 @@ func (m *trustMemory) decline(s Store) {
 // another root, is forgotten.
 func (ca *CA) recall() trustMemory {
 	fresh := trustMemory{Fingerprint: ca.Fingerprint()}
-	f, err := os.Open(filepath.Join(ca.dir, memoryFileName))
-	if err != nil {
-		return fresh
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxPEMFile))
+	data, err := givenfile.ReadAgain(filepath.Join(ca.dir, memoryFileName), maxPEMFile)
 	if err != nil {
 		return fresh
 	}

@@ -46,6 +46,9 @@ func LoadProvided(certFile, keyFile, host string) (*Certificate, error) {
 // readPEM reads a file that is no larger than a chain and a key can be.
 func readPEM(path string) ([]byte, error) {
 	data, err := givenfile.ReadAgain(path, maxPEMFile)
+	if err == nil {
+		data, err = givenfile.WithoutMark(data)
+	}
 	if err != nil && !strings.Contains(err.Error(), path) {
 		err = fmt.Errorf("%s: %w", path, err)
 	}

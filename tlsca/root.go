@@ -15,6 +15,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/kinopio-hub/kinopio-hub/v3/internal/givenfile"
 )
 
 // nowhere is a domain that can never exist (RFC 2606). To permit it alone is to exclude all there
@@ -163,7 +165,7 @@ func parseRoot(data []byte) (*ecdsa.PrivateKey, *x509.Certificate, error) {
 // publishRoot keeps the public copy equal to the root itself.
 func (ca *CA) publishRoot(log *slog.Logger) error {
 	path := ca.RootFile()
-	have, err := os.ReadFile(path)
+	have, err := givenfile.ReadAgain(path, maxPEMFile) // What is no file is replaced.
 	if err == nil && string(have) == string(ca.rootPEM) {
 		return nil
 	}

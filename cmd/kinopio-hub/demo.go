@@ -1,7 +1,6 @@
 package main
 
 import (
-	"os"
 	"os/exec"
 	"runtime"
 	"time"
@@ -12,7 +11,7 @@ import (
 )
 
 // newDemoCommand is «kinopio-hub demo»: everything on this machine, with a page to look at.
-func newDemoCommand() *cobra.Command {
+func newDemoCommand(getenv env) *cobra.Command {
 	var cfg demo.Config
 	var open bool
 	cmd := &cobra.Command{
@@ -27,7 +26,7 @@ and watch the page move to the leaf and back without losing a message. Runs unti
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg.Out = cmd.OutOrStdout()
 			if cfg.CacheDir == "" {
-				cfg.CacheDir = os.Getenv("KINOPIO_LEAF_CACHE_DIR")
+				cfg.CacheDir = getenv("KINOPIO_LEAF_CACHE_DIR")
 			}
 			if open {
 				cfg.Opened = openBrowser

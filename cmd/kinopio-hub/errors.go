@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 
 	"github.com/kinopio-hub/kinopio-hub/v3/leaf"
@@ -44,9 +45,7 @@ func report(stderr io.Writer, err error, command string) int {
 		code = exitUsage
 	case errors.As(err, &config):
 		code = exitUsage
-		if flag, ok := flagOf[config.Field]; ok {
-			message = fmt.Sprintf("%s %q: %s", flag, config.Value, config.Problem)
-		}
+		message = fmt.Sprintf("%s %q: %s", flagFor(config.Field), config.Value, inFlags(config.Problem))
 	}
 	fmt.Fprintf(stderr, "error: %s\n", plain(strings.TrimSpace(message)))
 	if hint := hintFor(err, command); hint != "" {
@@ -54,6 +53,33 @@ func report(stderr io.Writer, err error, command string) int {
 	}
 	return code
 }
+
+// flagFor is the flag of a field, or of the one that it is a part of; the field if it has none.
+func flagFor(field string) string {
+	part := ""
+	for whole := field; ; {
+		if flag, ok := flagOf[whole]; ok {
+			return strings.TrimSpace(flag + " " + part)
+		}
+		i := strings.LastIndexByte(whole, '.')
+		if i < 0 {
+			return field
+		}
+		whole, part = whole[:i], field[i+1:]
+	}
+}
+
+// inFlags is what the library says of a field's value, with flags where it names other fields.
+func inFlags(problem string) string {
+	return fieldName.ReplaceAllStringFunc(problem, func(field string) string {
+		if flag, ok := flagOf[field]; ok {
+			return flag
+		}
+		return field
+	})
+}
+
+var fieldName = regexp.MustCompile(`\b(Ports\.\w+|Access\.\w+|Backbone\.\w+|NoWebSocketTLS|NoWebTransport|BackboneServers|AdvertisedHostname|LANBindAddress|CacheDir|RuntimeDir|ServeDir)\b`)
 
 func hintFor(err error, command string) string {
 	var own interface{ Hint() string }

@@ -141,13 +141,15 @@ func (l *lan) drop(end func(*lab.Process)) time.Duration {
 	return led.Sub(began)
 }
 
-// lanCases are what happens to a LAN; each returns how long that took.
-var lanCases = []struct {
+// A lanCase is what happens to a LAN; play returns how long that took.
+type lanCase struct {
 	name, what string
 	flags      []string
 	hosts      int
 	play       func(*lan) time.Duration
-}{
+}
+
+var lanCases = []lanCase{
 	{"together", "first leader, all started together", nil, 4, func(l *lan) time.Duration {
 		began := time.Now()
 		for i := range l.hosts {

@@ -130,3 +130,36 @@ func playCrowd(_ context.Context, args []string, in <-chan string, out io.Writer
 	}
 	return nil
 }
+
+// Loopback is open to all users of a machine. Who opens connections there and says nothing takes no descriptors away that others need.
+func TestSilentConnectionsOnLoopbackDoNotTakeALeafAway(t *testing.T) {
+	network := lab.New(t)
+	host, guest := network.Host("a"), network.Host("guest")
+	p := host.Start("leaf auto", host.Command(context.Background(), "prlimit", "--nofile=300:300", "kinopio-hub", "leaf", "auto", "--discovery-namespace", "test",
+		"--monitor-port", "8222", "--cache-dir", t.TempDir(), "--runtime-dir", t.TempDir(), "--json-lines", "--parent-pipe"))
+	var status struct {
+		ManifestURL string
+		Leader      struct{ DiscoveryURL string }
+	}
+	if err := json.Unmarshal([]byte(p.Await(leading, host.Address.String())), &status); err != nil {
+		t.Fatal(err)
+	}
+	local, err := url.Parse(status.ManifestURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, at := range []string{local.Host, "127.0.0.1:8222"} {
+		host.Play("silent", "400", at, "").Await("open")
+		began := time.Now()
+		for {
+			out, _ := guest.Command(t.Context(), "curl", "-sk", "--max-time", "5", "-o", "/dev/null", "-w", "%{http_code}", status.Leader.DiscoveryURL).CombinedOutput()
+			if string(out) == "200" {
+				break
+			}
+			if time.Since(began) > 45*time.Second {
+				t.Fatalf("with silent connections to %s the manifest does not answer another host for %v: %s", at, time.Since(began), out)
+			}
+		}
+		t.Logf("beside 400 connections to %s it answers after %v", at, time.Since(began).Round(time.Millisecond))
+	}
+}

@@ -122,7 +122,7 @@ func autoError(err error) error {
 	}
 	flag := map[string]string{"LeaderMissingGrace": "--leader-missing-grace-ms", "NamespaceSecret": "--namespace-secret"}[config.Field]
 	if flag == "" {
-		flag = flagOf[config.Field]
+		flag = flagFor(config.Field)
 	}
 	return &usageError{err: fmt.Errorf("%s %q: %s", flag, config.Value, config.Problem), hint: "kinopio-hub leaf auto --help tells what each flag takes"}
 }
@@ -154,7 +154,7 @@ func (l *localManifest) serve(agent *election.Agent, origins []string) {
 	}, cleanOrigins(origins)...)}
 	go func() {
 		defer close(l.done)
-		_ = l.server.Serve(l.listener) // Ends with close.
+		_ = l.server.Serve(leaf.Guard(l.listener)) // Ends with close.
 	}()
 }
 

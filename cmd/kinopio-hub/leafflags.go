@@ -2,14 +2,11 @@ package main
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"strings"
-	"unicode/utf16"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -55,6 +52,8 @@ var flagOf = map[string]string{
 	"MaxConnections":           "--max-connections",
 	"MaxPayload":               "--max-payload",
 	"ServeDir":                 "--serve",
+	"NoWebSocketTLS":           "--no-websocket-tls",
+	"NoWebTransport":           "--no-webtransport",
 }
 
 // leafFlags are the flags that every command has that runs a leaf. Secrets come from
@@ -212,35 +211,6 @@ func parseUsers(text string) (users []leaf.User, err error) {
 	return users, nil
 }
 
-// plainText is what a text file says, in UTF-8: editors and shells of Windows write UTF-16, or
-// a byte order mark that would become a part of the secret.
-func plainText(data []byte) ([]byte, error) {
-	var order binary.ByteOrder
-	switch {
-	case bytes.HasPrefix(data, []byte{0xff, 0xfe}):
-		order = binary.LittleEndian
-	case bytes.HasPrefix(data, []byte{0xfe, 0xff}):
-		order = binary.BigEndian
-	default:
-		data = bytes.TrimPrefix(data, []byte("\ufeff"))
-	}
-	if order != nil {
-		data = data[2:]
-		if len(data)%2 != 0 {
-			return nil, errors.New("begins as UTF-16 and has half a character at its end: save it as UTF-8")
-		}
-		units := make([]uint16, len(data)/2)
-		for i := range units {
-			units[i] = order.Uint16(data[2*i:])
-		}
-		data = []byte(string(utf16.Decode(units)))
-	}
-	if !utf8.Valid(data) || bytes.ContainsRune(data, 0) {
-		return nil, errors.New("is not text in UTF-8: save it as UTF-8")
-	}
-	return data, nil
-}
-
 // readText reads a small file without the line end that editors add.
 func readText(flag, path string) (string, error) {
 	const most = 64 << 10
@@ -249,7 +219,7 @@ func readText(flag, path string) (string, error) {
 		return "", &usageError{err: fmt.Errorf("%s: %w", flag, err), hint: "name a file that this user can read"}
 	}
 	if err == nil {
-		data, err = plainText(data)
+		data, err = givenfile.Text(data)
 	}
 	data = bytes.TrimSpace(data)
 	switch {

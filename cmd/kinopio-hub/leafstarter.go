@@ -24,6 +24,14 @@ func (s *leafStarter) changed() {
 	}
 }
 
+// Place is from where a leaf could be reached that is started now.
+func (s *leafStarter) Place() election.Place {
+	if s.config.OnMachineOnly() {
+		return election.OnMachine
+	}
+	return election.OnLAN
+}
+
 func (s *leafStarter) follow(a *election.Agent) { s.agent <- a }
 
 func (s *leafStarter) Start(ctx context.Context, term election.Term) (election.Leaf, error) {

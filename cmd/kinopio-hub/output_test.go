@@ -173,6 +173,29 @@ func TestSecretsAreReadAsEditorsOfWindowsWriteThem(t *testing.T) {
 	}
 }
 
+// What sets a variable may add a line end, as an editor does to a file: it is no part of the secret.
+func TestSecretIsTheSameFromAFileAndFromTheEnvironment(t *testing.T) {
+	key := func(getenv env, more ...string) string {
+		var out, said bytes.Buffer
+		if code := execute(t.Context(), append([]string{"leaf", "key", "--discovery-namespace", "studio"}, more...), strings.NewReader(""), &out, &said, getenv); code != 0 {
+			t.Fatalf("code %d: %s", code, &said)
+		}
+		return out.String()
+	}
+	path := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(path, []byte("\ufeffa secret of this test\r\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	none := func(string) string { return "" }
+	want := key(none, "--namespace-secret", "a secret of this test")
+	if got := key(none, "--namespace-secret-file", path); got != want {
+		t.Errorf("of a file: %s, want %s", got, want)
+	}
+	if got := key(func(string) string { return "a secret of this test\r\n" }); got != want {
+		t.Errorf("of the environment: %s, want %s", got, want)
+	}
+}
+
 // The manifest on loopback is a leaf's, wherever that runs: whose pages may read it is the same.
 func TestManifestOnLoopbackIsForAllowedOrigins(t *testing.T) {
 	network := lab.New(t)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -22,7 +23,9 @@ func (e env) skipTrustInstall() bool {
 
 // execute runs one command line and returns its exit code.
 func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, getenv env) int {
-	understood := false // What fails before a command begins is a mistake in the command line.
+	given := getenv
+	getenv = func(name string) string { return strings.TrimSpace(given(name)) } // What sets a variable may add a line end.
+	understood := false                                                         // What fails before a command begins is a mistake in the command line.
 	root := newRootCommand(getenv)
 	root.PersistentPreRun = func(*cobra.Command, []string) { understood = true }
 	root.SetArgs(args)
@@ -56,7 +59,7 @@ find it by its manifest and move to it without losing a message.`,
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
 		newCACommand(getenv),
-		newDemoCommand(),
+		newDemoCommand(getenv),
 		newKeepCommand(getenv),
 		newLeafCommand(getenv),
 		newVersionCommand(),

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"github.com/nats-io/nats.go"
 
@@ -232,14 +233,23 @@ func manifestOf(m *nats.Msg) (*leaf.Manifest, error) {
 	if err := json.Unmarshal(m.Data, &manifest); err != nil || manifest.WSSURL == "" {
 		return nil, fmt.Errorf("an answer is no manifest of a leaf: %.100q", m.Data)
 	}
+	// Anybody in the account may have written it, and it is printed.
+	if !printable(manifest.NodeID) {
+		return nil, fmt.Errorf("an answer has no nodeId that a leaf can have: %.100q", manifest.NodeID)
+	}
 	return &manifest, nil
+}
+
+// printable tells whether a name is one that leaves can be given.
+func printable(name string) bool {
+	return name != "" && len(name) <= 128 && !strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsGraphic(r) || r == unicode.ReplacementChar })
 }
 
 // namesOf are the namespaces of answers, each once.
 func namesOf(answers []*nats.Msg) (names []string) {
 	for _, m := range answers {
 		var said struct{ DiscoveryNamespace string }
-		if json.Unmarshal(m.Data, &said) == nil && said.DiscoveryNamespace != "" && len(said.DiscoveryNamespace) <= 128 {
+		if json.Unmarshal(m.Data, &said) == nil && printable(said.DiscoveryNamespace) {
 			names = append(names, said.DiscoveryNamespace)
 		}
 	}
