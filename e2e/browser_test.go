@@ -55,7 +55,9 @@ func openBrowser(t *testing.T, caFile string, more ...chromedp.ExecAllocatorOpti
 		t.Fatalf("flags of Chromium are nothing to %s", name)
 	}
 	return openWith(t, func(ctx context.Context, o engine.Options) (engine.Page, error) {
-		o.RootFile = caFile
+		if caFile != "" {
+			o.RootFiles = []string{caFile}
+		}
 		if name == engine.Chromium {
 			return engine.OpenChromium(ctx, o, more...)
 		}

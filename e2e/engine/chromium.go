@@ -29,8 +29,8 @@ func OpenChromium(ctx context.Context, o Options, flags ...chromedp.ExecAllocato
 	if o.Console == nil {
 		o.Console = func(string) {}
 	}
-	if o.RootFile != "" {
-		if err := trustInNSS(ctx, filepath.Join(o.Home, ".pki", "nssdb"), o.RootFile); err != nil {
+	if len(o.RootFiles) > 0 {
+		if err := trustInNSS(ctx, filepath.Join(o.Home, ".pki", "nssdb"), o.RootFiles); err != nil {
 			return nil, fmt.Errorf("open Chromium: %w", err)
 		}
 	}

@@ -30,8 +30,8 @@ type Options struct {
 	// Home is an empty folder for the browser's profile and all else that it keeps. Whoever opens the
 	// browser removes it when the browser is closed.
 	Home string
-	// RootFile is a PEM file with a root certificate that the browser trusts, or "".
-	RootFile string
+	// RootFiles are PEM files, each with a root certificate that the browser trusts.
+	RootFiles []string
 	// Console is called with each line that a developer would read in the console, one at a time;
 	// as «kind: text»; of what nobody caught the kind is «uncaught». May be nil. WebKit tells nothing: WebDriver
 	// has no console, and MiniBrowser writes none where it is driven.
@@ -40,6 +40,8 @@ type Options struct {
 	// half longer each time; other WebSockets to the same address wait with it. Tests that have many
 	// servers on one address do without.
 	OwnPace bool
+	// Prefs are further preferences of Firefox: booleans, numbers and texts.
+	Prefs map[string]any
 }
 
 // A Page is a browser with one tab that is driven. Its methods may be called by one goroutine at a
