@@ -131,6 +131,20 @@ func (b *browser) click(selector string) {
 	}
 }
 
+// permit sets a permission of an origin, "granted", "denied" or "prompt".
+func (b *browser) permit(name, state, origin string) {
+	b.t.Helper()
+	p, ok := b.page.(engine.Permitter)
+	if !ok {
+		b.t.Fatalf("%s cannot be told what its user permits", b.page.Version())
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := p.Permit(ctx, name, state, origin); err != nil {
+		b.t.Fatalf("set the permission %s to %s: %v", name, state, err)
+	}
+}
+
 // eval returns the value of a JavaScript expression, awaiting it when it is a promise.
 func eval[T any](b *browser, expression string) T {
 	b.t.Helper()

@@ -187,7 +187,7 @@ func TestGuestsOfTheDemoByATunnel(t *testing.T) {
 	}
 	b.click("#allow") // A headless browser answers its own question with no, for good: the user then changes the site's settings.
 	b.waitFor("the browser has asked", `demo.state.search?.state === "permission-denied"`, `demo.state`)
-	permitOn(b, "local-network", "granted", "https://"+at)
+	b.permit("local-network", "granted", "https://"+at)
 	d.comes(b, "By WebTransport, encrypted")
 	d.looksOn(b)
 	if hidden := eval[bool](b, `document.getElementById("allow").hidden`); !hidden {

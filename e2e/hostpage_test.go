@@ -12,7 +12,6 @@ import (
 	"sync"
 	"testing"
 
-	cdpbrowser "github.com/chromedp/cdproto/browser"
 	"github.com/chromedp/chromedp"
 
 	"github.com/kinopio-hub/kinopio-hub/v3/e2e/engine"
@@ -120,13 +119,14 @@ func (do hostAction) on(ctx context.Context, page engine.Page) (json.RawMessage,
 		return nil, page.Navigate(ctx, do.Navigate)
 	case do.Click != "":
 		return nil, page.Click(ctx, do.Click)
+	case do.Permit != nil:
+		p, ok := page.(engine.Permitter)
+		if !ok {
+			return nil, fmt.Errorf("%s cannot be told what its user permits", page.Version())
+		}
+		return nil, p.Permit(ctx, do.Permit.Name, do.Permit.State, do.Permit.Origin)
 	case chromium == nil:
 		return nil, fmt.Errorf("%s cannot do this", page.Version())
-	case do.Permit != nil:
-		_, err := chromedp.CallBrowser(chromium.Tab, cdpbrowser.SetPermission, cdpbrowser.SetPermissionParams{
-			Permission: &cdpbrowser.PermissionDescriptor{Name: do.Permit.Name}, Setting: cdpbrowser.PermissionSetting(do.Permit.State), Origin: do.Permit.Origin,
-		})
-		return nil, err
 	}
 	return nil, chromedp.Do(chromium.Tab, chromedp.EmulateViewport(do.Viewport[0], do.Viewport[1], chromedp.EmulateMobile))
 }
@@ -197,12 +197,9 @@ func (p *hostPage) Click(_ context.Context, selector string) error {
 	return err
 }
 
-// permitOn sets a permission of an origin in a browser of openOn.
-func permitOn(b *browser, name, state, origin string) {
-	b.t.Helper()
-	if _, err := b.page.(*hostPage).do(hostAction{Permit: &permission{name, state, origin}}); err != nil {
-		b.t.Fatalf("set the permission %s to %s: %v", name, state, err)
-	}
+func (p *hostPage) Permit(_ context.Context, name, state, origin string) error {
+	_, err := p.do(hostAction{Permit: &permission{name, state, origin}})
+	return err
 }
 
 var errNotOnHosts = errors.New("browsers on hosts of the lab cannot do this yet")

@@ -47,7 +47,7 @@ func (s *sites) open(h *hosts.Host, order hostBrowser, local string) *browser {
 	order.RootFiles = []string{s.trust.file}
 	b := openOn(s.t, h, order, "https://"+internetAddress+"/")
 	if local != "" {
-		permitOn(b, "local-network", local, "https://"+internetAddress)
+		b.permit("local-network", local, "https://"+internetAddress)
 	}
 	s.hub(b)
 	return b
@@ -117,9 +117,9 @@ func TestPermissionsForALeafOnTheLAN(t *testing.T) {
 	if state := eval[string](b, `navigator.permissions.query({ name: "local-network" }).then((p) => p.state)`); state != "prompt" {
 		t.Errorf("the permission is %s without anybody's click: the browser has asked", state)
 	}
-	permitOn(b, "local-network", "denied", "https://"+internetAddress)
+	b.permit("local-network", "denied", "https://"+internetAddress)
 	staysAway(b, "permission-denied", "192.168.1.10", "denied")
-	permitOn(b, "local-network", "granted", "https://"+internetAddress)
+	b.permit("local-network", "granted", "https://"+internetAddress)
 	comesToLeaf(b, "by WebTransport")
 	b.works()
 }

@@ -173,14 +173,16 @@ func TestFirefoxOfASiteMovesExactly(t *testing.T) {
 	})
 }
 
-// Firefox keeps pages from the internet from WebTransport to the LAN, unless a preference lets them: the page stays on its
-// server, and says why.
+// Firefox asks its user about pages from the internet, too, and keeps them from WebTransport to the LAN whatever the answer is, unless a preference
+// turns that off: the page stays on its server, and says why.
 func TestFirefoxKeepsPagesFromTheInternetFromTheLeaf(t *testing.T) {
 	s := newSites(t)
 	site := s.network.Site("site")
 	startSiteLeaf(t, site.Host(10), "--cache-dir", t.TempDir())
-	staysAway(s.open(site.Host(100), hostBrowser{Engine: engine.Firefox}, ""), "untrusted-or-unreachable", "by WebTransport to https://192.168.1.10:4443")
-	allowed := s.open(site.Host(101), hostBrowser{Engine: engine.Firefox, Prefs: map[string]any{"network.lna.enabled": false}}, "")
+	b := s.open(site.Host(100), hostBrowser{Engine: engine.Firefox}, "granted")
+	t.Log(eval[string](b, `navigator.permissions.query({ name: "local-network" }).then((p) => p.state, String)`))
+	staysAway(b, "untrusted-or-unreachable", "by WebTransport to https://192.168.1.10:4443")
+	allowed := s.open(site.Host(101), hostBrowser{Engine: engine.Firefox, Prefs: map[string]any{"network.lna.enabled": false}}, "granted")
 	comesToLeaf(allowed, "by WebTransport")
 	allowed.works()
 }

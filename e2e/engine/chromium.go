@@ -61,6 +61,14 @@ func OpenChromium(ctx context.Context, o Options, flags ...chromedp.ExecAllocato
 	return c, nil
 }
 
+// Permit sets a permission, as a user does in the site's settings.
+func (c *ChromiumPage) Permit(_ context.Context, name, state, origin string) error {
+	_, err := chromedp.CallBrowser(c.Tab, cdpbrowser.SetPermission, cdpbrowser.SetPermissionParams{
+		Permission: &cdpbrowser.PermissionDescriptor{Name: name}, Setting: cdpbrowser.PermissionSetting(state), Origin: origin,
+	})
+	return err
+}
+
 // NewTab opens another tab of the same browser, which Close of this one ends.
 func (c *ChromiumPage) NewTab() (*ChromiumPage, error) {
 	tab, stop := chromedp.NewContext(c.Tab)

@@ -63,6 +63,12 @@ type Page interface {
 	Close(ctx context.Context) error
 }
 
+// A Permitter is a Page whose browser can be told what its user has answered: state is "granted", "denied" or "prompt", and the permission's name that
+// of navigator.permissions.
+type Permitter interface {
+	Permit(ctx context.Context, name, state, origin string) error
+}
+
 // Open starts a browser. ctx ends the start, not the browser.
 func Open(ctx context.Context, name Name, o Options) (Page, error) {
 	if o.Console == nil {

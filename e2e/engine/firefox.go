@@ -190,6 +190,10 @@ func (f *firefox) Click(ctx context.Context, selector string) error {
 	return f.call(ctx, "input.performActions", map[string]any{"context": f.tab, "actions": press(place)}, nil)
 }
 
+func (f *firefox) Permit(ctx context.Context, name, state, origin string) error {
+	return f.call(ctx, "permissions.setPermission", map[string]any{"descriptor": map[string]any{"name": name}, "state": state, "origin": origin}, nil)
+}
+
 func (f *firefox) Hide(ctx context.Context) error {
 	return f.call(ctx, "browsingContext.create", map[string]any{"type": "tab", "background": false}, nil)
 }
