@@ -33,7 +33,7 @@ type finder struct {
 	place      string            // the hub's public address as a part of a subject; "": not known
 	refusals   map[string]refusal
 	proven     map[string]transport.Reach // what signed answers said of leaves, by their keys
-	leaf       target          // what the last question brought,
+	leaf       target                     // what the last question brought,
 	leafErr    error
 	due        time.Time
 	failures   int // questions in a row that brought nothing

@@ -100,7 +100,9 @@ func TestLeavesOfOneURLAreTwo(t *testing.T) {
 	l := startRealLeaf(t, bridgeTo(t, backbone, nil), func(c *leaf.Config) {
 		c.NoWebSocketTLS, c.Access.Tickets, c.NodeID = false, true, "here"
 	})
-	stranger := startRealLeaf(t, "", func(c *leaf.Config) { c.NoWebSocketTLS, c.DiscoveryNamespace, c.CacheDir = false, "another", t.TempDir() })
+	stranger := startRealLeaf(t, "", func(c *leaf.Config) {
+		c.NoWebSocketTLS, c.DiscoveryNamespace, c.CacheDir = false, "another", t.TempDir()
+	})
 	root := stranger.Manifest().RootPEM
 	// It is nearer to the backbone, and so is the first to answer.
 	asked := answering(t, backbone.ClientURL(), "_KH.leaf.find.studio.any", func(*nats.Msg) *nats.Msg {

@@ -19,17 +19,19 @@ type newsLimiter struct {
 
 // A newsPace is that of the news of leaves that may be near, or of those that are elsewhere.
 type newsPace struct {
-	due         time.Time     // when to ask; zero: nothing was told
-	minInterval time.Duration // the least time between two questions that such news have caused
-	lastQuery   time.Time     // when that was
-	followed    bool          // they have caused the last question
+	due       time.Time // when to ask; zero: nothing was told
+	lastQuery time.Time // when such news have caused a question
+	vain      int       // how many such questions in a row brought nothing new
+	followed  bool      // they have caused the last question
 }
 
 const (
 	// nearSpread is the time within which hubs ask that most likely are near the leaf, and farSpread within which the others do.
 	nearSpread, farSpread = 20 * time.Millisecond, 2 * time.Second
-	// minNewsInterval grows from the first to the second while news bring nothing.
-	minNewsInterval, maxNewsInterval = 50 * time.Millisecond, time.Minute
+	// The least time between two questions that news have caused grows from the first to the second while they bring nothing, but for a few:
+	// a leaf that begins tells of itself, of its bridge and of its public address.
+	minNewsInterval, maxNewsInterval = 25 * time.Millisecond, time.Minute
+	vainNews                         = 3
 	maxNewsBytes                     = 4 << 10 // bytes
 )
 
@@ -65,7 +67,8 @@ func (n *newsLimiter) take(now time.Time, addresses []string, fraction float64) 
 
 func (p *newsPace) schedule(now time.Time, after time.Duration) {
 	at := now.Add(after)
-	if rested := p.lastQuery.Add(p.minInterval); at.Before(rested) {
+	rest := min(minNewsInterval<<min(max(p.vain-vainNews, 0), 12), maxNewsInterval)
+	if rested := p.lastQuery.Add(rest); at.Before(rested) {
 		at = rested
 	}
 	if p.due.IsZero() || at.Before(p.due) {
@@ -105,9 +108,9 @@ func (n *newsLimiter) report(something bool) {
 		switch {
 		case !p.followed:
 		case something:
-			p.minInterval = minNewsInterval
+			p.vain = 0
 		default:
-			p.minInterval = min(max(2*p.minInterval, 2*minNewsInterval), maxNewsInterval)
+			p.vain++
 		}
 	}
 }
