@@ -2,6 +2,7 @@ package leaf
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"net"
 	"net/http"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/quic-go/webtransport-go"
 )
 
 func TestWebTransportCarriesNATS(t *testing.T) {
@@ -336,6 +338,7 @@ func TestRotationCutsNobody(t *testing.T) {
 	l, _ := startLeaf(t, c)
 	before := manifestWT(t, l)
 	var gone atomic.Int32
+	var closing atomic.Bool // By the test.
 	conns := make([]*nats.Conn, n)
 	var wg sync.WaitGroup
 	begin := time.Now()
@@ -344,9 +347,15 @@ func TestRotationCutsNobody(t *testing.T) {
 			for i := worker; i < n; i += 8 {
 				var nc *nats.Conn
 				var err error
+				var session atomic.Pointer[webtransport.Session]
+				dialer := wtDialer{at: before, opened: session.Store}
 				for range 3 { // nats.go takes no PING before its PONG, which comes after 2 s on a busy machine.
-					nc, err = nats.Connect("nats://leaf", nats.SetCustomDialer(wtDialer{at: before}), nats.NoReconnect(), nats.Timeout(patience),
-						nats.DisconnectErrHandler(func(*nats.Conn, error) { gone.Add(1) }))
+					nc, err = nats.Connect("nats://leaf", nats.SetCustomDialer(dialer), nats.NoReconnect(), nats.Timeout(patience),
+						nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+							if gone.Add(1); !closing.Load() {
+								t.Logf("session %d is cut after %v: %v; the session: %v", i, time.Since(begin), err, context.Cause(session.Load().Context()))
+							}
+						}))
 					if err == nil || !strings.Contains(err.Error(), "got 'PING'") {
 						break
 					}
@@ -362,6 +371,7 @@ func TestRotationCutsNobody(t *testing.T) {
 	wg.Wait()
 	t.Logf("%d sessions in %v", n, time.Since(begin))
 	defer func() {
+		closing.Store(true)
 		for _, nc := range conns {
 			if nc != nil {
 				nc.Close()
