@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/quic-go/webtransport-go"
 )
@@ -372,6 +373,11 @@ func TestRotationCutsNobody(t *testing.T) {
 	wg.Wait()
 	t.Logf("%d sessions in %v", n, time.Since(begin))
 	defer func() {
+		if t.Failed() {
+			t.Logf("why the server has ended connections: %v", endings(t, l))
+		}
+	}()
+	defer func() {
 		closing.Store(true)
 		for _, nc := range conns {
 			if nc != nil {
@@ -404,6 +410,20 @@ func TestRotationCutsNobody(t *testing.T) {
 		}
 		conn.Close()
 	}
+}
+
+// endings is why the server has ended connections, with how many.
+func endings(t *testing.T, l *Leaf) map[string]int {
+	t.Helper()
+	z, err := l.server().Connz(&server.ConnzOptions{State: server.ConnClosed, Limit: 4096})
+	if err != nil {
+		t.Fatal(err)
+	}
+	reasons := map[string]int{}
+	for _, c := range z.Conns {
+		reasons[c.Reason]++
+	}
+	return reasons
 }
 
 func TestCertificatesOutliveTheLeafForItsUserAlone(t *testing.T) {
