@@ -55,7 +55,9 @@ func openBrowser(t *testing.T, caFile string, more ...chromedp.ExecAllocatorOpti
 		t.Fatalf("flags of Chromium are nothing to %s", name)
 	}
 	return openWith(t, func(ctx context.Context, o engine.Options) (engine.Page, error) {
-		o.RootFile = caFile
+		if caFile != "" {
+			o.RootFiles = []string{caFile}
+		}
 		if name == engine.Chromium {
 			return engine.OpenChromium(ctx, o, more...)
 		}
@@ -126,6 +128,20 @@ func (b *browser) click(selector string) {
 	defer cancel()
 	if err := b.page.Click(ctx, selector); err != nil {
 		b.t.Fatalf("click %s: %v", selector, err)
+	}
+}
+
+// permit sets a permission of an origin, "granted", "denied" or "prompt".
+func (b *browser) permit(name, state, origin string) {
+	b.t.Helper()
+	p, ok := b.page.(engine.Permitter)
+	if !ok {
+		b.t.Fatalf("%s cannot be told what its user permits", b.page.Version())
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := p.Permit(ctx, name, state, origin); err != nil {
+		b.t.Fatalf("set the permission %s to %s: %v", name, state, err)
 	}
 }
 

@@ -2,20 +2,17 @@ package e2e
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
+	"crypto/tls"
 	"fmt"
 	"io"
+	"log"
 	"net/http"
-	"net/http/httptest"
-	"os"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/chromedp/chromedp"
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 
@@ -50,11 +47,26 @@ func (s *sequence) state() (heard int, broken string) {
 }
 
 // playBackbone is a nats-server for leaves and pages. It publishes from the line "publish" to
-// "pause", and then says how many messages that was; on "heard" it says what it has of the page.
-func playBackbone(ctx context.Context, _ []string, in <-chan string, out io.Writer) error {
+// "pause", and then says how many messages that was; on "heard" it says what it has of the page. With the files of a
+// certificate, its key and the folder of the built package in args it serves an app by https, too, and pages by wss.
+func playBackbone(ctx context.Context, args []string, in <-chan string, out io.Writer) error {
 	o := &server.Options{Host: "0.0.0.0", Port: 4222, NoLog: true, NoSigs: true,
 		Websocket: server.WebsocketOpts{Host: "0.0.0.0", Port: 8080, NoTLS: true}}
 	o.LeafNode.Host, o.LeafNode.Port = "0.0.0.0", 7422
+	if len(args) == 3 {
+		pair, err := tls.LoadX509KeyPair(args[0], args[1])
+		if err != nil {
+			return err
+		}
+		o.Websocket.NoTLS, o.Websocket.TLSConfig = false, &tls.Config{Certificates: []tls.Certificate{pair}}
+		l, err := tls.Listen("tcp", "0.0.0.0:443", &tls.Config{Certificates: []tls.Certificate{pair}, NextProtos: []string{"http/1.1"}})
+		if err != nil {
+			return err
+		}
+		app := &http.Server{Handler: serveApp(args[2]), ErrorLog: log.New(io.Discard, "", 0)} // browsers drop connections without a word
+		go func() { _ = app.Serve(l) }()                                                      // ends with Close
+		defer app.Close()
+	}
 	s, err := server.NewServer(o)
 	if err != nil {
 		return err
@@ -116,61 +128,18 @@ func playBackbone(ctx context.Context, _ []string, in <-chan string, out io.Writ
 	}
 }
 
-const electionPage = `<!doctype html><title>election</title><link rel="icon" href="data:,">
-<script src="/kinopio-hub.global.js"></script>
-<script>
-const hub = new KinopioHub({ servers: [SERVER], discovery: { enabled: true, manifestUrl: MANIFEST, cacheTtlMs: 200, localSwitchTimeoutMs: 5000 } });
-let heard = 0, broken = "", sent = 0, timer, moves = [];
-hub.onMove((m) => moves.push(m.error ? "failed: " + m.error : (m.planned ? "planned " : "unplanned ") + m.via + " " + m.reason));
-const take = (payload) => {
-  const want = heard % 2 ? "same" : heard / 2;
-  if (payload !== want && !broken) broken = "message " + heard + " is " + payload + ", want " + want;
-  heard++;
-};
-const ready = hub.stream.backbone.sub(take);
-const publish = () => { timer = setInterval(() => { for (let n = 0; n < 4; n++, sent++) hub.stream.page.pub(sent % 2 ? "same" : sent / 2); }, 4); };
-const state = () => JSON.stringify({ heard, broken, sent, moves });
-</script>`
-
-// playPage is a page in a Chromium on this host. Arguments: its server, the manifest, and the
-// folder of what was built. Lines are JavaScript; what comes of each is printed.
-func playPage(ctx context.Context, args []string, in <-chan string, out io.Writer) (err error) {
-	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/" {
-			w.Header().Set("Content-Type", "text/html; charset=utf-8")
-			fmt.Fprint(w, strings.NewReplacer("SERVER", strconv.Quote(args[0]), "MANIFEST", strconv.Quote(args[1])).Replace(electionPage))
-			return
-		}
-		http.FileServer(http.Dir(args[2])).ServeHTTP(w, r)
-	}))
-	defer site.Close()
-	home, err := os.MkdirTemp("", "kinopio-e2e-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(home)
-	page, err := engine.OpenChromium(ctx, engine.Options{Home: home}, chromedp.Flag("disable-background-networking", true))
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, page.Close(context.WithoutCancel(ctx))) }()
-	if err := page.Navigate(ctx, site.URL); err != nil {
-		return err
-	}
-	fmt.Fprintln(out, "ready")
-	for line := range in {
-		data, err := page.Evaluate(ctx, line)
-		if err != nil {
-			return err
-		}
-		var said string
-		if err := json.Unmarshal(data, &said); err != nil {
-			return err
-		}
-		fmt.Fprintln(out, "said", said)
-	}
-	return nil
-}
+// electionPage follows the backbone's sequence, and publishes one.
+const electionPage = `(async () => {
+	window.hub = open({ servers: [%q], discovery: { enabled: true, manifestUrl: %q, cacheTtlMs: 200, localSwitchTimeoutMs: 5000 } });
+	Object.assign(window, { heard: 0, broken: "", sent: 0 });
+	await hub.stream.backbone.sub((payload) => {
+		const want = heard %% 2 ? "same" : heard / 2;
+		if (payload !== want && !broken) broken = "message " + heard + " is " + payload + ", want " + want;
+		heard++;
+	});
+	window.publish = () => { window.timer = setInterval(() => { for (let n = 0; n < 4; n++, sent++) hub.stream.page.pub(sent %% 2 ? "same" : sent / 2); }, 4); };
+	return true;
+})()`
 
 // The leader is stopped twice while a page publishes and listens: the page goes where the leaf
 // is, and nothing is lost, repeated or out of order, either way.
@@ -196,19 +165,15 @@ func TestPageFollowsTheElectedLeader(t *testing.T) {
 			agents[name].Await(`"state":"leader"`)
 		}
 	}
-	page := own.Play("page", "ws://"+base.Address.String()+":8080", "http://127.0.0.1:4321/.well-known/kinopio-leader.json", built.dist)
-	page.Await("ready")
+	page := openOn(t, own, hostBrowser{Engine: engine.Chromium, Dist: built.dist}, "")
+	eval[bool](page, fmt.Sprintf(electionPage, "ws://"+base.Address.String()+":8080", "http://127.0.0.1:4321/.well-known/kinopio-leader.json"))
 	type state struct {
 		Heard, Sent int
 		Broken      string
 		Moves       []string
 	}
-	ask := func() (s state) {
-		page.Say("state()")
-		if err := json.Unmarshal([]byte(strings.TrimPrefix(page.Await("said "), "said ")), &s); err != nil {
-			t.Fatal(err)
-		}
-		return s
+	ask := func() state {
+		return eval[state](page, `({ heard, sent, broken, moves: seen[0].moves.map((m) => m.error ? "failed: " + m.error : (m.planned ? "planned " : "unplanned ") + m.via + " " + m.reason) })`)
 	}
 	onLeaf := func(times int) {
 		t.Helper()
@@ -229,8 +194,7 @@ func TestPageFollowsTheElectedLeader(t *testing.T) {
 	}
 	onLeaf(1)
 	backbone.Say("publish")
-	page.Say("publish(), 'publishing'")
-	page.Await("said publishing")
+	eval[bool](page, `(publish(), true)`)
 	leader := "a"
 	for turn := range 2 {
 		time.Sleep(500 * time.Millisecond) // in which messages pass
@@ -251,8 +215,7 @@ func TestPageFollowsTheElectedLeader(t *testing.T) {
 		onLeaf(turn + 2)
 	}
 	time.Sleep(500 * time.Millisecond)
-	page.Say("clearInterval(timer), 'stopped'")
-	page.Await("said stopped")
+	eval[bool](page, `(clearInterval(timer), true)`)
 	backbone.Say("pause")
 	sent, err := strconv.Atoi(strings.TrimPrefix(backbone.Await("sent "), "sent "))
 	if err != nil || sent < 1000 {

@@ -11,6 +11,6 @@ import (
 // programs a home, and where it must a file system, of their own.
 func TestMain(m *testing.M) {
 	os.Setenv("KINOPIO_SKIP_CA_TRUST_INSTALL", "1")
-	hosts.Main(map[string]hosts.Role{"backbone": playBackbone, "page": playPage, "guest": playGuest}) // does not return in a host's process
+	hosts.Main(map[string]hosts.Role{"backbone": playBackbone, "page": playPage, "forward": playForward, "tunnel": playTunnel}) // does not return in a host's process
 	os.Exit(m.Run())
 }

@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	cdpbrowser "github.com/chromedp/cdproto/browser"
 	"github.com/chromedp/chromedp"
 	"github.com/nats-io/nats-server/v2/server"
 )
@@ -102,11 +101,7 @@ func (s *site) lead(leaf string) {
 // permit sets a permission of the page, "granted", "denied" or "prompt".
 func (s *site) permit(name, state string) {
 	s.t.Helper()
-	if _, err := chromedp.CallBrowser(s.tab(), cdpbrowser.SetPermission, cdpbrowser.SetPermissionParams{
-		Permission: &cdpbrowser.PermissionDescriptor{Name: name}, Setting: cdpbrowser.PermissionSetting(state), Origin: s.origin,
-	}); err != nil {
-		s.t.Fatalf("set the permission %s to %s: %v", name, state, err)
-	}
+	s.browser.permit(name, state, s.origin)
 }
 
 // open shows the page and makes its hub with discovery, whose further options are given.

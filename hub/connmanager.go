@@ -18,8 +18,12 @@ type connManager struct {
 	absent time.Time // when it broke
 }
 
-// spread is the time within which the clients of a server that will stop begin to leave it.
-const spread = 300 * time.Millisecond
+const (
+	// spread is the time within which the clients of a server that will stop begin to leave it.
+	spread = 300 * time.Millisecond
+	// leafSpread is that for a leaf: its clients are those of one LAN, and it waits for them a short time only.
+	leafSpread = 60 * time.Millisecond
+)
 
 // run is the goroutine of the connection manager.
 func (h *Hub) run() {
@@ -258,7 +262,7 @@ func (s *connManager) stay() (reason string) {
 			if leaving != s.link {
 				// All clients of the server hear of it together: they do not all leave together.
 				leaving, paused = s.link, true
-				leaveRetry.Reset(time.Duration(randomFraction() * float64(spread)))
+				leaveRetry.Reset(time.Duration(randomFraction() * float64(s.leaveWithin())))
 				continue
 			}
 			if err := s.move(s.elsewhere(), s.kind()+" leaving", h.cfg.ReconnectTimeout); err != nil {
@@ -301,6 +305,14 @@ func (s *connManager) stay() (reason string) {
 			r.done <- s.move(h.rank(""), "requested", h.cfg.ReconnectTimeout)
 		}
 	}
+}
+
+// leaveWithin is how long to wait at most before the hub leaves a server that will stop.
+func (s *connManager) leaveWithin() time.Duration {
+	if s.link.target.via == viaLeaf {
+		return leafSpread
+	}
+	return spread
 }
 
 // nextPrimaryProbe is when to try next whether a server before the hub's in the list is there: after the same pauses

@@ -72,7 +72,7 @@ func (s *searcher) wait(goOn bool) (byUser chan struct{}, ok bool) {
 		var due <-chan time.Time
 		stop := func() bool { return true }
 		if probes && l != nil && (isOn || !h.hidden()) { // nobody looks at a hidden page: it need not wake up
-			timer := time.NewTimer(s.pause(isOn) - time.Since(begin))
+			timer := time.NewTimer(s.untilProbe(begin, isOn))
 			due, stop = timer.C, timer.Stop
 		}
 		select {
@@ -86,7 +86,7 @@ func (s *searcher) wait(goOn bool) (byUser chan struct{}, ok bool) {
 			s.refused = refusal{}
 			return nil, true
 		case <-h.leafNews():
-			// The pause is another now.
+			// The time of the next probe is another now.
 		case <-h.visibilityForDiscovery:
 		case <-changed:
 		case <-h.ctx.Done():
@@ -155,7 +155,7 @@ func (s *searcher) probe(byUser bool) (goOn bool) {
 	if h.cfg.Discovery.NoBackgroundProbe && here.via == viaLeaf {
 		return true // it probes on only to know whether it may stay
 	}
-	if s.refused.holds(leaf.url, time.Now()) {
+	if s.refused.holds(leaf.key(), time.Now()) {
 		return true
 	}
 	if !s.access.admit(leaf.url, byUser) {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/kinopio-hub/kinopio-hub/v3/internal/plainjson"
+	"github.com/kinopio-hub/kinopio-hub/v3/transport"
 )
 
 // A finder finds the leaf through the session that there is: leaves of a namespace answer there, over their bridges, with
@@ -31,15 +32,16 @@ type finder struct {
 	key        ed25519.PublicKey // of the namespace; nil: any answer is believed
 	place      string            // the hub's public address as a part of a subject; "": not known
 	refusals   map[string]refusal
-	proven     map[string]bool // URLs that answers have named which were signed
-	leaf       target          // what the last question brought,
+	proven     map[string]transport.Reach // what signed answers said of leaves, by their keys
+	leaf       target                     // what the last question brought,
 	leafErr    error
 	due        time.Time
 	failures   int // questions in a row that brought nothing
 	namesAsked bool
 	otherNames string // other namespaces
 
-	askedAt string // where the hub was at the last question
+	askedAt       string    // where the hub was at the last question
+	strangersOnly time.Time // since when only leaves at other public addresses answer; zero: they are not the only ones
 
 	newsArrived chan struct{} // a token: there are news
 	warnOnce    sync.Once
@@ -52,6 +54,9 @@ const (
 	maxAnswers = 64
 	// maxOtherPlace bounds how many leaves are tried of whom it is known that they are behind another public address.
 	maxOtherPlace = 2
+	// elsewhereAfter is for how long only such leaves must have answered before one is tried. It most likely is in vain, and browsers hold
+	// up what is tried next; a leaf that was started again here does not know its public address at once.
+	elsewhereAfter = 4 * time.Second
 	// maxTried bounds how many are tried one after the other.
 	maxTried = 4
 	// answerWindow is for how long answers are waited for, besides some round trips, and answerGrace for more than one.
@@ -67,7 +72,7 @@ func (h *Hub) newFinder() *finder {
 	if d.Namespace == "" {
 		return nil
 	}
-	f := &finder{h: h, namespace: subjectToken(d.Namespace), refusals: map[string]refusal{}, proven: map[string]bool{}, newsArrived: make(chan struct{}, 1)}
+	f := &finder{h: h, namespace: subjectToken(d.Namespace), refusals: map[string]refusal{}, proven: map[string]transport.Reach{}, newsArrived: make(chan struct{}, 1)}
 	f.key, _ = parseNamespaceKey(d.NamespaceKey) // it was checked
 	return f
 }
@@ -144,10 +149,9 @@ func (f *finder) refuse(leaf string) {
 // A candidate is a leaf that has answered.
 type candidate struct {
 	target
-	err    error // why it is not good enough: errNoBackbone, or nil
-	node   string
-	near   nearness
-	ticket bool
+	err  error // why it is not good enough: errNoBackbone, or nil
+	says leafInfo
+	near nearness
 }
 
 // nearness is how likely a leaf is in the hub's LAN.
@@ -234,8 +238,8 @@ func (f *finder) collect(subject string) (answers []candidate, refused []error, 
 		switch {
 		case err != nil:
 			refused = append(refused, err)
-		case !seen[one.url]:
-			seen[one.url] = true
+		case !seen[one.key()]:
+			seen[one.key()] = true
 			answers = append(answers, one)
 			if enough == nil {
 				enough = time.After(answerGrace + h.repairs.distance())
@@ -275,6 +279,11 @@ func (f *finder) queryError(err error) error {
 
 // chooseLeaf takes the best of those that have answered, and not been tried in vain lately.
 func (f *finder) chooseLeaf(all []candidate) (target, error) {
+	if slices.ContainsFunc(all, func(one candidate) bool { return one.near < otherPlace }) {
+		f.strangersOnly = time.Time{}
+	} else if f.strangersOnly.IsZero() {
+		f.strangersOnly = time.Now()
+	}
 	for i := range all { // of equals any
 		j := int(randomFraction() * float64(i+1))
 		all[i], all[j] = all[j], all[i]
@@ -293,13 +302,13 @@ func (f *finder) chooseLeaf(all []candidate) (target, error) {
 			case one.err != nil:
 				cut = one.err
 				continue
-			case near == otherPlace && (away >= maxOtherPlace || !f.mayReach(one.url)):
+			case near == otherPlace && (away >= maxOtherPlace || time.Since(f.strangersOnly) < elsewhereAfter || !f.mayReach(one.url)):
 				continue
 			case near == otherPlace:
 				away++
 			}
 			tried++
-			if best == nil && !f.refusals[one.url].holds(one.url, time.Now()) {
+			if best == nil && !f.refusals[one.key()].holds(one.key(), time.Now()) {
 				best = one
 			}
 		}
@@ -308,6 +317,7 @@ func (f *finder) chooseLeaf(all []candidate) (target, error) {
 	case f.h.where().via == viaLeaf: // it is leaving, and says so, or is another's turn to answer
 		return target{}, fmt.Errorf("%w: %s does not answer any more, others do", errNoLeader, f.h.where())
 	case best != nil:
+		f.h.cfg.leaves.add(best.url, best.says, true)
 		return best.target, nil
 	case cut != nil:
 		return target{}, fmt.Errorf("%w (in the namespace %q)", cut, f.h.cfg.Discovery.Namespace)

@@ -65,3 +65,20 @@ func TestBothWaysToFindALeaf(t *testing.T) {
 		})
 	})
 }
+
+// What leaves tell is followed at once, also by a hub that looks at a manifest seldom.
+func TestNewsAreFollowedBesideAManifest(t *testing.T) {
+	backbone := startServer(t, withLeaves)
+	manifest := serveManifest(t) // nobody leads there
+	h := asking(t, backbone.ClientURL(), func(c *hub.Config) {
+		c.Discovery.ManifestURL, c.Discovery.CacheTTL = manifest.URL, 10*time.Minute
+	})
+	waitFor(t, "a look at the manifest", func() bool { return manifest.asked.Load() > 0 })
+	time.Sleep(3 * time.Second) // its next question of its own is after many seconds
+	l := startRealLeaf(t, bridgeTo(t, backbone, nil), nil)
+	began := time.Now()
+	awaitLeaf(t, h, l)
+	t.Logf("on the leaf %v after its start", time.Since(began).Round(time.Millisecond))
+	l.Stop(context.Background())
+	waitFor(t, "the hub on its server", func() bool { return h.Status().Via == "configured" })
+}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
 
 	"github.com/kinopio-hub/kinopio-hub/v3/hub"
 	"github.com/kinopio-hub/kinopio-hub/v3/leaf"
@@ -90,6 +91,48 @@ func TestCandidatesAreTriedOneAfterTheOther(t *testing.T) {
 	good := startRealLeaf(t, bridgeTo(t, backbone, nil), func(c *leaf.Config) { c.NodeID = "good" })
 	h := asking(t, backbone.ClientURL(), nil)
 	awaitLeaf(t, h, good)
+}
+
+// Leaves in two LANs have the same private address, and so the same URL; the proxies of their LANs hide where they are. Which of them is
+// here its certificate says: each is tried as what it said of itself, also one that gives tickets.
+func TestLeavesOfOneURLAreTwo(t *testing.T) {
+	backbone := startServer(t, withLeaves)
+	l := startRealLeaf(t, bridgeTo(t, backbone, nil), func(c *leaf.Config) {
+		c.NoWebSocketTLS, c.Access.Tickets, c.NodeID = false, true, "here"
+	})
+	stranger := startRealLeaf(t, "", func(c *leaf.Config) {
+		c.NoWebSocketTLS, c.DiscoveryNamespace, c.CacheDir = false, "another", t.TempDir()
+	})
+	root := stranger.Manifest().RootPEM
+	// It is nearer to the backbone, and so is the first to answer.
+	asked := answering(t, backbone.ClientURL(), "_KH.leaf.find.studio.any", func(*nats.Msg) *nats.Msg {
+		return saying(manifestFor(l.Status().WSSURL, func(m map[string]any) { m["nodeId"], m["rootPem"], m["tickets"] = "elsewhere", root, false }))
+	})
+	for range 4 { // of equals any is tried first
+		h := asking(t, backbone.ClientURL(), func(c *hub.Config) { c.Discovery.NamespaceKey = "" })
+		awaitLeaf(t, h, l)
+		h.Close()
+	}
+	if asked.Load() < 4 {
+		t.Errorf("the other one was asked %d times", asked.Load())
+	}
+}
+
+// A leaf behind another public address is tried when only such ones have answered for a while, as it most likely is in vain; not at once when the
+// own leaf has gone.
+func TestLeavesElsewhereAreTriedLate(t *testing.T) {
+	backbone := startServer(t, func(o *server.Options) { withLeaves(o); o.ProxyProtocol = true })
+	elsewhere := startRealLeaf(t, bridgeTo(t, backbone, nil), func(c *leaf.Config) { c.PublicAddresses = []string{"198.51.100.9"} })
+	began := time.Now()
+	h := asking(t, "nats://"+seenAt(t, backbone, "203.0.113.7"), nil)
+	awaitLeaf(t, h, elsewhere)
+	if took := time.Since(began); took < 3*time.Second {
+		t.Errorf("it was tried after %v already", took)
+	}
+	// One that has no address of the hub's kind is tried at once.
+	other := startRealLeaf(t, bridgeTo(t, backbone, nil), func(c *leaf.Config) { c.PublicAddresses = []string{"2001:db8::1"} })
+	h = asking(t, "nats://"+seenAt(t, backbone, "203.0.113.7"), nil)
+	awaitLeaf(t, h, other)
 }
 
 // A leaf learns its public address from the backbone's listener for clients, and tells it.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -86,41 +85,56 @@ func (f *finder) readAnswer(nonce string, header Header, body []byte) (one candi
 	case says.namespace != h.cfg.Discovery.Namespace:
 		return one, fmt.Errorf("manifest: discoveryNamespace = %q: want %q", says.namespace, h.cfg.Discovery.Namespace)
 	}
+	leaf.node = says.node
 	if f.key != nil {
-		f.markProven(leaf.url)
+		f.markProven(leaf)
 	}
-	h.cfg.leaves.add(leaf.url, says, true)
-	return candidate{target: leaf, err: err, node: says.node, near: f.nearness(leaf, says.addresses), ticket: says.tickets}, nil
+	return candidate{target: leaf, err: err, says: says, near: f.nearness(leaf, says.addresses)}, nil
 }
 
-// markProven remembers that a signed answer has named url.
-func (f *finder) markProven(url string) {
+// markProven remembers that a signed answer has named leaf.
+func (f *finder) markProven(leaf target) {
 	if len(f.proven) >= 2*maxAnswers {
-		f.proven = map[string]bool{}
+		f.proven = map[string]transport.Reach{}
 	}
-	f.proven[url] = true
+	f.proven[leaf.key()] = leaf.reach
 }
 
 // checkProven says why a leaf that a manifest at a URL names is not believed: with a namespace key only leaves count that have
 // signed an answer.
 func (f *finder) checkProven(leaf target) error {
-	if f.key == nil || f.proven[leaf.url] {
+	if f.key == nil {
 		return nil
+	}
+	for key, reach := range f.proven { // in another LAN another leaf may have that URL, but not its certificate
+		if url, _, _ := strings.Cut(key, " "); url == leaf.url && (leaf.reach == reach || leaf.reach == transport.Reach{}) {
+			return nil
+		}
 	}
 	return fmt.Errorf("%s, which the manifest names, has not shown the key in discovery.namespaceKey over the session", leaf)
 }
 
 func (f *finder) nearness(leaf target, addresses []string) nearness {
 	switch at := f.h.where(); {
-	case at.via == viaLeaf && at.url == leaf.url:
+	case at.via == viaLeaf && at.is(leaf):
 		return currentLeaf
-	case f.place == "" || len(addresses) == 0:
+	case f.place == "":
 		return unknownPlace
-	case slices.ContainsFunc(addresses, func(a string) bool { return placeOf(a) == f.place }):
-		return samePlace
 	}
-	return otherPlace
+	near := unknownPlace
+	for _, a := range addresses {
+		switch place := placeOf(a); {
+		case place == f.place:
+			return samePlace
+		case place != "" && isPlaceOfIPv4(place) == isPlaceOfIPv4(f.place):
+			near = otherPlace // of the other kind each LAN has another one
+		}
+	}
+	return near
 }
+
+// isPlaceOfIPv4 says of which kind the address is that placeOf has made place of.
+func isPlaceOfIPv4(place string) bool { return strings.Contains(place, "-") }
 
 // checkAnsweredURL is mayLeadTo for an answer, which comes from no host: the leaf is on the LAN.
 func checkAnsweredURL(leaf string, servers []string) error {

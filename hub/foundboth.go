@@ -60,9 +60,9 @@ func (h *Hub) leafNews() <-chan struct{} {
 // refuse remembers that the hub could not move to leaf.
 func (s *searcher) refuse(leaf target) {
 	if f := s.h.finder; f != nil {
-		f.refuse(leaf.url)
+		f.refuse(leaf.key())
 	}
-	s.refused = s.refused.backOff(leaf.url, time.Now(), s.h.cfg.Discovery.CacheTTL)
+	s.refused = s.refused.backOff(leaf.key(), time.Now(), s.h.cfg.Discovery.CacheTTL)
 }
 
 // clearRefusals lets everything be tried again.

@@ -9,20 +9,29 @@ import (
 )
 
 // A newsLimiter says when news make a hub ask. They are hints that anybody in the account may give: one that
-// brings nothing new makes the next wait longer, so that a liar costs the leaves little.
+// brings nothing new makes the next wait longer, so that a liar costs the leaves little. What leaves elsewhere tell brings
+// nothing as a rule, and does not delay what those here tell.
 type newsLimiter struct {
-	mu          sync.Mutex
-	due         time.Time     // when to ask; zero: nothing was told
-	minInterval time.Duration // the least time between two questions that news have caused
-	lastQuery   time.Time     // when that was
-	place       string        // the hub's, as in finder
+	mu        sync.Mutex
+	near, far newsPace
+	place     string // the hub's, as in finder
+}
+
+// A newsPace is that of the news of leaves that may be near, or of those that are elsewhere.
+type newsPace struct {
+	due       time.Time // when to ask; zero: nothing was told
+	lastQuery time.Time // when such news have caused a question
+	vain      int       // how many such questions in a row brought nothing new
+	followed  bool      // they have caused the last question
 }
 
 const (
 	// nearSpread is the time within which hubs ask that most likely are near the leaf, and farSpread within which the others do.
-	nearSpread, farSpread = 40 * time.Millisecond, 2 * time.Second
-	// minNewsInterval grows from the first to the second while news bring nothing.
-	minNewsInterval, maxNewsInterval = 50 * time.Millisecond, time.Minute
+	nearSpread, farSpread = 20 * time.Millisecond, 2 * time.Second
+	// The least time between two questions that news have caused grows from the first to the second while they bring nothing, but for a few:
+	// a leaf that begins tells of itself, of its bridge and of its public address.
+	minNewsInterval, maxNewsInterval = 25 * time.Millisecond, time.Minute
+	vainNews                         = 3
 	maxNewsBytes                     = 4 << 10 // bytes
 )
 
@@ -41,48 +50,67 @@ func (f *finder) handleNews(m *Message) {
 		return
 	}
 	addresses := r.Texts("publicAddresses")
-	spread := nearSpread
-	f.news.mu.Lock()
-	defer f.news.mu.Unlock()
-	if place := f.news.place; place != "" && len(addresses) > 0 && !slices.ContainsFunc(addresses, func(a string) bool { return placeOf(a) == place }) {
-		spread = farSpread
-	}
-	f.news.schedule(time.Now(), time.Duration(randomFraction()*float64(spread)))
+	f.news.take(time.Now(), addresses, randomFraction())
 	notify(f.newsArrived)
 }
 
-// schedule notes news, to be followed after the given time. n.mu is held.
-func (n *newsLimiter) schedule(now time.Time, after time.Duration) {
+// take notes news of a leaf behind the public addresses; it is followed within a time, of which fraction says what part.
+func (n *newsLimiter) take(now time.Time, addresses []string, fraction float64) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.place != "" && len(addresses) > 0 && !slices.ContainsFunc(addresses, func(a string) bool { return placeOf(a) == n.place }) {
+		n.far.schedule(now, time.Duration(fraction*float64(farSpread)))
+	} else {
+		n.near.schedule(now, time.Duration(fraction*float64(nearSpread)))
+	}
+}
+
+func (p *newsPace) schedule(now time.Time, after time.Duration) {
 	at := now.Add(after)
-	if rested := n.lastQuery.Add(n.minInterval); at.Before(rested) {
+	rest := min(minNewsInterval<<min(max(p.vain-vainNews, 0), 12), maxNewsInterval)
+	if rested := p.lastQuery.Add(rest); at.Before(rested) {
 		at = rested
 	}
-	if n.due.IsZero() || at.Before(n.due) {
-		n.due = at
+	if p.due.IsZero() || at.Before(p.due) {
+		p.due = at
 	}
 }
 
 // next is until when to wait with the question that news ask for; false: there are none.
-func (n *newsLimiter) next() (time.Time, bool) {
+func (n *newsLimiter) next() (at time.Time, ok bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.due, !n.due.IsZero()
+	for _, p := range []*newsPace{&n.near, &n.far} {
+		if !p.due.IsZero() && (!ok || p.due.Before(at)) {
+			at, ok = p.due, true
+		}
+	}
+	return at, ok
 }
 
-// begin is called when news are followed.
+// begin is called when news are followed: by a question that is for all of them.
 func (n *newsLimiter) begin(now time.Time) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.due, n.lastQuery = time.Time{}, now
+	for _, p := range []*newsPace{&n.near, &n.far} {
+		if p.followed = !p.due.IsZero() && !now.Before(p.due); p.followed {
+			p.lastQuery = now
+		}
+		p.due = time.Time{}
+	}
 }
 
 // report says whether what was asked because of news was another leaf than before.
 func (n *newsLimiter) report(something bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if something {
-		n.minInterval = minNewsInterval
-	} else {
-		n.minInterval = min(max(2*n.minInterval, 2*minNewsInterval), maxNewsInterval)
+	for _, p := range []*newsPace{&n.near, &n.far} {
+		switch {
+		case !p.followed:
+		case something:
+			p.vain = 0
+		default:
+			p.vain++
+		}
 	}
 }

@@ -53,6 +53,7 @@ type link struct {
 type target struct {
 	url   string
 	via   string          // viaConfigured or viaLeaf
+	node  string          // which leaf it is, if that is known: in other LANs others have the same URL
 	reach transport.Reach // other ways to it, and whom to trust there
 	// alone: the server is known to be a system of its own. unproven: that is not known.
 	alone, unproven bool
@@ -70,6 +71,14 @@ func (t target) String() string {
 	}
 	return transport.Redact(t.url)
 }
+
+// is says that t is the same server as other.
+func (t target) is(other target) bool {
+	return t.url == other.url && (t.node == "" || other.node == "" || t.node == other.node)
+}
+
+// key is a name for a server among others that may have the same URL.
+func (t target) key() string { return t.url + " " + t.node }
 
 // openLink connects to t; its server is still to accept the hub.
 func (h *Hub) openLink(ctx context.Context, t target) (*link, error) {

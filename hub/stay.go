@@ -27,25 +27,31 @@ const (
 	hiddenProbeInterval = 30 * time.Second
 )
 
-// pause is the time between two probes.
-func (s *searcher) pause(onLeaf bool) time.Duration {
+// untilProbe is the time until the next probe; the last one was at the given time.
+func (s *searcher) untilProbe(last time.Time, onLeaf bool) time.Duration {
 	ttl := s.h.cfg.Discovery.CacheTTL
-	if f := s.h.finder; f != nil && s.h.cfg.Discovery.ManifestURL == "" && (s.stay.doubted.IsZero() || s.stay.decided) {
-		return f.untilNextQuestion()
-	}
+	doubts := !s.stay.doubted.IsZero() && !s.stay.decided
 	switch {
 	case onLeaf && s.h.hidden():
-		return max(ttl, hiddenProbeInterval)
-	case onLeaf && !s.stay.doubted.IsZero() && !s.stay.decided:
-		return min(ttl, doubtTime)
+		ttl = max(ttl, hiddenProbeInterval)
+	case onLeaf && doubts:
+		ttl = min(ttl, doubtTime)
 	}
-	return ttl
+	again := time.Until(last.Add(ttl))
+	f := s.h.finder
+	switch {
+	case f == nil || doubts:
+		return again
+	case s.h.cfg.Discovery.ManifestURL == "":
+		return f.untilNextQuestion()
+	}
+	return min(again, f.untilNextQuestion())
 }
 
 // sitsOn says that the hub is on leaf.
 func (s *searcher) sitsOn(leaf target) bool {
 	here := s.h.where()
-	return here.via == viaLeaf && here.url == leaf.url
+	return here.via == viaLeaf && here.is(leaf)
 }
 
 // review decides, by what the manifest says now of the leaf that the hub is on, whether the hub stays there;

@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"encoding/binary"
+	"github.com/kinopio-hub/kinopio-hub/v3/transport"
 	"net/url"
 	"strings"
 	"testing"
@@ -23,7 +24,7 @@ func fuzzedFinder(f *testing.F, key ed25519.PublicKey) *finder {
 	}
 	h := &Hub{cfg: cfg}
 	h.cfg.leaves.hub = h
-	return &finder{h: h, key: key, place: "203-0-113-7", refusals: map[string]refusal{}, proven: map[string]bool{}}
+	return &finder{h: h, key: key, place: "203-0-113-7", refusals: map[string]refusal{}, proven: map[string]transport.Reach{}}
 }
 
 // FuzzAnswer: whoever answers the question where a leaf is leads hubs to WebSockets with TLS on a LAN, and with a

@@ -40,7 +40,7 @@ func (b *leafRecords) add(url string, says leafInfo, session bool) {
 		b.byURL = map[string]leafRecord{}
 	}
 	url = transport.Redact(url)
-	if !session && b.byURL[url].session {
+	if known := b.byURL[url]; !session && known.session && known.node == says.node {
 		return // that is said where it can be believed
 	}
 	b.byURL[url] = leafRecord{says, session}

@@ -112,6 +112,10 @@ func (c Config) OnMachineOnly() bool {
 	return addr.IsLoopback()
 }
 
+// LANAddress is the address of this machine that a leaf takes unasked: that at which others on the LAN reach it, or
+// 127.0.0.1 without one. It sends nothing.
+func LANAddress() netip.Addr { return detectLAN() }
+
 // ofOneLink: each interface has such an address (fe80::…%eth0), with a router and without.
 func ofOneLink(a netip.Addr) bool { return a.Is6() && a.IsLinkLocalUnicast() }
 

@@ -120,6 +120,9 @@ func serverOptions(s *settings, conf *tls.Config) (*server.Options, error) {
 		PingInterval: pingInterval,
 		MaxPingsOut:  2,
 
+		// A page that is loading is slow to log in; who says nothing at all is cut after this time anyway.
+		AuthTimeout: silencePatience.Seconds(),
+
 		// Each attempt at the backbone is told; serverLog keeps the repeats down.
 		ConnectErrorReports:   1,
 		ReconnectErrorReports: 1,

@@ -2,6 +2,7 @@ package leaf
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"net"
 	"net/http"
@@ -15,7 +16,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
+	"github.com/quic-go/webtransport-go"
 )
 
 func TestWebTransportCarriesNATS(t *testing.T) {
@@ -292,7 +295,7 @@ func TestStopTellsPagesByWebTransport(t *testing.T) {
 
 // All that Safari wants to be told is told, and what keeps a leaf that was killed from being missed for long.
 func TestListenersNameTheirLimits(t *testing.T) {
-	c := wtQUIC()
+	c := wtQUIC(wtUsual.idle)
 	for name, value := range map[string]int64{
 		"MaxIncomingStreams": c.MaxIncomingStreams, "MaxIncomingUniStreams": c.MaxIncomingUniStreams,
 		"InitialStreamReceiveWindow": int64(c.InitialStreamReceiveWindow), "MaxStreamReceiveWindow": int64(c.MaxStreamReceiveWindow),
@@ -333,9 +336,11 @@ func TestRotationCutsNobody(t *testing.T) {
 	c := config(t)
 	c.times = wtUsual
 	c.times.turn = c.times.back / 2 // So that the next one is valid already.
+	c.times.idle = 5 * time.Minute  // A machine that gives this process no time for 4 s cuts sessions, which is no rotation's doing.
 	l, _ := startLeaf(t, c)
 	before := manifestWT(t, l)
 	var gone atomic.Int32
+	var closing atomic.Bool // By the test.
 	conns := make([]*nats.Conn, n)
 	var wg sync.WaitGroup
 	begin := time.Now()
@@ -344,9 +349,15 @@ func TestRotationCutsNobody(t *testing.T) {
 			for i := worker; i < n; i += 8 {
 				var nc *nats.Conn
 				var err error
+				var session atomic.Pointer[webtransport.Session]
+				dialer := wtDialer{at: before, idle: c.times.idle, opened: session.Store}
 				for range 3 { // nats.go takes no PING before its PONG, which comes after 2 s on a busy machine.
-					nc, err = nats.Connect("nats://leaf", nats.SetCustomDialer(wtDialer{at: before}), nats.NoReconnect(), nats.Timeout(patience),
-						nats.DisconnectErrHandler(func(*nats.Conn, error) { gone.Add(1) }))
+					nc, err = nats.Connect("nats://leaf", nats.SetCustomDialer(dialer), nats.NoReconnect(), nats.Timeout(patience),
+						nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+							if gone.Add(1); !closing.Load() {
+								t.Logf("session %d is cut after %v: %v; the session: %v", i, time.Since(begin), err, context.Cause(session.Load().Context()))
+							}
+						}))
 					if err == nil || !strings.Contains(err.Error(), "got 'PING'") {
 						break
 					}
@@ -362,6 +373,12 @@ func TestRotationCutsNobody(t *testing.T) {
 	wg.Wait()
 	t.Logf("%d sessions in %v", n, time.Since(begin))
 	defer func() {
+		if t.Failed() {
+			t.Logf("why the server has ended connections: %v", endings(t, l))
+		}
+	}()
+	defer func() {
+		closing.Store(true)
 		for _, nc := range conns {
 			if nc != nil {
 				nc.Close()
@@ -393,6 +410,20 @@ func TestRotationCutsNobody(t *testing.T) {
 		}
 		conn.Close()
 	}
+}
+
+// endings is why the server has ended connections, with how many.
+func endings(t *testing.T, l *Leaf) map[string]int {
+	t.Helper()
+	z, err := l.server().Connz(&server.ConnzOptions{State: server.ConnClosed, Limit: 4096})
+	if err != nil {
+		t.Fatal(err)
+	}
+	reasons := map[string]int{}
+	for _, c := range z.Conns {
+		reasons[c.Reason]++
+	}
+	return reasons
 }
 
 func TestCertificatesOutliveTheLeafForItsUserAlone(t *testing.T) {

@@ -20,15 +20,16 @@ import (
 	"github.com/quic-go/quic-go"
 )
 
-// wtTimes are those of certificates that browsers accept by their hash: at most two weeks from
-// their first to their last moment (W3C WebTransport, "custom certificate requirements").
+// wtTimes are those of certificates that browsers accept by their hash, at most two weeks from
+// their first to their last moment (W3C WebTransport, "custom certificate requirements"), and of sessions.
 type wtTimes struct {
 	life time.Duration // From the first moment to the last.
 	back time.Duration // So long before its use a certificate begins: clocks of others are slow.
 	turn time.Duration // For so long it is the present one.
+	idle time.Duration // Of silence, after which a peer is gone. Sleeping devices come back as new ones.
 }
 
-var wtUsual = wtTimes{life: 13 * 24 * time.Hour, back: 12 * time.Hour, turn: 4 * 24 * time.Hour}
+var wtUsual = wtTimes{life: 13 * 24 * time.Hour, back: 12 * time.Hour, turn: 4 * 24 * time.Hour, idle: 4 * time.Second}
 
 // wtCert is one certificate, and its SHA-256 as browsers are told it.
 type wtCert struct {

@@ -24,6 +24,7 @@ type wtDialer struct {
 	at     WebTransport
 	header http.Header
 	idle   time.Duration
+	opened func(*webtransport.Session) // Called with each session, if not nil.
 }
 
 func manifestWT(t *testing.T, l *Leaf) WebTransport {
@@ -60,6 +61,9 @@ func (d wtDialer) Dial(_, _ string) (net.Conn, error) {
 	_, session, err := d.session(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if d.opened != nil {
+		d.opened(session)
 	}
 	stream, err := session.AcceptStream(ctx)
 	if err != nil {

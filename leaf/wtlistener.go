@@ -23,7 +23,6 @@ const (
 	// WebTransportPath is where a leaf takes WebTransport sessions.
 	WebTransportPath = "/webtransport"
 
-	wtIdle       = 4 * time.Second // Of silence, after which a peer is gone. Sleeping devices come back as new ones.
 	wtHandshake  = 5 * time.Second
 	wtUnproven   = 64 // Connections without a session, above which new ones must first prove their address.
 	wtShare      = 64 // Sessions that one address may have in any case.
@@ -33,12 +32,13 @@ const (
 
 // wtQUIC is what a listener tells its peers. All limits are explicit: Safari refuses a server that
 // names none. Nobody opens a stream but for the session's request and HTTP/3's own three: the
-// leaf itself opens the one that carries NATS, so that the first word comes with the answer.
-func wtQUIC() *quic.Config {
+// leaf itself opens the one that carries NATS, so that the first word comes with the answer. A peer
+// is gone after idle of silence.
+func wtQUIC(idle time.Duration) *quic.Config {
 	return &quic.Config{
 		HandshakeIdleTimeout:             wtHandshake,
-		MaxIdleTimeout:                   wtIdle,
-		KeepAlivePeriod:                  wtIdle / 3,
+		MaxIdleTimeout:                   idle,
+		KeepAlivePeriod:                  idle / 3,
 		MaxIncomingStreams:               8,
 		MaxIncomingUniStreams:            8,
 		InitialStreamReceiveWindow:       256 << 10,
@@ -108,7 +108,7 @@ func listenWT(s *settings, certs *wtCerts, origins func() []string) (*wtListener
 		},
 	}
 	webtransport.ConfigureHTTP3Server(l.server.H3)
-	if l.ln, err = l.quic.ListenEarly(certs.config(), wtQUIC()); err != nil {
+	if l.ln, err = l.quic.ListenEarly(certs.config(), wtQUIC(certs.times.idle)); err != nil {
 		l.stopped()
 		udp.Close()
 		return nil, listenError("webtransport", s.lan.String(), s.Ports.WebSocket, err)

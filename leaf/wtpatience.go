@@ -13,7 +13,8 @@ import (
 // That is too soon for pages, which sleep while their session lives: a WebSocket has websocketPingInterval. So a page that says nothing
 // for a while is spoken for, until a WebSocket would be cut.
 const (
-	wtSilent  = pingInterval + time.Second // Longer than a client takes that answers.
+	// The server cuts two to three pingIntervals after the last word: what is left is for a machine that is busy.
+	wtSilent  = pingInterval / 2
 	wtPatient = 3 * (websocketPingInterval - pingInterval)
 )
 

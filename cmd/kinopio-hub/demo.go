@@ -18,9 +18,15 @@ func newDemoCommand(getenv env) *cobra.Command {
 		Use:   "demo",
 		Short: "Show a page moving between a remote server and the leaf on its LAN",
 		Long: `Start a backbone server, a leaf, a few programs and a web page on this machine, all real,
-and watch the page move to the leaf and back without losing a message. Runs until Ctrl-C.`,
+and watch the page move to the leaf and back without losing a message. Runs until Ctrl-C.
+
+With --guest other devices on the LAN open the page, too: their browsers find the leaf through their
+session with the backbone, and trust nothing of this machine. By WebTransport they come where the page has
+an https address, which --guest-url names: a tunnel or a web server of yours there hands it on.`,
 		Example: `  kinopio-hub demo --open
   kinopio-hub demo --tls
+  kinopio-hub demo --guest
+  kinopio-hub demo --guest-url https://demo.example.com
   kinopio-hub demo --json --leaf-after 1s`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -39,6 +45,9 @@ and watch the page move to the leaf and back without losing a message. Runs unti
 	flags.BoolVar(&open, "open", false, "open the page in the browser")
 	flags.DurationVar(&cfg.LeafAfter, "leaf-after", 3*time.Second, "start the leaf after this time (negative: only on the page)")
 	flags.BoolVar(&cfg.TLS, "tls", false, "give the leaf wss and https, with a certificate of this machine's own CA")
+	flags.BoolVar(&cfg.Guest, "guest", false, "let devices on the LAN open the page, and print its address as a QR code")
+	flags.StringVar(&cfg.GuestURL, "guest-url", "", "https address at which guests get the page, handed on to its port (includes --guest and --tls)")
+	flags.StringVar(&cfg.LANBindAddress, "lan-bind-address", "", "this machine's address for guests (default: detected)")
 	flags.IntVar(&cfg.Rate, "rate", 200, "numbered messages a second, of both publishers together")
 	flags.StringVar(&cfg.CacheDir, "cache-dir", "", "folder of the local CA (default: $KINOPIO_LEAF_CACHE_DIR, else the user's cache)")
 	flags.StringVar(&cfg.Assets, "assets", "", "folder with kinopio-hub.global.js and kinopio-hub.wasm (default: npm/dist beside the program's folder)")

@@ -29,8 +29,8 @@ func OpenChromium(ctx context.Context, o Options, flags ...chromedp.ExecAllocato
 	if o.Console == nil {
 		o.Console = func(string) {}
 	}
-	if o.RootFile != "" {
-		if err := trustInNSS(ctx, filepath.Join(o.Home, ".pki", "nssdb"), o.RootFile); err != nil {
+	if len(o.RootFiles) > 0 {
+		if err := trustInNSS(ctx, filepath.Join(o.Home, ".pki", "nssdb"), o.RootFiles); err != nil {
 			return nil, fmt.Errorf("open Chromium: %w", err)
 		}
 	}
@@ -59,6 +59,14 @@ func OpenChromium(ctx context.Context, o Options, flags ...chromedp.ExecAllocato
 	_, number, _ := strings.Cut(version.Product, "/")
 	c.version = "Chromium " + major(number)
 	return c, nil
+}
+
+// Permit sets a permission, as a user does in the site's settings.
+func (c *ChromiumPage) Permit(_ context.Context, name, state, origin string) error {
+	_, err := chromedp.CallBrowser(c.Tab, cdpbrowser.SetPermission, cdpbrowser.SetPermissionParams{
+		Permission: &cdpbrowser.PermissionDescriptor{Name: name}, Setting: cdpbrowser.PermissionSetting(state), Origin: origin,
+	})
+	return err
 }
 
 // NewTab opens another tab of the same browser, which Close of this one ends.

@@ -30,8 +30,8 @@ type Options struct {
 	// Home is an empty folder for the browser's profile and all else that it keeps. Whoever opens the
 	// browser removes it when the browser is closed.
 	Home string
-	// RootFile is a PEM file with a root certificate that the browser trusts, or "".
-	RootFile string
+	// RootFiles are PEM files, each with a root certificate that the browser trusts.
+	RootFiles []string
 	// Console is called with each line that a developer would read in the console, one at a time;
 	// as «kind: text»; of what nobody caught the kind is «uncaught». May be nil. WebKit tells nothing: WebDriver
 	// has no console, and MiniBrowser writes none where it is driven.
@@ -40,6 +40,8 @@ type Options struct {
 	// half longer each time; other WebSockets to the same address wait with it. Tests that have many
 	// servers on one address do without.
 	OwnPace bool
+	// Prefs are further preferences of Firefox: booleans, numbers and texts.
+	Prefs map[string]any
 }
 
 // A Page is a browser with one tab that is driven. Its methods may be called by one goroutine at a
@@ -59,6 +61,12 @@ type Page interface {
 	Show(ctx context.Context) error
 	// Close ends the browser, and returns when all of its processes have ended.
 	Close(ctx context.Context) error
+}
+
+// A Permitter is a Page whose browser can be told what its user has answered: state is "granted", "denied" or "prompt", and the permission's name that
+// of navigator.permissions.
+type Permitter interface {
+	Permit(ctx context.Context, name, state, origin string) error
 }
 
 // Open starts a browser. ctx ends the start, not the browser.

@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -53,11 +55,18 @@ func openFirefox(ctx context.Context, o Options) (_ Page, err error) {
 	if !o.OwnPace {
 		prefs += "user_pref(\"network.websocket.delay-failed-reconnects\", false);\n"
 	}
+	for _, name := range slices.Sorted(maps.Keys(o.Prefs)) {
+		value, err := json.Marshal(o.Prefs[name])
+		if err != nil {
+			return nil, fmt.Errorf("open Firefox: preference %s: %w", name, err)
+		}
+		prefs += fmt.Sprintf("user_pref(%q, %s);\n", name, value)
+	}
 	if err := os.WriteFile(filepath.Join(profile, "user.js"), []byte(prefs), 0o600); err != nil {
 		return nil, fmt.Errorf("open Firefox: %w", err)
 	}
-	if o.RootFile != "" {
-		if err := trustInNSS(ctx, profile, o.RootFile); err != nil {
+	if len(o.RootFiles) > 0 {
+		if err := trustInNSS(ctx, profile, o.RootFiles); err != nil {
 			return nil, fmt.Errorf("open Firefox: %w", err)
 		}
 	}
@@ -179,6 +188,10 @@ func (f *firefox) Click(ctx context.Context, selector string) error {
 		return err
 	}
 	return f.call(ctx, "input.performActions", map[string]any{"context": f.tab, "actions": press(place)}, nil)
+}
+
+func (f *firefox) Permit(ctx context.Context, name, state, origin string) error {
+	return f.call(ctx, "permissions.setPermission", map[string]any{"descriptor": map[string]any{"name": name}, "state": state, "origin": origin}, nil)
 }
 
 func (f *firefox) Hide(ctx context.Context) error {

@@ -63,7 +63,7 @@ func openWebKit(ctx context.Context, o Options) (_ Page, err error) {
 		return nil, err
 	}
 	command := []string{driver, "--port=" + port}
-	if o.RootFile != "" {
+	if len(o.RootFiles) > 0 {
 		if command, err = withRoot(o, command); err != nil {
 			return nil, err
 		}
@@ -108,12 +108,15 @@ func withRoot(o Options, command []string) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("trust a root: %w", err)
 	}
-	root, err := os.ReadFile(o.RootFile)
-	if err != nil {
-		return nil, fmt.Errorf("trust a root: %w", err)
+	for _, file := range o.RootFiles {
+		root, err := os.ReadFile(file)
+		if err != nil {
+			return nil, fmt.Errorf("trust a root: %w", err)
+		}
+		roots = append(append(roots, '\n'), root...)
 	}
 	file := filepath.Join(o.Home, "roots.crt")
-	if err := os.WriteFile(file, append(append(roots, '\n'), root...), 0o600); err != nil {
+	if err := os.WriteFile(file, roots, 0o600); err != nil {
 		return nil, fmt.Errorf("trust a root: %w", err)
 	}
 	unshare, err := find("unshare")

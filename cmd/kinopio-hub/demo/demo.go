@@ -35,6 +35,13 @@ type Config struct {
 	Rate int
 	// CacheDir holds the local CA, below kinopio-hub/leaf-ca. Default: the user's cache directory.
 	CacheDir string
+	// Guest lets devices on the LAN open the page, and the leaf through their session with the backbone: neither needs to be trusted there.
+	Guest bool
+	// GuestURL, if set, is the https address at which guests get the page: a tunnel or a web server there hands on what comes
+	// to http://localhost:Port. It includes Guest, and TLS.
+	GuestURL string
+	// LANBindAddress is this machine's address for guests. Default: its private one.
+	LANBindAddress string
 	// Assets is the folder with kinopio-hub.global.js and kinopio-hub.wasm. Default: npm/dist
 	// beside the folder of the executable.
 	Assets string
@@ -66,11 +73,13 @@ type demo struct {
 	token    string // what the page's buttons must show
 	run      string // tells one run from the next to a page that stayed open
 	page     string
+	port     int // of the page, on loopback
 	assets   assets
 	caFile   string         // root certificate of the local CA; "" without TLS
 	roots    *x509.CertPool // what the native hubs trust; nil without TLS
 	backbone *backbone
 	leaf     *leafProcess
+	guests   *guests // nil: there are to be none
 	events   *events
 }
 
@@ -90,36 +99,44 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	if d.assets, err = findAssets(cfg.Assets, executable); err != nil {
 		return err
 	}
+	if d.guests, err = newGuests(&d.cfg); err != nil {
+		return err
+	}
 	if err := d.openCA(); err != nil {
 		return err
 	}
-	listener, err := listenPage(cfg.Port)
+	listeners, err := d.listen()
 	if err != nil {
 		return err
 	}
-	defer listener.Close()
-	port := listener.Addr().(*net.TCPAddr).Port
-	d.page = "http://localhost:" + strconv.Itoa(port) + "/"
+	for _, l := range listeners {
+		defer l.Close()
+	}
+	d.page = "http://localhost:" + strconv.Itoa(d.port) + "/"
+	origins := d.guests.allowed(pageOrigins(d.port))
 
 	runtimeDir, err := os.MkdirTemp("", "kinopio-demo-")
 	if err != nil {
 		return fmt.Errorf("make a folder for the leaf: %w", err)
 	}
 	defer os.RemoveAll(runtimeDir)
-	if d.backbone, err = startBackbone(pageOrigins(port)); err != nil {
+	if d.backbone, err = startBackbone(origins); err != nil {
 		return err
 	}
 	defer d.backbone.stop()
-	d.leaf, err = newLeafProcess(leafConfig{
+	config := leafConfig{
 		executable: executable,
 		backbone:   d.backbone.leafnodeURL,
 		runtimeDir: filepath.Join(runtimeDir, "leaf"),
 		cacheDir:   d.cfg.CacheDir,
-		tls:        cfg.TLS,
-		origins:    pageOrigins(port),
+		tls:        d.cfg.TLS,
+		origins:    origins,
 		changed:    d.leafChanged,
-	})
-	if err != nil {
+	}
+	if g := d.guests; g != nil {
+		config.address, config.secret = g.address.String(), g.secret
+	}
+	if d.leaf, err = newLeafProcess(config); err != nil {
 		return err
 	}
 
@@ -133,7 +150,10 @@ func Run(ctx context.Context, cfg Config) (err error) {
 
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	web := d.serve(listener, cancel)
+	web, err := d.serve(listeners, cancel)
+	if err != nil {
+		return err
+	}
 	defer web.close()
 	hubs, err := d.openHubs(ctx)
 	if err != nil {
@@ -175,6 +195,27 @@ func (d *demo) openCA() error {
 	d.roots = x509.NewCertPool()
 	d.roots.AddCert(ca.Root())
 	return nil
+}
+
+// listen opens the page's ports.
+func (d *demo) listen() ([]net.Listener, error) {
+	l, err := listenPage(d.cfg.Port)
+	if err != nil {
+		return nil, err
+	}
+	d.port = l.Addr().(*net.TCPAddr).Port
+	if d.guests == nil {
+		return []net.Listener{l}, nil
+	}
+	lan, err := d.guests.listen(d.port, d.cfg.Port == 0)
+	if err != nil {
+		l.Close()
+		return nil, err
+	}
+	if lan == nil {
+		return []net.Listener{l}, nil
+	}
+	return []net.Listener{l, lan}, nil
 }
 
 // listenPage opens the page's port on loopback.

@@ -22,6 +22,7 @@ type readyEvent struct {
 	Page     string        `json:"page"`
 	Backbone backboneLinks `json:"backbone"`
 	Leaf     leafLinks     `json:"leaf"`
+	Guest    *guestLinks   `json:"guest,omitempty"`
 	TLS      bool          `json:"tls"`
 	CAFile   string        `json:"caFile,omitempty"` // what a browser must trust, with TLS
 	Rate     int           `json:"rate"`
@@ -42,9 +43,16 @@ type leafLinks struct {
 	AfterMs   int64  `json:"afterMs"`
 }
 
-// moveEvent is a change of server by a native hub or by the page.
+// guestLinks is what guests come by.
+type guestLinks struct {
+	URL          string `json:"url"`    // of the page; what the QR code says
+	Secure       bool   `json:"secure"` // it is https, where browsers have WebTransport
+	NamespaceKey string `json:"namespaceKey"`
+}
+
+// moveEvent is a change of server by a native hub or by a page.
 type moveEvent struct {
-	Who     string  `json:"who"` // "publisher", "service" or "page"
+	Who     string  `json:"who"` // "publisher", "service", "page" or "guest"
 	From    string  `json:"from,omitempty"`
 	To      string  `json:"to,omitempty"`
 	Via     string  `json:"via,omitempty"`

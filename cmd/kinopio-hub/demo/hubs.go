@@ -42,7 +42,7 @@ func (d *demo) openHubs(ctx context.Context) (_ *hubs, err error) {
 			Selection: hub.Ordered,
 			Name:      "demo-" + who,
 			TLS:       d.nativeTLS(),
-			Discovery: hub.Discovery{Enabled: discovery, ManifestURL: d.leaf.manifestURL, CacheTTL: manifestEvery},
+			Discovery: d.discovery(discovery),
 			Logger:    d.cfg.Logger,
 		})
 		if err != nil {
@@ -79,6 +79,17 @@ func (d *demo) openHubs(ctx context.Context) (_ *hubs, err error) {
 	h.ending.Go(func() { publishStream(ctx, near, "numbers.leaf", half) })
 	h.ending.Go(func() { publishSignal(ctx, far.Scope("demo").Variable("signal")) })
 	return h, nil
+}
+
+// discovery is how native hubs find the leaf.
+func (d *demo) discovery(enabled bool) hub.Discovery {
+	found := hub.Discovery{Enabled: enabled, CacheTTL: manifestEvery}
+	if g := d.guests; g != nil {
+		found.Namespace, found.NamespaceKey = namespace, g.namespaceKey
+	} else {
+		found.ManifestURL = d.leaf.manifestURL
+	}
+	return found
 }
 
 // nativeTLS makes the native hubs trust the local CA, whatever this machine trusts.

@@ -44,6 +44,8 @@ type leafConfig struct {
 	runtimeDir string
 	cacheDir   string
 	tls        bool
+	address    string           // for devices on the LAN; "": it is for this machine
+	secret     string           // of the namespace; "": its answers are not signed, and it gives no tickets
 	origins    []string         // whose pages may use it
 	changed    func(leafStatus) // called in order, never at the same time
 }
@@ -74,34 +76,39 @@ type leafChild struct {
 }
 
 func newLeafProcess(cfg leafConfig) (*leafProcess, error) {
+	if cfg.address == "" {
+		cfg.address = loopback
+	}
 	l := &leafProcess{cfg: cfg, status: leafStatus{State: leafStopped}}
-	if err := freePorts(l.ports[:]); err != nil {
+	if err := freePorts(l.ports[:], cfg.address); err != nil {
 		return nil, fmt.Errorf("find ports for the leaf: %w", err)
 	}
 	ws, http := "ws", "http"
 	if cfg.tls {
 		ws, http = "wss", "https"
 	}
-	at := func(scheme string, port int) string {
-		return scheme + "://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+	at := func(scheme, address string, port int) string {
+		return scheme + "://" + net.JoinHostPort(address, strconv.Itoa(port))
 	}
-	l.clientURL = at("nats", l.ports[0])
-	l.websocketURL = at(ws, l.ports[1])
-	l.manifestURL = at(http, l.ports[2]) + manifestPath
-	l.monitorURL = at("http", l.ports[3])
+	l.clientURL = at("nats", loopback, l.ports[0])
+	l.websocketURL = at(ws, cfg.address, l.ports[1])
+	l.manifestURL = at(http, cfg.address, l.ports[2]) + manifestPath
+	l.monitorURL = at("http", loopback, l.ports[3])
 	return l, nil
 }
 
-// freePorts fills ports with different free ports of loopback. They lie below those that
+const loopback = "127.0.0.1"
+
+// freePorts fills ports with different free ports of an address. They lie below those that
 // systems give to whoever asks for any port, so that nobody takes them while the leaf is stopped.
-func freePorts(ports []int) error {
+func freePorts(ports []int, address string) error {
 	const lowest, highest = 20_000, 32_000
 	var err error
 	for i := range ports {
 		var listener net.Listener
 		for range 100 {
 			port := lowest + rand.IntN(highest-lowest)
-			if listener, err = net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))); err == nil {
+			if listener, err = net.Listen("tcp", net.JoinHostPort(address, strconv.Itoa(port))); err == nil {
 				ports[i] = port
 				break
 			}
@@ -116,8 +123,8 @@ func freePorts(ports []int) error {
 
 func (l *leafProcess) arguments() []string {
 	args := []string{
-		"leaf", "start", "--discovery-namespace", "demo", "--node-id", "demo-leaf",
-		"--backbone-server", l.cfg.backbone, "--lan-bind-address", "127.0.0.1",
+		"leaf", "start", "--discovery-namespace", namespace, "--node-id", "demo-leaf",
+		"--backbone-server", l.cfg.backbone, "--lan-bind-address", l.cfg.address,
 		"--runtime-dir", l.cfg.runtimeDir, "--json-lines", "--parent-pipe",
 	}
 	for i, name := range []string{"--client-port", "--websocket-port", "--discovery-port", "--monitor-port"} {
@@ -132,6 +139,9 @@ func (l *leafProcess) arguments() []string {
 	if !l.cfg.tls {
 		args = append(args, "--no-websocket-tls")
 	}
+	if l.cfg.secret != "" {
+		args = append(args, "--tickets") // it is open to the LAN, and for the demo's pages and programs only
+	}
 	return args
 }
 
@@ -145,6 +155,9 @@ func (l *leafProcess) start() {
 	cmd := exec.Command(l.cfg.executable, l.arguments()...)
 	// The demo must not change what this machine trusts; the page shows how to.
 	cmd.Env = append(os.Environ(), "KINOPIO_SKIP_CA_TRUST_INSTALL=1")
+	if l.cfg.secret != "" {
+		cmd.Env = append(cmd.Env, "KINOPIO_NAMESPACE_SECRET="+l.cfg.secret)
+	}
 	var complaint tail
 	cmd.Stderr = &complaint
 	stdin, err := cmd.StdinPipe()

@@ -17,7 +17,7 @@ const manifestEvery = time.Second
 // library looks when it is told nothing else. No leaf is an answer too: 204.
 func (d *demo) serveManifest(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
-	if d.cfg.TLS || !d.leaf.running() {
+	if d.cfg.TLS || d.guests != nil || !d.leaf.running() {
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}

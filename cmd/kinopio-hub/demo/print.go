@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -35,7 +36,12 @@ func (d *demo) print(failed chan<- error) (stop func()) {
 
 // ready has all the addresses.
 func (d *demo) ready() readyEvent {
+	var guest *guestLinks
+	if g := d.guests; g != nil {
+		guest = &guestLinks{URL: g.origin + "/", Secure: g.secure, NamespaceKey: g.namespaceKey}
+	}
 	return readyEvent{
+		Guest:    guest,
 		Page:     d.page,
 		Backbone: backboneLinks{Client: d.backbone.clientURL, WebSocket: d.backbone.websocketURL, Leafnode: d.backbone.leafnodeURL},
 		Leaf: leafLinks{
@@ -60,6 +66,10 @@ func (d *demo) writeText(out io.Writer, ev event) error {
 	switch ev.Event {
 	case "ready":
 		d.writeAddresses(&b, ev.Ready)
+		if err := d.writeGuest(&b, ev.Ready.Guest); err != nil {
+			return err
+		}
+		fmt.Fprintf(&b, "\n  Ctrl-C ends everything.\n\n")
 	case "warning":
 		line("warning", "", ev.Text)
 	case "leaf":
@@ -90,7 +100,19 @@ func (d *demo) writeAddresses(b *strings.Builder, r *readyEvent) {
 		fmt.Fprintf(b, "  %-10s %s\n", "CA", r.CAFile)
 		fmt.Fprintf(b, "\n  The leaf's certificate is signed by this CA: the page says how to trust it.\n")
 	}
-	fmt.Fprintf(b, "\n  Ctrl-C ends everything.\n\n")
+}
+
+// writeGuest writes how guests come, and the address of their page as a QR code.
+func (d *demo) writeGuest(b *strings.Builder, g *guestLinks) error {
+	if g == nil {
+		return nil
+	}
+	code, err := qrText(g.URL)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(b, "  %-10s %s  (for a phone, or another computer, on this network)\n\n%s\n  %s\n", "guests", g.URL, code, guestText(g, d.port))
+	return nil
 }
 
 func (d *demo) leafText(s leafStatus) (what, detail string) {
@@ -125,6 +147,9 @@ func (d *demo) moveText(m moveEvent) (what, detail string) {
 
 // place names a server for people.
 func (d *demo) place(serverURL string) string {
+	if u, err := url.Parse(serverURL); err == nil && u.Path == backbonePath {
+		return "backbone"
+	}
 	switch at := afterScheme(serverURL); at {
 	case afterScheme(d.backbone.clientURL), afterScheme(d.backbone.websocketURL):
 		return "backbone"

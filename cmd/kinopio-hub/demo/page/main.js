@@ -1,13 +1,14 @@
 // The demo page: one hub, and what can be seen of it.
-import { config } from "./config.js";
+import { config, discovery } from "./config.js";
 import { StreamCounter, totals } from "./counter.js";
+import { followSearch, sayGuest } from "./guest.js";
 import { followLeaf, report } from "./leaf.js";
 import { logMove, moves } from "./moves.js";
 import { Plot } from "./plot.js";
 import { errorText, ms, place, viaOf, why } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
-const state = { hub: "connecting", server: "", reason: "", refused: "", broken: "", leaf: "stopped" };
+const state = { hub: "connecting", server: "", reason: "", refused: "", broken: "", leaf: "stopped", search: null };
 
 // For whoever looks at the page with a program: what it counts and what it knows.
 window.demo = { hub: null, counters: totals, streams: {}, moves, state, errors: [] };
@@ -38,6 +39,7 @@ function sayPlace(via) {
   if (state.broken) return ["Not ", "working", state.broken];
   if (state.hub === "error") return ["Not ", "connected", state.broken || "The hub has given up."];
   if (state.hub !== "connected") return ["", "Connecting", "Whatever is sent now waits until there is a server."];
+  if (config.guest) return ["On the ", place(state.server), sayGuest(via, state.search)];
   if (via === "leaf") return ["On the ", "leaf", `Chosen because ${state.reason || "it is on this network"}. The bridge behind it reaches the backbone.`];
   if (state.refused) {
     const trust = config.tls ? "Most likely this browser does not trust its certificate: see below." : state.refused;
@@ -115,7 +117,7 @@ function openHub() {
   const hub = new KinopioHub({
     servers: config.servers,
     serverSelectionMode: "ordered",
-    discovery: { enabled: true, manifestUrl: config.manifestUrl || undefined, cacheTtlMs: config.cacheTtlMs },
+    discovery,
   });
   demo.hub = hub;
   hub.onStateChange((now) => {
@@ -132,6 +134,13 @@ function openHub() {
     report(move);
     showPlace();
   });
+  if (config.guest) {
+    followSearch(hub, (search) => {
+      state.search = search;
+      state.leaf = search.state === "local" ? "running" : "looked for";
+      showPlace();
+    });
+  }
   hub.onError?.((error) => demo.errors.push(errorText(error)));
   hub.connected().catch(broken);
 
@@ -152,7 +161,8 @@ function openHub() {
 const leafIsSeenWithin = 2 * config.cacheTtlMs + 1500;
 let watching;
 
-followLeaf((leaf) => {
+/** Follows the leaf as the demo's server knows it. */
+function watchLeaf(leaf) {
   if (leaf.state !== state.leaf) state.refused = "";
   state.leaf = leaf.state;
   clearTimeout(watching);
@@ -165,7 +175,9 @@ followLeaf((leaf) => {
     }, leafIsSeenWithin);
   }
   showPlace();
-});
+}
+
+if (!config.guest) followLeaf(watchLeaf);
 showCounters();
 if (typeof KinopioHub === "undefined") {
   broken("kinopio-hub.global.js did not load. Build it with: make build");
