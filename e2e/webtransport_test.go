@@ -309,11 +309,14 @@ func publishNumbers(t *testing.T, at remote, subject string) *numbers {
 	return n
 }
 
-// Chromium holds up a page's handshakes when many have failed, whoever made them: the leaf is found all the same, within a bound,
-// and meanwhile the page is served where it is. Twelve take five minutes, for which Chromium remembers: KINOPIO_BROWSERS=whole
-// plays them, and two otherwise.
+// heldUpMost is how long Chromium holds up a handshake at most, a minute, and time for a busy machine.
+const heldUpMost = 90 * time.Second
+
+// Chromium holds up a page's handshakes when many have failed, whoever made them, twelve for some 10 s: the leaf is found all the
+// same, as soon as the browser lets it, and meanwhile the page is served where it is. KINOPIO_BROWSERS=whole plays
+// twelve, and six are played otherwise.
 func TestFailedHandshakesDoNotKeepAPageFromTheLeaf(t *testing.T) {
-	fails := 2
+	fails := 6
 	if os.Getenv("KINOPIO_BROWSERS") == "whole" {
 		fails = 12
 	}
@@ -340,7 +343,7 @@ func TestFailedHandshakesDoNotKeepAPageFromTheLeaf(t *testing.T) {
 	begin := time.Now()
 	for eval[string](g.browser, `hub.discoveryStatus.state`) != "local" {
 		g.works()
-		if time.Since(begin) > 8*time.Minute {
+		if time.Since(begin) > heldUpMost {
 			t.Fatalf("not on the leaf after %v: %s", time.Since(begin), eval[string](g.browser, `JSON.stringify(hub.discoveryStatus)`))
 		}
 		time.Sleep(50 * time.Millisecond)

@@ -26,6 +26,9 @@ const (
 	unreadMost = 1 << 20
 	// farewell is how long what was written before Close may take to be sent.
 	farewell = time.Second
+	// stuck is how long promises of a session that was closed may take to be settled: Firefox never settles a write that the
+	// server did not take.
+	stuck = 2 * time.Second
 )
 
 // conn is the stream of a session. Its callbacks never wait.
@@ -150,8 +153,9 @@ func (c *conn) ask() { c.after(c.reader.Call("read"), c.onChunk, c.onFailure) }
 
 func (c *conn) received(result js.Value) {
 	if result.Get("done").Truthy() {
-		c.end(io.EOF)
-		closeSession(c.session) // also after Close: the server has taken what there was
+		if !c.end(io.EOF) {
+			c.letGo() // after Close: the server has taken what there was
+		}
 		return
 	}
 	if c.over() {
@@ -218,13 +222,23 @@ func (c *conn) end(err error) (first bool) {
 	c.in.End(err)
 	close(c.ended)
 	if !c.local {
-		closeSession(c.session)
+		c.letGo()
 	}
 	c.release()
 	return true
 }
 
-// closeSession ends a session at once, if it has not ended.
+// letGo ends the session at once, if it has not ended.
+func (c *conn) letGo() {
+	closeSession(c.session)
+	time.AfterFunc(stuck, func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.promises = 0 // of those that are left
+		c.release()
+	})
+}
+
 func closeSession(session js.Value) {
 	defer func() {
 		if e := recover(); e != nil {
@@ -246,7 +260,7 @@ func (c *conn) Close() error {
 	select {
 	case <-c.opened:
 	default:
-		closeSession(c.session)
+		c.letGo()
 		return nil
 	}
 	ignore(c.writer.Call("close")) // after all writes
@@ -257,7 +271,8 @@ func (c *conn) Close() error {
 	if paused {
 		c.ask()
 	}
-	// The browser's own timer: this program may end before.
+	time.AfterFunc(farewell, c.letGo)
+	// And the browser's own timer: this program may end before.
 	js.Global().Call("setTimeout", c.session.Get("close").Call("bind", c.session), farewell.Milliseconds())
 	return nil
 }

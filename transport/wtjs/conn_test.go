@@ -77,10 +77,10 @@ func fake() (constructor, session js.Value) {
 		const session = { asked: 0, written: 0, closes: 0, finished: false };
 		session.ready = new Promise((yes, no) => Object.assign(session, { accept: yes, refuse: no }));
 		session.closed = new Promise(() => {});
-		session.close = () => { session.closes++; session.refuse(new Error("closed")); session.inward?.(Promise.reject(new Error("closed"))); };
+		session.close = () => { session.closes++; session.refuse(new Error("closed")); session.fail?.(new Error("closed")); };
 		const reader = {
 			closed: new Promise(() => {}),
-			read() { session.asked++; return new Promise((yes) => { session.inward = yes; }); },
+			read() { session.asked++; return new Promise((yes, no) => Object.assign(session, { inward: yes, fail: no })); },
 		};
 		const writer = {
 			closed: new Promise(() => {}),
