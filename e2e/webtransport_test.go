@@ -309,6 +309,56 @@ func publishNumbers(t *testing.T, at remote, subject string) *numbers {
 	return n
 }
 
+// A page that trusts the CA, and whose handshakes the browser holds up, comes to the leaf by a WebSocket at once, and goes by
+// WebTransport when that is open.
+func TestHeldUpPageComesByWebSocketAndChanges(t *testing.T) {
+	g := newGuest(t)
+	g.browser = openGuest(t, g.status.TLS.CACertFile)
+	g.failHandshakes(8)
+	g.begin(g.remote.websocket, "")
+	g.count()
+	publisher := publishNumbers(t, g.remote, "lab.count")
+	wants(t, "at once", g.awaitDiscovery("local"), "by WebSocket")
+	g.works()
+	begin := time.Now()
+	for !strings.HasSuffix(eval[string](g.browser, `hub.discoveryStatus.detail`), "by WebTransport") {
+		if time.Since(begin) > heldUpMost {
+			t.Fatalf("still by WebSocket after %v: %s", time.Since(begin), eval[string](g.browser, `JSON.stringify(hub.discoveryStatus)`))
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	before := eval[int](g.browser, `got.received`)
+	g.waitFor("numbers by WebTransport", fmt.Sprintf(`got.received > %d`, before+settle), `got`)
+	g.works()
+	publisher.stop()
+	if c := eval[string](g.browser, `JSON.stringify([got.lost, got.repeated])`); c != "[0,0]" {
+		t.Errorf("lost and repeated: %s", c)
+	}
+	t.Logf("by WebTransport %v later", time.Since(begin).Round(time.Millisecond))
+}
+
+// failHandshakes makes some handshakes of the page's fail.
+func (g *guest) failHandshakes(n int) {
+	g.t.Helper()
+	g.goTo(g.origin + "/")
+	m, err := g.manifest()
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	failed := eval[int](g.browser, fmt.Sprintf(`(async () => {
+		let failed = 0;
+		for (let i = 0; i < %d; i++) {
+			const session = new WebTransport(%q, { serverCertificateHashes: [{ algorithm: "sha-256", value: new Uint8Array(32).fill(i) }] });
+			session.closed.catch(() => {});
+			await Promise.race([session.ready, new Promise((_, no) => setTimeout(no, 1000))]).catch(() => failed++);
+		}
+		return failed;
+	})()`, n, m["webTransport"].([]any)[0].(map[string]any)["url"]))
+	if failed != n {
+		g.t.Fatalf("%d of %d handshakes failed", failed, n)
+	}
+}
+
 // heldUpMost is how long Chromium holds up a handshake at most, a minute, and time for a busy machine.
 const heldUpMost = 90 * time.Second
 
@@ -321,24 +371,7 @@ func TestFailedHandshakesDoNotKeepAPageFromTheLeaf(t *testing.T) {
 		fails = 12
 	}
 	g := newGuest(t)
-	g.goTo(g.origin + "/")
-	m, err := g.manifest()
-	if err != nil {
-		t.Fatal(err)
-	}
-	url := m["webTransport"].([]any)[0].(map[string]any)["url"]
-	failed := eval[int](g.browser, fmt.Sprintf(`(async () => {
-		let failed = 0;
-		for (let i = 0; i < %d; i++) {
-			const session = new WebTransport(%q, { serverCertificateHashes: [{ algorithm: "sha-256", value: new Uint8Array(32).fill(i) }] });
-			session.closed.catch(() => {});
-			await Promise.race([session.ready, new Promise((_, no) => setTimeout(no, 1000))]).catch(() => failed++);
-		}
-		return failed;
-	})()`, fails, url))
-	if failed != fails {
-		t.Fatalf("%d of %d handshakes failed", failed, fails)
-	}
+	g.failHandshakes(fails)
 	g.begin(g.remote.websocket, "")
 	begin := time.Now()
 	for eval[string](g.browser, `hub.discoveryStatus.state`) != "local" {
