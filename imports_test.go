@@ -38,7 +38,7 @@ var rooms = []room{
 	{"internal/filelock", nil, "a lock of a file knows nothing of what it is for"},
 	{"internal/givenfile", nil, "a file that a person has named is read alike by all"},
 	{"internal/bridge", nil, "what hub and its bridge both know stands below both"},
-{"hub", []string{"transport", "transport/native", "transport/wsjs", "transport/wtjs", "transport/ways", "internal/keep", "internal/plainjson", "internal/natswire", "internal/bridge"}, "a hub gets its streams from any transport.Dialer"},
+	{"hub", []string{"transport", "transport/native", "transport/wsjs", "transport/wtjs", "transport/ways", "internal/keep", "internal/plainjson", "internal/natswire", "internal/bridge"}, "a hub gets its streams from any transport.Dialer"},
 	{"keeper", []string{"hub", "internal/filelock"}, "a keeper is a hub that keeps, with a place to store"},
 	{"leaf", []string{"tlsca", "internal/filelock", "internal/givenfile"}, "libraries do not know each other, except that a leaf needs certificates"},
 	{"leaf/checks", []string{"leaf"}, "what looks for faults asks a leaf as strangers do, and knows how its answers are signed"},
