@@ -27,6 +27,9 @@ const (
 // runWebTransport measures, in one page, ours over WebTransport against ours and the official client over wss: on a leaf
 // whose certificate the browser trusts by a root in its profile, and by its hash.
 func runWebTransport(ctx context.Context, e *env) (err error) {
+	if err := runIdleLeaf(ctx, e); err != nil {
+		return err
+	}
 	leaf, err := startBenchLeaf(ctx, e)
 	if err != nil {
 		return err
