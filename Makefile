@@ -49,7 +49,7 @@ bin/kinopio-hub: $(bin_files)
 	CGO_ENABLED=0 $(GO) build $(RELEASE) -o $@ ./cmd/kinopio-hub
 
 npm/dist/kinopio-hub.wasm: $(wasm_files)
-	$(JS) $(GO) build $(RELEASE) $(foreach package,$(cold),-gcflags='$(package)=-l') -o $@ ./wasm
+	$(JS) $(GO) build -tags kinopio_page $(RELEASE) $(foreach package,$(cold),-gcflags='$(package)=-l') -o $@ ./wasm
 
 npm/node_modules/.package-lock.json: npm/package.json npm/package-lock.json
 	cd npm && npm ci --no-audit --no-fund
@@ -210,6 +210,7 @@ lint: bin/staticcheck npm/node_modules/.package-lock.json
 	GOOS=darwin $(GO) vet ./...
 	GOOS=windows $(GO) vet ./...
 	$(JS) $(GO) vet $(js_packages)
+	$(JS) $(GO) vet -tags kinopio_page ./hub ./wasm
 	bin/staticcheck ./...
 	$(JS) bin/staticcheck $(filter-out ./wasm/%,$(js_packages))
 	# In ./wasm JavaScript is the caller of what staticcheck would call unused.

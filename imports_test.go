@@ -29,6 +29,8 @@ var rooms = []room{
 	{"transport/inbox", nil, "a queue of bytes knows nothing of streams"},
 	{"transport/native", []string{"transport", "transport/inbox"}, "an adapter knows the contract and nothing else"},
 	{"transport/wsjs", []string{"transport", "transport/inbox"}, "an adapter knows the contract and nothing else"},
+	{"transport/wtjs", []string{"transport", "transport/inbox"}, "an adapter knows the contract and nothing else"},
+	{"transport/ways", []string{"transport"}, "which way is taken does not depend on how it is gone"},
 	{"transport/transporttest", []string{"transport", "transport/inbox"}, "the suite must prove any transport, so it knows none"},
 	{"internal/keep", nil, "what decides about values is given everything, and knows nothing of who carries it"},
 	{"internal/plainjson", nil, "JSON knows nothing of what is written in it"},
@@ -36,7 +38,7 @@ var rooms = []room{
 	{"internal/filelock", nil, "a lock of a file knows nothing of what it is for"},
 	{"internal/givenfile", nil, "a file that a person has named is read alike by all"},
 	{"internal/bridge", nil, "what hub and its bridge both know stands below both"},
-	{"hub", []string{"transport", "transport/native", "transport/wsjs", "internal/keep", "internal/plainjson", "internal/natswire", "internal/bridge"}, "a hub gets its streams from any transport.Dialer"},
+	{"hub", []string{"transport", "transport/native", "transport/wsjs", "transport/wtjs", "transport/ways", "internal/keep", "internal/plainjson", "internal/natswire", "internal/bridge"}, "a hub gets its streams from any transport.Dialer"},
 	{"keeper", []string{"hub", "internal/filelock"}, "a keeper is a hub that keeps, with a place to store"},
 	{"leaf", []string{"tlsca", "internal/filelock", "internal/givenfile"}, "libraries do not know each other, except that a leaf needs certificates"},
 	{"leaf/checks", []string{"leaf"}, "what looks for faults asks a leaf as strangers do, and knows how its answers are signed"},
@@ -51,7 +53,7 @@ var rooms = []room{
 	{"conformance/...", []string{"conformance/lab", "conformance/labapi"}, "what every platform is tested against knows nothing of ours"},
 	{"npm/test/...", nil, "what the npm package is tested against knows nothing of ours"},
 	{"continuity/...", []string{"hub", "continuity/..."}, "what measures moves uses a hub as a program does"},
-	{"bench/...", []string{"hub", "transport", "transport/native", "bench/..."}, "a benchmark is a program that uses the libraries"},
+	{"bench/...", []string{"hub", "transport", "transport/native", "e2e/engine", "bench/..."}, "a benchmark is a program that uses the libraries, and drives a browser as tests do"},
 	{"examples/...", []string{"hub"}, "an example is a program as a user writes it"},
 	{"docs/...", nil, "a program in a report to others shows what they do, without ours"},
 	{"scripts/...", nil, "a script works on any state of the repository"},
@@ -76,11 +78,14 @@ var (
 		{"hub", nil, append([]string{"github.com/nats-io"}, heavy...), "a hub speaks the protocol itself, a program that joins one runs no server, and " + download},
 		{"wasm", nil, heavy, download},
 		{"wasm", []string{"js/wasm"}, []string{module + "/transport/native", "github.com/coder/websocket", "github.com/nats-io", "crypto/tls", "net/http", "regexp"}, download},
+		{"wasm", []string{"js/wasm kinopio_page"}, []string{module + "/transport/wsjs", module + "/transport/wtjs", module + "/transport/ways"}, "the bridge has its own dialer, and " + download},
 		{"hub", []string{"js/wasm"}, []string{module + "/transport/native", "github.com/coder/websocket", "crypto/tls", "net/http", "regexp"}, download},
 		{"transport", nil, []string{"github.com", "testing"}, "the contract needs the standard library only"},
 		{"transport/inbox", nil, []string{"github.com", "testing"}, "a queue needs the standard library only"},
 		{"transport/native", nil, append([]string{"testing", "github.com/nats-io"}, heavy...), "a transport carries bytes and knows no protocol inside"},
 		{"transport/wsjs", nil, append([]string{"testing", "github.com/nats-io", "github.com/coder/websocket", "net/http"}, heavy...), "a transport carries bytes, and " + download},
+		{"transport/wtjs", nil, append([]string{"testing", "github.com/nats-io", "github.com/coder/websocket", "net/http"}, heavy...), "a transport carries bytes, and " + download},
+		{"transport/ways", nil, append([]string{"testing"}, heavy...), "a choice between transports is neither, and " + download},
 		{"leaf", nil, []string{"github.com/spf13/cobra", "github.com/chromedp"}, "a library has no command line"},
 		{"election", nil, []string{"github.com/spf13/cobra", "github.com/nats-io", "github.com/chromedp"}, "the election decides who leads, whatever a leaf is"},
 		{"tlsca", nil, []string{"github.com/spf13/cobra", "github.com/nats-io", "github.com/chromedp"}, "certificates serve any server"},
@@ -98,7 +103,7 @@ type listed struct {
 }
 
 func TestPackagesImportOnlyWhatTheTableAllows(t *testing.T) {
-	for _, platform := range []string{"linux/amd64", "windows/amd64", "darwin/arm64", "js/wasm"} {
+	for _, platform := range []string{"linux/amd64", "windows/amd64", "darwin/arm64", "js/wasm", "js/wasm kinopio_page"} {
 		t.Run(platform, func(t *testing.T) {
 			for _, p := range list(t, platform) {
 				name := strings.TrimPrefix(p.ImportPath, module+"/")
@@ -144,7 +149,7 @@ func adaptersOnlyInDefaults(t *testing.T, p listed) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, adapter := range []string{"transport/native", "transport/wsjs"} {
+		for _, adapter := range []string{"transport/native", "transport/wsjs", "transport/wtjs", "transport/ways"} {
 			if bytes.Contains(source, []byte(`"`+module+"/"+adapter+`"`)) && !strings.HasPrefix(file, "defaults_") {
 				t.Errorf("hub/%s imports %s, but only the files of defaults may, one for each platform: everything else dials through transport.Dialer", file, adapter)
 			}
@@ -158,11 +163,12 @@ func covers(name, pkg string) bool {
 	return folder == pkg || all && strings.HasPrefix(pkg, folder+"/")
 }
 
-// list returns our packages as they are built for a platform.
+// list returns our packages as they are built for a platform, after which may stand a build tag.
 func list(t *testing.T, platform string) []listed {
 	t.Helper()
+	platform, tag, _ := strings.Cut(platform, " ")
 	goos, goarch, _ := strings.Cut(platform, "/")
-	cmd := exec.Command("go", "list", "-e", "-json=ImportPath,Dir,GoFiles,Imports,Deps", "./...")
+	cmd := exec.Command("go", "list", "-e", "-tags="+tag, "-json=ImportPath,Dir,GoFiles,Imports,Deps", "./...")
 	cmd.Env = append(os.Environ(), "GOOS="+goos, "GOARCH="+goarch, "CGO_ENABLED=0", "GOFLAGS=")
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr

@@ -38,7 +38,7 @@ func runBrowser(ctx context.Context, e *env) error {
 
 // runPage measures the works with both sides in one page.
 func runPage(ctx context.Context, e *env, site string) error {
-	t, err := openTab(e)
+	t, err := openTab(ctx, e)
 	if err != nil {
 		return err
 	}
@@ -68,7 +68,7 @@ func runStart(ctx context.Context, e *env, site, work string, slow *network.Cond
 		return nil
 	}
 	fmt.Fprintln(e.log, "browser:", work)
-	t, err := openTab(e)
+	t, err := openTab(ctx, e)
 	if err != nil {
 		return err
 	}
@@ -131,7 +131,7 @@ func runMemory(ctx context.Context, e *env, site string) error {
 }
 
 func memoryOnce(ctx context.Context, e *env, site, side string, start, after *result) error {
-	t, err := openTab(e)
+	t, err := openTab(ctx, e)
 	if err != nil {
 		return err
 	}
@@ -185,8 +185,14 @@ func (t *tab) memory() (most float64, err error) {
 	return most, nil
 }
 
-// startSite serves the pages, compressed as a site would serve them.
-func startSite(ctx context.Context, e *env) (string, func(), error) {
+// A route is something else that a site serves.
+type route struct {
+	path  string
+	serve http.HandlerFunc
+}
+
+// startSite serves the pages, compressed as a site would serve them, and more.
+func startSite(ctx context.Context, e *env, more ...route) (string, func(), error) {
 	nats, err := bundlePeer(ctx, e)
 	if err != nil {
 		return "", nil, err
@@ -215,6 +221,12 @@ func startSite(ctx context.Context, e *env) (string, func(), error) {
 		return "", nil, err
 	}
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for _, one := range more {
+			if one.path == r.URL.Path {
+				one.serve(w, r)
+				return
+			}
+		}
 		s, ok := all[r.URL.Path]
 		if !ok {
 			http.NotFound(w, r)

@@ -14,36 +14,36 @@ import (
 	"github.com/chromedp/cdproto/performance"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+
+	"github.com/kinopio-hub/kinopio-hub/v3/e2e/engine"
 )
 
 // tab is a Chromium with one tab. It implements [jsHost] on js/page.html.
 type tab struct {
 	ctx  context.Context
-	stop []func()
+	page *engine.ChromiumPage
 	hot  io.Writer // where to say where the time goes; nil: nowhere
 }
 
 // openTab starts a Chromium with a profile of its own.
-func openTab(e *env) (*tab, error) {
-	home, err := os.MkdirTemp(e.tmp, "chromium-")
+func openTab(ctx context.Context, e *env) (*tab, error) { return openTabWith(ctx, e, engine.Options{}) }
+
+func openTabWith(ctx context.Context, e *env, o engine.Options) (_ *tab, err error) {
+	if o.Home, err = os.MkdirTemp(e.tmp, "chromium-"); err != nil {
+		return nil, err
+	}
+	page, err := engine.OpenChromium(ctx, o, chromedp.Flag("js-flags", "--expose-gc"))
 	if err != nil {
 		return nil, err
 	}
-	options := append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(home+"/profile"),
-		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("js-flags", "--expose-gc"),
-		chromedp.Env("HOME="+home, "XDG_CONFIG_HOME="+home+"/.config", "XDG_CACHE_HOME="+home+"/.cache"),
-	)
-	allocator, stopAllocator := chromedp.NewExecAllocator(context.Background(), options...)
-	ctx, stop := chromedp.NewContext(allocator)
-	t := &tab{ctx: ctx, stop: []func(){stop, stopAllocator}}
-	if _, err := chromedp.Call(ctx, performance.Enable, performance.EnableParams{TimeDomain: performance.EnableTimeDomainThreadTicks}); err != nil {
+	t := &tab{ctx: page.Tab, page: page}
+	if _, err := chromedp.Call(t.ctx, performance.Enable, performance.EnableParams{TimeDomain: performance.EnableTimeDomainThreadTicks}); err != nil {
 		t.close()
-		return nil, fmt.Errorf("start Chromium (Debian: apt-get install chromium): %w", err)
+		return nil, err
 	}
 	// Else each frame of a WebSocket is an event, its bytes in base64, which costs the machine
 	// more than the frame itself.
-	if _, err := chromedp.Call(ctx, network.Disable, cdpEmpty); err != nil {
+	if _, err := chromedp.Call(t.ctx, network.Disable, cdpEmpty); err != nil {
 		t.close()
 		return nil, err
 	}
@@ -51,12 +51,9 @@ func openTab(e *env) (*tab, error) {
 }
 
 func (t *tab) close() {
-	closing, cancel := context.WithTimeout(t.ctx, 10*time.Second)
+	closing, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	_ = chromedp.Cancel(closing) // stop ends what does not want to
-	for _, stop := range t.stop {
-		stop()
-	}
+	_ = t.page.Close(closing) // what does not want to is ended
 }
 
 func (t *tab) goTo(ctx context.Context, url string) error {

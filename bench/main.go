@@ -35,6 +35,7 @@ type suite struct {
 var suites = []suite{
 	{"native", runNative},
 	{"browser", runBrowser},
+	{"webtransport", runWebTransport},
 	{"node", runNode},
 	{"leaf", runLeaf},
 	{"size", runSize},
@@ -57,8 +58,8 @@ func (e *env) wanted(work string) bool { return strings.Contains(work, e.work) }
 func (e *env) count(n int) int { return max(10, int(float64(n)*e.scale)) }
 
 func main() {
-	if len(os.Args) == 2 && os.Args[1] == serverArgument {
-		if err := serve(os.Stdin, os.Stdout); err != nil {
+	if len(os.Args) == 2 && (os.Args[1] == serverArgument || os.Args[1] == backboneArgument) {
+		if err := serve(os.Stdin, os.Stdout, os.Args[1]); err != nil {
 			fmt.Fprintln(os.Stderr, "error:", err)
 			os.Exit(1)
 		}
@@ -102,7 +103,7 @@ func run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(tmp)) }()
-	s, err := startServer(ctx)
+	s, err := startServer(ctx, serverArgument)
 	if err != nil {
 		return fmt.Errorf("start the server: %w", err)
 	}

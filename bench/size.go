@@ -60,7 +60,7 @@ func runSize(ctx context.Context, e *env) error {
 // printPackages builds the module with names, and adds the size of the functions up.
 func printPackages(ctx context.Context, e *env) error {
 	named := filepath.Join(e.tmp, "named.wasm")
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-w", "-o", named, "./wasm")
+	cmd := exec.CommandContext(ctx, "go", "build", "-tags=kinopio_page", "-trimpath", "-ldflags=-w", "-o", named, "./wasm")
 	cmd.Dir = e.root
 	cmd.Env = append(os.Environ(), "GOOS=js", "GOARCH=wasm")
 	if text, err := cmd.CombinedOutput(); err != nil {

@@ -14,6 +14,7 @@ type leafStatus struct {
 	BridgeState    string         `json:"bridgeState"`
 	WSSURL         string         `json:"wssUrl"`
 	DiscoveryURL   string         `json:"discoveryUrl"`
+	ClientURL      string         `json:"clientUrl"`
 	LANBindAddress string         `json:"lanBindAddress"`
 	RuntimeDir     string         `json:"runtimeDir"`
 	Ports          map[string]int `json:"ports"`

@@ -276,7 +276,7 @@ func (s *connManager) stay() (reason string) {
 			paused = false
 		case p := <-h.proposals:
 			var err error
-			if p.targets[0].url != s.link.target.url {
+			if p.again || p.targets[0].url != s.link.target.url {
 				timeout := h.cfg.ReconnectTimeout
 				if p.targets[0].via == viaLeaf {
 					timeout = h.cfg.Discovery.SwitchTimeout

@@ -4,17 +4,11 @@ import (
 	"net/url"
 	"syscall/js"
 	"time"
-
-	"github.com/kinopio-hub/kinopio-hub/v3/transport"
-	"github.com/kinopio-hub/kinopio-hub/v3/transport/wsjs"
 )
 
 // TLSConfig has no fields here: the browser, or Node, does TLS. Without crypto/tls a page
 // downloads a quarter less.
 type TLSConfig struct{}
-
-// defaultDialers is what a Go program in a browser or in Node dials with.
-func defaultDialers(*TLSConfig) []transport.Dialer { return []transport.Dialer{wsjs.Dialer{}} }
 
 // defaultManifestURL is on the page's own origin, or "" where there is no page.
 func defaultManifestURL() string {

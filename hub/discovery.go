@@ -10,6 +10,7 @@ import (
 type proposal struct {
 	targets []target
 	ready   *link // a connection to the only target, which becomes the connection manager's; nil: there is none
+	again   bool  // also if the hub is on that server: there is a better way to it
 	reason  string
 	done    chan error // takes one result: why the hub did not move there, or nil
 }
@@ -84,6 +85,10 @@ func (s *searcher) wait(goOn bool) (byUser chan struct{}, ok bool) {
 		case <-h.permission:
 			stop()
 			s.refused = refusal{}
+			return nil, true
+		case url := <-h.lateWay:
+			stop()
+			s.takeLateWay(url)
 			return nil, true
 		case <-h.leafNews():
 			// The time of the next probe is another now.

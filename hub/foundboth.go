@@ -65,6 +65,17 @@ func (s *searcher) refuse(leaf target) {
 	s.refused = s.refused.backOff(leaf.key(), time.Now(), s.h.cfg.Discovery.CacheTTL)
 }
 
+// forgive lets a leaf be tried again at once.
+func (s *searcher) forgive(url string) {
+	if s.refused.leaf == url {
+		s.refused = refusal{}
+	}
+	if f := s.h.finder; f != nil {
+		delete(f.refusals, url)
+		f.askNow()
+	}
+}
+
 // clearRefusals lets everything be tried again.
 func (s *searcher) clearRefusals() {
 	s.refused = refusal{}

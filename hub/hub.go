@@ -47,6 +47,7 @@ type Hub struct {
 
 	discoveryRequests      chan chan struct{} // RequestLocalNetwork was called; closed when done
 	permission             chan struct{}      // tokens: a permission of the page has changed,
+	lateWay                chan string        // a URL: a way to that leaf has opened since it was dialed,
 	visibilityForDiscovery chan struct{}      // it was shown or hidden, for discovery,
 	visibilityForPulse     chan struct{}      // and the same for pulse
 	check                  chan struct{}      // a token: CheckLink was called,
@@ -104,6 +105,7 @@ func open(ctx context.Context, cfg Config, e engine) *Hub {
 
 		discoveryRequests:      make(chan chan struct{}),
 		permission:             make(chan struct{}, 1),
+		lateWay:                make(chan string, 1),
 		visibilityForDiscovery: make(chan struct{}, 1),
 		visibilityForPulse:     make(chan struct{}, 1),
 		check:                  make(chan struct{}, 1),

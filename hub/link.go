@@ -89,7 +89,7 @@ func (h *Hub) openLink(ctx context.Context, t target) (*link, error) {
 		leave:  make(chan struct{}),
 		quiet:  make(chan struct{}, 1),
 	}
-	w, err := h.engine.dial(t.withReach(ctx), t.url, l)
+	w, err := h.engine.dial(h.withReach(ctx, t), t.url, l)
 	if err != nil {
 		return nil, err
 	}

@@ -33,3 +33,25 @@ func ReachOf(ctx context.Context) *Reach {
 
 // A Described connection says by which way it goes, and why not by a better one, in words.
 type Described interface{ Description() string }
+
+// A Late hears of a way that opens after Dial has returned without it: a browser may hold one up for a minute.
+type Late struct {
+	// Life ends what still goes on.
+	Life context.Context
+	// Opened is called with the URL that was dialed, from any goroutine, and must not wait. Who dials that URL again within
+	// a second or two gets the way.
+	Opened func(url string)
+}
+
+type lateKey struct{}
+
+// WithLate lets a Dialer go on with a way that it does not wait for any longer; without it nothing goes on.
+func WithLate(ctx context.Context, l *Late) context.Context {
+	return context.WithValue(ctx, lateKey{}, l)
+}
+
+// LateOf is what [WithLate] was given, or nil.
+func LateOf(ctx context.Context) *Late {
+	l, _ := ctx.Value(lateKey{}).(*Late)
+	return l
+}

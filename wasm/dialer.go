@@ -44,9 +44,12 @@ type sockets struct {
 	mu     sync.Mutex
 	serial uint32
 	conns  map[uint32]*conn
+	lates  map[uint32]*transport.Late // of the hubs
 }
 
-func newSockets(p port) *sockets { return &sockets{port: p, conns: map[uint32]*conn{}} }
+func newSockets(p port) *sockets {
+	return &sockets{port: p, conns: map[uint32]*conn{}, lates: map[uint32]*transport.Late{}}
+}
 
 func (s *sockets) find(id uint32) *conn {
 	s.mu.Lock()
@@ -97,6 +100,23 @@ func (s *sockets) ended(id uint32, how uint32, text string) {
 	}
 }
 
+// late says that a way has opened to a URL that a hub has dialed in vain, or reached by another one.
+func (s *sockets) late(hub uint32, url string) {
+	s.mu.Lock()
+	l := s.lates[hub]
+	s.mu.Unlock()
+	if l != nil {
+		l.Opened(url)
+	}
+}
+
+// forget lets go of a hub that has ended.
+func (s *sockets) forget(hub uint32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.lates, hub)
+}
+
 // dialer opens the sockets of one hub. It implements [transport.Dialer].
 type dialer struct {
 	sockets *sockets
@@ -130,6 +150,9 @@ func (d dialer) Dial(ctx context.Context, rawURL string) (net.Conn, error) {
 	s.serial = freeID(s.serial, s.conns)
 	c.id = s.serial
 	s.conns[c.id] = c
+	if l := transport.LateOf(ctx); l != nil {
+		s.lates[d.hub] = l
+	}
 	s.mu.Unlock()
 	s.port.open(d.hub, c.id, u.String()+reachText(transport.ReachOf(ctx)))
 	select {

@@ -141,6 +141,7 @@ func kinopioTake() unsafe.Pointer {
 		page.mu.Lock()
 		delete(page.hubs, s.id)
 		page.mu.Unlock()
+		page.sockets.forget(s.id)
 	}
 	out = [8]uint32{
 		s.id,
@@ -236,6 +237,11 @@ func kinopioWsCommit(id, n uint32) uint32 {
 //
 //go:wasmexport kinopio_ws_drained
 func kinopioWsDrained(id uint32) { page.sockets.drained(id) }
+
+// kinopio_ws_late says that a way has opened to a URL that a hub has dialed; it is a text of n bytes in the buffer.
+//
+//go:wasmexport kinopio_ws_late
+func kinopioWsLate(hub, n uint32) { page.sockets.late(hub, staged(n)) }
 
 // kinopio_ws_ended says that a socket has ended, how, and with a text of n bytes in the buffer.
 //

@@ -6,6 +6,6 @@ package main
 import "os"
 
 func main() {
-	os.Stderr.WriteString("error: this program is the browser module\nhint: GOOS=js GOARCH=wasm go build -o kinopio-hub.wasm ./wasm\n")
+	os.Stderr.WriteString("error: this program is the browser module\nhint: GOOS=js GOARCH=wasm go build -tags kinopio_page -o kinopio-hub.wasm ./wasm\n")
 	os.Exit(2)
 }

@@ -23,8 +23,8 @@ function breathe() {
 }
 
 class Ours {
-  constructor({ kinopio, ws }) {
-    this.hub = new kinopio.KinopioHub({ servers: [ws] });
+  constructor({ kinopio, ws }, discovery) {
+    this.hub = new kinopio.KinopioHub({ servers: [ws], discovery });
   }
   open() {
     return this.hub.connected();
@@ -54,6 +54,23 @@ class Ours {
   }
   close() {
     return this.hub.dispose();
+  }
+}
+
+/** Ours on a leaf, to which it has come by a given way. */
+class OnLeaf extends Ours {
+  #way;
+  constructor(host, way) {
+    super(host, { enabled: true, manifestUrl: host.manifests[way] });
+    this.#way = way;
+  }
+  async open() {
+    await super.open();
+    const isThere = ({ state, detail }) => state === "local" && detail.endsWith("by WebTransport") === (this.#way === "webtransport");
+    // On a busy machine a WebSocket may be the first, and WebTransport follows.
+    for (const end = performance.now() + 20_000; !isThere(this.hub.discoveryStatus); await new Promise((resolve) => setTimeout(resolve, 5))) {
+      if (performance.now() > end) throw new Error(`not on the leaf ${this.#way}: ${JSON.stringify(this.hub.discoveryStatus)}`);
+    }
   }
 }
 
@@ -103,7 +120,14 @@ class Peer {
 
 /** A side of that name, connected. */
 export async function open(host, name) {
-  const side = name === "ours" ? new Ours(host) : new Peer(host);
+  const sides = {
+    ours: () => new Ours(host),
+    peer: () => new Peer(host),
+    "ours by WebTransport": () => new OnLeaf(host, "webtransport"),
+    "ours by wss": () => new OnLeaf(host, "wss"),
+    "nats-core by wss": () => new Peer({ ...host, ws: host.leaf }),
+  };
+  const side = sides[name]();
   await side.open();
   return side;
 }
@@ -206,6 +230,19 @@ const works = {
     return count / ((performance.now() - start) / 1000);
   },
 
+  /** Until the leaf's first word, by what the browser has: for the ways themselves. */
+  async firstWord(_, { leaf, way, rounds }) {
+    const took = [];
+    for (let i = 0; i < rounds; i++) {
+      const start = performance.now();
+      const end = await (way ? firstOfSession(way) : firstOfSocket(leaf));
+      took.push(performance.now() - start);
+      await end();
+    }
+    took.sort((a, b) => a - b);
+    return took[took.length >> 1];
+  },
+
   /** The bytes that the side has received and published are the page's to forget. */
   async million(side, { count }) {
     await works.publish(side, { count: count / 2 });
@@ -214,12 +251,35 @@ const works = {
   },
 };
 
+async function firstOfSession({ url, certificateHashes }) {
+  const bytes = (hash) => Uint8Array.from(atob(hash), (character) => character.charCodeAt(0));
+  const session = new WebTransport(url, { serverCertificateHashes: certificateHashes.map((hash) => ({ algorithm: "sha-256", value: bytes(hash) })) });
+  await session.ready;
+  const { value: stream } = await session.incomingBidirectionalStreams.getReader().read();
+  await stream.readable.getReader().read();
+  return async () => {
+    session.close();
+    await session.closed;
+  };
+}
+
+async function firstOfSocket(url) {
+  const socket = new WebSocket(url);
+  const closed = new Promise((resolve) => (socket.onclose = resolve));
+  await new Promise((resolve) => (socket.onmessage = resolve));
+  return () => {
+    socket.close();
+    return closed;
+  };
+}
+
 /**
  * Lets a side do a work; the result is a number or several. The side is there for that only: a
  * variable that was once subscribed to follows its value from then on, so a side that stayed would
  * go on working while the other is measured.
  */
 export async function measure(host, name, work, options) {
+  if (name === "nobody") return works[work](undefined, options);
   const side = await open(host, name);
   try {
     return await works[work](side, options);

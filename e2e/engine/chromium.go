@@ -37,7 +37,7 @@ func OpenChromium(ctx context.Context, o Options, flags ...chromedp.ExecAllocato
 	allocator, stopAllocator := chromedp.NewExecAllocator(context.Background(), append(append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.NoSandbox,
 		chromedp.DisableGPU,
-		chromedp.Flag("disable-quic", true),
+		chromedp.Flag("disable-quic", !o.QUIC),
 		chromedp.Flag("disable-component-update", true),
 		chromedp.UserDataDir(filepath.Join(o.Home, "profile")),
 		chromedp.Env(homes(o.Home)...),

@@ -36,6 +36,8 @@ type Options struct {
 	// as «kind: text»; of what nobody caught the kind is «uncaught». May be nil. WebKit tells nothing: WebDriver
 	// has no console, and MiniBrowser writes none where it is driven.
 	Console func(line string)
+	// QUIC lets Chromium speak it, which WebTransport takes. The others always do.
+	QUIC bool
 	// OwnPace keeps Firefox's habit to wait before it opens a WebSocket to a place that refused one a moment ago, by
 	// half longer each time; other WebSockets to the same address wait with it. Tests that have many
 	// servers on one address do without.

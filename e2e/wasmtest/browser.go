@@ -27,7 +27,7 @@ func browse(ctx context.Context, name engine.Name, url string, out io.Writer) (c
 		return 0, err
 	}
 	defer os.RemoveAll(home)
-	page, err := engine.Open(ctx, name, engine.Options{Home: home})
+	page, err := engine.Open(ctx, name, engine.Options{Home: home, QUIC: true})
 	if err != nil {
 		return 0, err
 	}

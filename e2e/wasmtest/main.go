@@ -24,7 +24,7 @@ import (
 
 func main() {
 	timeout := flag.Duration("timeout", 10*time.Minute, "how long the test may take in all")
-	sets := flag.String("peers", "transport,conformance", "the sets of peers to start, separated by commas")
+	sets := flag.String("peers", "transport,webtransport,conformance", "the sets of peers to start, separated by commas")
 	flag.Usage = func() {
 		fmt.Fprintln(flag.CommandLine.Output(), "usage: wasmtest [flags] test.wasm [flags of the test]")
 		flag.PrintDefaults()

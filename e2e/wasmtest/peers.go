@@ -8,9 +8,10 @@ import (
 // peerSets are what -peers can name: each starts its peers and returns the environment by which
 // the test in the page finds them.
 var peerSets = map[string]func() (env map[string]string, stop func(), err error){
-	"none":        func() (map[string]string, func(), error) { return nil, func() {}, nil },
-	"transport":   transportPeers,
-	"conformance": conformanceLab,
+	"none":         func() (map[string]string, func(), error) { return nil, func() {}, nil },
+	"transport":    transportPeers,
+	"webtransport": webTransportPeers,
+	"conformance":  conformanceLab,
 }
 
 func transportPeers() (map[string]string, func(), error) {
@@ -19,6 +20,14 @@ func transportPeers() (map[string]string, func(), error) {
 		return nil, nil, err
 	}
 	return map[string]string{transporttest.PeersVariable: peers.Encode()}, stop, nil
+}
+
+func webTransportPeers() (map[string]string, func(), error) {
+	peers, hash, stop, err := transporttest.ServeWT()
+	if err != nil {
+		return nil, nil, err
+	}
+	return map[string]string{transporttest.WTPeersVariable: peers.Encode(), transporttest.WTHashVariable: hash}, stop, nil
 }
 
 // conformanceLab has no server until a scenario opens one.

@@ -16,13 +16,14 @@ import (
 
 func main() {
 	ctx := context.Background()
-	h, err := hub.Open(ctx, hub.Config{Servers: []string{server()}})
+	h, err := hub.Open(ctx, hub.Config{Servers: []string{parameter("server", "ws://localhost:9222")}, Discovery: hub.Discovery{Enabled: parameter("leaf", "") != ""}})
 	if err != nil {
 		show("state", err.Error())
 		return
 	}
 	h.OnStateChange(func(s hub.State) { show("state", string(s)) })
 	show("state", string(h.State()))
+	h.OnDiscovery(func(s hub.DiscoveryStatus) { show("leaf", fmt.Sprintf("leaf: %s %s", s.State, s.Detail)) })
 
 	room := h.Scope("room")
 	clicks := hub.TypedVariable[int](room, "clicks")
@@ -59,13 +60,13 @@ func main() {
 	}
 }
 
-// server is the page's ?server=, or a nats-server on this machine.
-func server() string {
+// parameter is one of the page's address, such as ?server=.
+func parameter(name, otherwise string) string {
 	page, err := url.Parse(js.Global().Get("location").Get("href").String())
-	if err == nil && page.Query().Has("server") {
-		return page.Query().Get("server")
+	if err == nil && page.Query().Has(name) {
+		return page.Query().Get(name)
 	}
-	return "ws://localhost:9222"
+	return otherwise
 }
 
 func element(id string) js.Value { return js.Global().Get("document").Call("getElementById", id) }

@@ -66,7 +66,7 @@ func (s Session) Run(ctx context.Context) []Check {
 	}
 	return []Check{
 		{"session", OK, "connected to " + nc.ConnectedUrlRedacted(), ""},
-		r.permissions(), r.answered(answers, names), r.signatures(answers), r.expiry(answers), r.namespaces(names),
+		r.permissions(), r.answered(answers, names), r.signatures(answers), r.expiry(answers), r.webTransport(ctx, answers), r.namespaces(names),
 	}
 }
 

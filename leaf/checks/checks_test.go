@@ -2,7 +2,10 @@ package checks_test
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/json"
 	"fmt"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -38,7 +41,7 @@ func startBackbone(t *testing.T, change func(*server.Options)) *server.Server {
 	return s
 }
 
-func startLeaf(t *testing.T, backbone *server.Server, namespace, secret, user string) {
+func startLeaf(t *testing.T, backbone *server.Server, namespace, secret, user string) *leaf.Leaf {
 	t.Helper()
 	v, err := backbone.Varz(nil)
 	if err != nil {
@@ -61,6 +64,7 @@ func startLeaf(t *testing.T, backbone *server.Server, namespace, secret, user st
 			t.Fatal("the leaf has no bridge")
 		}
 	}
+	return l
 }
 
 // want makes the checks until they say what they should: name=state, and a part of detail or next. That a leaf answers
@@ -104,12 +108,12 @@ func TestChecksOfASession(t *testing.T) {
 	backbone := startBackbone(t, nil)
 	s := checks.Session{Server: backbone.ClientURL(), Namespace: "studio", Wait: 300 * time.Millisecond}
 	want(t, s, map[string][2]string{
-		"session": {"ok", ""}, "permissions": {"ok", ""}, "answers": {"fault", "no leaf answers"}, "signatures": {"skipped", ""}, "expiry": {"skipped", ""}, "namespaces": {"skipped", ""},
+		"session": {"ok", ""}, "permissions": {"ok", ""}, "answers": {"fault", "no leaf answers"}, "signatures": {"skipped", ""}, "expiry": {"skipped", ""}, "webtransport": {"skipped", ""}, "namespaces": {"skipped", ""},
 	})
 	startLeaf(t, backbone, "stage", "", "")
 	want(t, s, map[string][2]string{"answers": {"fault", `["stage"]`}, "namespaces": {"warning", `["stage"]`}})
 	startLeaf(t, backbone, "studio", secret, "")
-	want(t, s, map[string][2]string{"answers": {"ok", "node-of-studio"}, "signatures": {"warning", "no key"}, "expiry": {"ok", ""}, "namespaces": {"warning", `["stage"]`}})
+	want(t, s, map[string][2]string{"answers": {"ok", "node-of-studio"}, "signatures": {"warning", "no key"}, "expiry": {"ok", ""}, "webtransport": {"ok", "a certificate of the manifest"}, "namespaces": {"warning", `["stage"]`}})
 	s.NamespaceKey = keyOf(t, secret)
 	want(t, s, map[string][2]string{"signatures": {"ok", "1 of 1"}})
 	s.NamespaceKey = keyOf(t, "another secret of others")
@@ -133,21 +137,68 @@ func TestChecksOfWhatNoLeafAnswers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			backbone := startBackbone(t, nil)
-			nc, err := nats.Connect(backbone.ClientURL())
+			answer(t, backbone, c.at, c.body)
+			want(t, checks.Session{Server: backbone.ClientURL(), Namespace: "studio", Wait: 300 * time.Millisecond}, c.wanted)
+		})
+	}
+}
+
+// Where UDP does not come through, hashes are old, or there is no WebTransport at all, that is said in words.
+func TestChecksOfWebTransport(t *testing.T) {
+	real := startBackbone(t, nil)
+	manifest := *startLeaf(t, real, "studio", secret, "").Manifest()
+	if len(manifest.WebTransport) != 1 {
+		t.Fatalf("the leaf has the ways %+v", manifest.WebTransport)
+	}
+	hole, err := net.ListenPacket("udp", "127.0.0.1:0") // takes all and answers nothing, as a firewall that drops
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { hole.Close() })
+	old := base64.StdEncoding.EncodeToString(make([]byte, 32))
+	at := manifest.WebTransport[0]
+	for name, c := range map[string]struct {
+		ways   []leaf.WebTransport
+		wss    string
+		wanted [2]string
+	}{
+		"as it is":   {[]leaf.WebTransport{at}, manifest.WSSURL, [2]string{"ok", at.URL}},
+		"old hashes": {[]leaf.WebTransport{{URL: at.URL, CertificateHashes: []string{old}}}, manifest.WSSURL, [2]string{"fault", "hashes are too old"}},
+		"no UDP":     {[]leaf.WebTransport{{URL: "https://" + hole.LocalAddr().String() + "/webtransport", CertificateHashes: at.CertificateHashes}}, manifest.WSSURL, [2]string{"fault", "UDP"}},
+		"elsewhere":  {[]leaf.WebTransport{{URL: "https://" + hole.LocalAddr().String() + "/webtransport", CertificateHashes: at.CertificateHashes}}, "wss://127.0.0.1:1", [2]string{"skipped", "another LAN"}},
+		"no way":     {nil, manifest.WSSURL, [2]string{"warning", "--no-webtransport"}},
+		"no URL":     {[]leaf.WebTransport{{URL: "nonsense", CertificateHashes: at.CertificateHashes}}, manifest.WSSURL, [2]string{"fault", "nonsense"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			said := manifest
+			said.WebTransport, said.WSSURL = c.ways, c.wss
+			said.ExpiresAt = time.Now().Add(time.Hour).UTC().Format(time.RFC3339)
+			body, err := json.Marshal(said)
 			if err != nil {
 				t.Fatal(err)
 			}
-			t.Cleanup(nc.Close)
-			if _, err := nc.Subscribe(leaf.FindSubject("studio"), func(m *nats.Msg) {
-				out := nats.NewMsg(m.Reply)
-				out.Data = []byte(c.body)
-				out.Header["Kleaf-At"] = []string{c.at}
-				nc.PublishMsg(out)
-			}); err != nil || nc.Flush() != nil {
-				t.Fatal("the liar cannot answer")
-			}
-			want(t, checks.Session{Server: backbone.ClientURL(), Namespace: "studio", Wait: 300 * time.Millisecond}, c.wanted)
+			backbone := startBackbone(t, nil)
+			answer(t, backbone, time.Now().UTC().Format(time.RFC3339), string(body))
+			want(t, checks.Session{Server: backbone.ClientURL(), Namespace: "studio", Wait: time.Second}, map[string][2]string{"webtransport": c.wanted})
 		})
+	}
+}
+
+// answer makes somebody answer for the namespace studio.
+func answer(t *testing.T, backbone *server.Server, at, body string) {
+	t.Helper()
+	nc, err := nats.Connect(backbone.ClientURL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	if _, err := nc.Subscribe(leaf.FindSubject("studio"), func(m *nats.Msg) {
+		out := nats.NewMsg(m.Reply)
+		out.Data = []byte(body)
+		out.Header["Kleaf-At"] = []string{at}
+		nc.PublishMsg(out)
+	}); err != nil || nc.Flush() != nil {
+		t.Fatal("who answers cannot")
 	}
 }
 

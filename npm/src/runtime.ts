@@ -22,6 +22,7 @@ export interface Exports {
   kinopio_ws_room(id: number, n: number): number;
   kinopio_ws_commit(id: number, n: number): number;
   kinopio_ws_drained(id: number): void;
+  kinopio_ws_late(hub: number, n: number): void;
   kinopio_ws_ended(id: number, how: number, n: number): void;
 }
 

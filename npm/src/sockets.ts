@@ -1,7 +1,8 @@
 import { After, type Exports, type Runtime } from "./runtime.js";
 import { messageOf } from "./errors.js";
 import { isNode } from "./node.js";
-import { Race, wayNow } from "./ways.js";
+import { Late } from "./late.js";
+import { failed, Race, wayNow } from "./ways.js";
 
 /** What the package needs of a WebSocket class: the browser's, Node's and that of `ws` have it. */
 export interface WebSocketClass {
@@ -74,6 +75,7 @@ export class Sockets {
   #runtime: Runtime;
   #classesOf: (hub: number) => Classes | undefined;
   #sockets = new Map<number, Socket>();
+  #late = new Late(failed);
   #closing = new Map<WebSocketLike, number>();
   #channel: MessageChannel | undefined; // an event of it is the next task, in a hidden page, too
   #due = false; // that event
@@ -103,12 +105,14 @@ export class Sockets {
 
   /** Resolves when the sockets of a hub are closed, or their peers have had time enough. */
   async closed(hub: number): Promise<void> {
+    this.#late.end(hub);
     if (this.#isClosed(hub)) return;
     await new Promise<void>((done) => this.#waiting.push({ hub, done }));
   }
 
   closeAll(): void {
     for (const id of [...this.#sockets.keys()]) this.#close(id);
+    this.#late.end();
     this.#channel?.port1.close();
   }
 
@@ -121,8 +125,8 @@ export class Sockets {
       const classes = this.#classesOf(hub);
       if (!classes) throw new Error("the hub is gone");
       const { WebSocket, Rooted } = classes;
-      const way = wayNow(url, reach.webTransport);
-      if (way) ws = new Race(url, way, WebSocket);
+      const choice = wayNow(url, reach.webTransport, this.#late);
+      if (choice) ws = new Race(url, choice, WebSocket, this.#late, hub);
       else if (reach.rootPem && Rooted && url.startsWith("wss:")) ws = new Rooted(url, reach.rootPem);
       else ws = new WebSocket(url); // throws for a URL that is mixed content, for one
       ws.binaryType = "arraybuffer";
@@ -133,6 +137,7 @@ export class Sockets {
     const socket: Socket = { hub, ws, copies: isBrowsers(ws), held: [], heldBytes: 0, unseen: 0, full: false };
     this.#sockets.set(id, socket);
     if (ws instanceof Race) {
+      ws.onlate = () => this.#runtime.enter((go) => go.kinopio_ws_late(hub, this.#text(go, url)));
       ws.onwinner = (winner, description) => {
         socket.ws = winner;
         socket.copies = isBrowsers(winner);

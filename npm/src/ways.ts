@@ -1,10 +1,12 @@
 import { messageOf } from "./errors.js";
+import type { Attempt, Late } from "./late.js";
 import type { WebSocketClass, WebSocketLike } from "./sockets.js";
 import { WebTransportSocket, webTransportClass, type Way } from "./webtransport.js";
 
 // How long WebTransport may take before the WebSocket is tried beside it. In a LAN it takes 5 to 30.
 const hedgeMs = 100;
-// How long it may take at all, which leaves the hub time to hear why. Nothing answers where a firewall drops UDP, and Firefox waits for its user.
+// How long the hub waits for it at all, which leaves it time to hear why. Nothing answers where a firewall drops UDP, Firefox waits for its
+// user, and Chromium for the end of a time of its own.
 const giveUpMs = 900;
 
 // Chromium holds up a page's next handshakes for each that has failed in the last minutes: a few are not
@@ -39,11 +41,38 @@ export class Failures {
 const failures = /* @__PURE__ */ new Failures();
 let turn = 0; // which of a leaf's addresses is tried
 
-/** The way to try now to a leaf, if there is one: of those in its manifest, whatever that has. */
-export function wayNow(leaf: string, said: unknown): Way | undefined {
-  if (!Array.isArray(said) || !webTransportClass() || failures.pause() > 0) return undefined;
-  const ways = said.slice(0, mostWays).filter((way): way is Way => isUsable(way, new URL(leaf).hostname));
-  return ways[turn % ways.length];
+/** Notes that a handshake of this page has failed, and makes another address the next one. */
+export function failed(): void {
+  failures.add();
+  turn++;
+}
+
+/** An attempt to wait for, or a way to make one by. */
+export type Choice = { way: Way; attempt?: Attempt };
+
+/**
+ * What to try now to a leaf, if anything, of the ways in its manifest, whatever that has: one that has opened since nobody
+ * waits for it, a new one, or one that still goes on.
+ */
+export function wayNow(leaf: string, said: unknown, late: Late): Choice | undefined {
+  if (!Array.isArray(said) || !webTransportClass()) return undefined;
+  const usable = said.slice(0, mostWays).filter((way): way is Way => isUsable(way, new URL(leaf).hostname));
+  const ways = usable.map((_, i) => usable[(turn + i) % usable.length]!);
+  const going = (mustBeOpen: boolean): Choice | undefined => {
+    for (const way of ways) {
+      const attempt = late.take(keyOf(way), mustBeOpen);
+      if (attempt) return { way, attempt };
+    }
+  };
+  const isNew = (way: Way) => !late.isFull && failures.pause() === 0 && !late.has(keyOf(way));
+  const open = going(true);
+  if (open) return open;
+  const way = ways.find(isNew);
+  return way ? { way } : going(false);
+}
+
+function keyOf({ url, certificateHashes }: Way): string {
+  return JSON.stringify([url, certificateHashes]);
 }
 
 const mostWays = 8;
@@ -84,29 +113,40 @@ export class Race implements WebSocketLike {
   onclose: ((event: any) => void) | null = null;
   /** Gets the one that is open, and by which way it goes, in words. */
   onwinner: ((ws: WebSocketLike, description: string) => void) | null = null;
+  /** Called when WebTransport has opened although another way was taken, or none: who dials again gets it. */
+  onlate: () => void = () => {};
 
   #open: () => WebSocketLike; // the WebSocket
+  #keep: (attempt: Attempt) => void;
   #way: Way;
-  #session: WebTransportSocket | undefined;
+  #attempt: Attempt | undefined; // it goes on
   #ws: WebSocketLike | undefined;
   #why: { session?: string; ws?: string } = {}; // they failed
   #hedge: ReturnType<typeof setTimeout> | undefined;
   #giveUp: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(url: string, way: Way, WebSocketClass: WebSocketClass) {
+  /** A handshake that nobody waits for any more goes on in late, for the hub. */
+  constructor(url: string, { way, attempt }: Choice, WebSocketClass: WebSocketClass, late: Late, hub: number) {
     this.#way = way;
+    this.#keep = (attempt) => late.keep(attempt, hub, this.onlate);
     this.#open = () => new WebSocketClass(url);
+    const now = performance.now();
     try {
-      this.#session = new WebTransportSocket(webTransportClass()!, way);
+      this.#attempt = attempt ?? { key: keyOf(way), begun: now, session: new WebTransportSocket(webTransportClass()!, way) };
     } catch (thrown) {
       queueMicrotask(() => this.#sessionFailed(messageOf(thrown)));
       return;
     }
-    this.#hedge = setTimeout(() => this.#tryWebSocket(), hedgeMs);
-    this.#giveUp = setTimeout(() => this.#sessionFailed(`no answer within ${giveUpMs} ms: does a firewall drop UDP to that port?`), giveUpMs);
-    const session = this.#session;
-    session.onopen = () => this.#won(session, "by WebTransport");
+    const { session, begun } = this.#attempt;
+    const won = () => this.#won(session, "by WebTransport");
+    session.onopen = won;
     session.onclose = ({ reason }: { reason: string }) => this.#sessionFailed(reason || "it ended at once");
+    if (session.readyState === 1) queueMicrotask(won);
+    else this.#hedge = setTimeout(() => this.#tryWebSocket(), Math.max(0, begun + hedgeMs - now));
+    this.#giveUp = setTimeout(() => {
+      this.#why.session ??= `no answer within ${giveUpMs} ms: does a firewall drop UDP to that port?`;
+      this.#lost();
+    }, giveUpMs);
   }
 
   #tryWebSocket(): void {
@@ -125,17 +165,17 @@ export class Race implements WebSocketLike {
   #won(ws: WebSocketLike, description: string): void {
     if (this.readyState !== 0) return;
     this.readyState = 3;
-    if (ws === this.#session) this.#session = undefined;
+    if (ws === this.#attempt?.session) this.#attempt = undefined;
     else this.#ws = undefined;
-    this.#stop();
+    this.#stop(true);
     this.onwinner?.(ws, description);
+    if (ws instanceof WebTransportSocket) ws.claim(); // now somebody listens
   }
 
   #sessionFailed(why: string): void {
-    if (this.#why.session !== undefined || this.readyState !== 0) return;
+    if (this.readyState !== 0) return;
     this.#why.session = why;
-    clearTimeout(this.#giveUp);
-    this.#dropSession();
+    this.#dropSession(false);
     clearTimeout(this.#hedge);
     this.#tryWebSocket();
     this.#lost();
@@ -151,7 +191,7 @@ export class Race implements WebSocketLike {
   #lost(): void {
     if (this.#why.session === undefined || this.#why.ws === undefined || this.readyState !== 0) return;
     this.readyState = 3;
-    this.#stop();
+    this.#stop(true);
     this.onclose?.({ reason: `by WebTransport to ${this.#way.url}: ${this.#why.session}; by WebSocket: ${this.#why.ws}` });
   }
 
@@ -159,27 +199,32 @@ export class Race implements WebSocketLike {
   close(): void {
     if (this.readyState === 3) return;
     this.readyState = 3;
-    this.#stop();
+    this.#stop(false);
     this.onclose?.({ code: 1006, reason: "" });
   }
 
   send(): void {}
 
-  #stop(): void {
+  #stop(goesOn: boolean): void {
     clearTimeout(this.#hedge);
     clearTimeout(this.#giveUp);
-    this.#dropSession();
+    this.#dropSession(goesOn);
     drop(this.#ws);
   }
 
-  /** A handshake that is called off is one that failed, to Chromium. */
-  #dropSession(): void {
-    const session = this.#session;
-    if (!session) return;
-    this.#session = undefined;
-    failures.add();
-    turn++;
+  /** Lets the handshake go on, or ends it: then it has failed, to Chromium. */
+  #dropSession(goesOn: boolean): void {
+    const attempt = this.#attempt;
+    if (!attempt) return;
+    this.#attempt = undefined;
+    const { session } = attempt;
     session.onopen = session.onclose = null;
+    if (goesOn) {
+      turn++;
+      this.#keep(attempt);
+      return;
+    }
+    failed();
     session.terminate();
   }
 }

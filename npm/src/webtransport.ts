@@ -37,6 +37,7 @@ export class WebTransportSocket implements WebSocketLike {
   onclose: ((event: any) => void) | null = null;
   #session: Session;
   #writer: WritableStreamDefaultWriter<Uint8Array> | undefined;
+  #held: { go: () => void; gone: Promise<void> } | undefined;
 
   /** Throws what the browser throws for what it does not even try. */
   constructor(SessionClass: SessionClass, { url, certificateHashes }: Way) {
@@ -59,12 +60,25 @@ export class WebTransportSocket implements WebSocketLike {
     if (this.readyState !== 0) return;
     this.readyState = 1;
     this.onopen?.({});
+    if (this.#held) await Promise.race([this.#held.gone, this.#session.closed]);
     const reader = stream.readable.getReader();
     for (;;) {
       const { value, done } = await reader.read();
       if (done) return;
       if (value.byteLength > 0) this.onmessage?.({ data: value });
     }
+  }
+
+  /** Nobody listens to what comes: nothing is read until {@link claim}. */
+  hold(): void {
+    let go!: () => void;
+    const gone = new Promise<void>((yes) => (go = yes));
+    this.#held = { go, gone };
+  }
+
+  claim(): void {
+    this.#held?.go();
+    this.#held = undefined;
   }
 
   /** The chunk is the stream's from now on. */

@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
-import { afterEach, test } from "node:test";
+import { readFileSync } from "node:fs";
+import { afterEach, mock, test } from "node:test";
 import { source, until } from "./helpers.mjs";
 
 // The race between WebTransport and a WebSocket, with classes that do what browsers do.
 
 const { Failures, Race, isUsable, wayNow } = await source("ways.ts");
+const { Late } = await source("late.ts");
 const hash = `${"A".repeat(43)}=`;
 const way = (url, hashes = [hash]) => ({ url, certificateHashes: hashes });
 
@@ -44,15 +46,24 @@ class FakeSession {
   }
 }
 
-function race({ session = FakeSession, address = "wss://192.168.1.5:443" } = {}) {
+const address = "wss://192.168.1.5:443";
+const there = way("https://192.168.1.5:443/webtransport");
+let failed = 0;
+
+function race({ session = FakeSession, late = new Late(() => failed++), choice = { way: there } } = {}) {
   globalThis.WebTransport = session;
   FakeSocket.made = [];
   FakeSession.made = [];
-  const it = new Race(address, way("https://192.168.1.5:443/webtransport"), FakeSocket);
-  const ends = { winner: undefined, description: "", reason: undefined };
-  it.onwinner = (winner, description) => Object.assign(ends, { winner, description });
+  failed = 0;
+  const it = new Race(address, choice, FakeSocket, late, 7);
+  const ends = { winner: undefined, description: "", reason: undefined, late: 0, got: [] };
+  it.onlate = () => ends.late++;
+  it.onwinner = (winner, description) => {
+    Object.assign(ends, { winner, description });
+    winner.onmessage = ({ data }) => ends.got.push(...data);
+  };
   it.onclose = ({ reason }) => (ends.reason = reason);
-  return { it, ends, session: FakeSession.made[0] };
+  return { it, ends, late, session: FakeSession.made[0] };
 }
 afterEach(() => delete globalThis.WebTransport);
 
@@ -77,15 +88,14 @@ test("a session that is refused makes a WebSocket at once", async () => {
   assert.equal(session.closes, 1);
 });
 
-test("a session that hangs does not hold up the WebSocket, and the one that loses is closed", async () => {
-  const { ends, session } = race();
+test("a session that hangs does not hold up the WebSocket, and a WebSocket that loses is closed", async () => {
+  const { ends, session, late } = race();
   await until(() => FakeSocket.made.length === 1);
   FakeSocket.made[0].open();
   assert.equal(ends.winner, FakeSocket.made[0]);
+  assert.equal(session.closes, 0); // it goes on
+  late.end();
   assert.equal(session.closes, 1);
-  session.accept(); // too late
-  await new Promise((resolve) => setTimeout(resolve, 20));
-  assert.equal(ends.winner, FakeSocket.made[0]);
 
   const slow = race();
   await until(() => FakeSocket.made.length === 1);
@@ -96,12 +106,99 @@ test("a session that hangs does not hold up the WebSocket, and the one that lose
 });
 
 test("what hangs for good is given up, with both reasons", async () => {
-  const { ends } = race();
+  const { ends, late } = race();
   await until(() => FakeSocket.made.length === 1);
   FakeSocket.made[0].onerror({});
   assert.equal(ends.reason, undefined);
   await until(() => ends.reason);
   assert.match(ends.reason, /no answer within 900 ms: does a firewall drop UDP.*by WebSocket: it failed/);
+  late.end();
+});
+
+test("what opens late is told of, and is the next one's with all that it brings", async () => {
+  const first = race();
+  await until(() => FakeSocket.made.length === 1);
+  FakeSocket.made[0].onerror({});
+  await until(() => first.ends.reason);
+  first.session.inward.enqueue(Uint8Array.of(1, 2, 3)); // a server speaks first
+  first.session.accept();
+  await until(() => first.ends.late === 1);
+  const choice = wayNow(address, [there], first.late);
+  assert.equal(choice.attempt.session.readyState, 1);
+  const second = race({ late: first.late, choice });
+  await until(() => second.ends.winner);
+  assert.equal(second.ends.description, "by WebTransport");
+  assert.deepEqual([FakeSession.made.length, FakeSocket.made.length], [0, 0]);
+  first.session.inward.enqueue(Uint8Array.of(4));
+  await until(() => second.ends.got.length === 4);
+  assert.deepEqual(second.ends.got, [1, 2, 3, 4]);
+  assert.equal(first.late.has(choice.attempt.key), false);
+});
+
+test("who dials while a handshake goes on waits for that one, and a WebSocket is made at once", async () => {
+  const first = race();
+  await until(() => FakeSocket.made.length === 1);
+  FakeSocket.made[0].open();
+  const choice = wayNow(address, [there], first.late);
+  assert.ok(choice.attempt);
+  const begin = performance.now();
+  const second = race({ late: first.late, choice });
+  await until(() => FakeSocket.made.length === 1);
+  assert.ok(performance.now() - begin < 90, "it waited");
+  assert.equal(FakeSession.made.length, 0);
+  first.session.accept();
+  await until(() => second.ends.winner);
+  assert.equal(second.ends.description, "by WebTransport");
+});
+
+test("other addresses have their turn while one goes on, up to a bound", () => {
+  globalThis.WebTransport = FakeSession;
+  const now = performance.now;
+  performance.now = () => now.call(performance) + 600_000; // what failed before is forgotten
+  const late = new Late(() => failed++);
+  const ways = Array.from({ length: 6 }, (_, i) => way(`https://192.168.1.${i + 5}`));
+  const tried = [];
+  for (let i = 0; i < 4; i++) {
+    const { way, attempt } = wayNow(address, ways, late);
+    assert.equal(attempt, undefined);
+    tried.push(way.url);
+    late.keep({ key: JSON.stringify([way.url, way.certificateHashes]), begun: performance.now(), session: { readyState: 0, hold() {}, terminate() {} } }, 7, () => {});
+  }
+  assert.equal(new Set(tried).size, 4);
+  const { attempt } = wayNow(address, ways, late); // no fifth one
+  assert.ok(attempt);
+  late.end();
+  performance.now = now;
+});
+
+test("late handshakes end by themselves, with their hub, and when nobody comes for them", async () => {
+  mock.timers.enable({ apis: ["setTimeout"] });
+  try {
+    const session = () => ({ readyState: 0, ends: 0, hold() {}, terminate() { this.ends++; this.readyState = 3; } });
+    failed = 0;
+    const late = new Late(() => failed++);
+    const [slow, ended, unwanted, broken] = [session(), session(), session(), session()];
+    const all = { slow, ended, unwanted, broken };
+    for (const [key, one] of Object.entries(all)) late.keep({ key, begun: performance.now(), session: one }, one === ended ? 8 : 7, () => {});
+    const tooMany = session();
+    late.keep({ key: "another", begun: performance.now(), session: tooMany }, 7, () => {});
+    assert.deepEqual([tooMany.ends, failed], [1, 1]);
+    late.end(8);
+    assert.deepEqual([ended.ends, slow.ends, failed], [1, 0, 2]);
+    unwanted.readyState = broken.readyState = 1;
+    unwanted.onopen({});
+    broken.onopen({});
+    broken.readyState = 3;
+    broken.onclose({ reason: "" });
+    assert.deepEqual([late.has("broken"), failed], [false, 2]); // it was open: no handshake has failed
+    mock.timers.tick(5000);
+    assert.deepEqual([unwanted.ends, slow.ends, failed], [1, 0, 2]);
+    mock.timers.tick(70_000);
+    assert.deepEqual([slow.ends, failed], [1, 3]);
+    assert.deepEqual(Object.keys(all).filter((key) => late.has(key)), []);
+  } finally {
+    mock.timers.reset();
+  }
 });
 
 test("what the browser does not even try is no end", async () => {
@@ -189,38 +286,17 @@ test("failures make attempts rare, and are forgotten after five minutes", () => 
 });
 
 test("ways that lead elsewhere, or are none, are not taken", () => {
-  const good = [
-    ["https://192.168.1.5:4443/webtransport", "192.168.1.5"],
-    ["https://10.0.0.1:1", "leaf.local"],
-    ["https://172.31.0.1", "192.168.1.5"],
-    ["https://100.64.1.1", "studio"],
-    ["https://[fd00::1]:4443/", "192.168.1.5"],
-    ["https://127.0.0.1:1", "127.0.0.1"],
-    ["https://127.0.0.1:1", "localhost"],
-    ["https://8.8.8.8", "8.8.8.8"], // the hub has judged it
-  ];
-  for (const [url, leaf] of good) assert.ok(isUsable(way(url), leaf), `${url} of ${leaf}`);
-  const bad = [
-    ["https://8.8.8.8", "192.168.1.5"],
-    ["https://172.32.0.1", "192.168.1.5"],
-    ["https://100.128.0.1", "192.168.1.5"],
-    ["https://evil.example", "192.168.1.5"],
-    ["https://10.evil.example", "192.168.1.5"],
-    ["https://127.0.0.1", "192.168.1.5"], // another permission
-    ["https://192.168.1.5", "127.0.0.1"],
-    ["http://192.168.1.5", "192.168.1.5"],
-    ["https://me:secret@192.168.1.5", "192.168.1.5"],
-    ["nonsense", "192.168.1.5"],
-    [undefined, "192.168.1.5"],
-  ];
-  for (const [url, leaf] of bad) assert.ok(!isUsable(way(url), leaf), `${url} of ${leaf}`);
-  for (const hashes of [undefined, [], "x", [1], ["short"], [`${"!".repeat(43)}=`], Array(5).fill(hash)]) {
+  const { usable, unusable, noHashes } = JSON.parse(readFileSync(new URL("../../transport/ways/testdata/ways.json", import.meta.url), "utf8"));
+  const host = (leaf) => new URL(`wss://${leaf}`).hostname;
+  for (const [url, leaf] of usable) assert.ok(isUsable(way(url), host(leaf)), `${url} of ${leaf}`);
+  for (const [url, leaf] of [...unusable, [undefined, "192.168.1.5"]]) assert.ok(!isUsable(way(url), host(leaf)), `${url} of ${leaf}`);
+  for (const hashes of [undefined, "x", [1], ...noHashes]) {
     assert.ok(!isUsable({ url: "https://192.168.1.5", certificateHashes: hashes }, "192.168.1.5"), String(hashes));
   }
   globalThis.WebTransport = FakeSession;
-  for (const said of [null, undefined, 1, {}, [null], [1], ["x"], [[]]]) assert.equal(wayNow("wss://192.168.1.5", said), undefined);
+  for (const said of [null, undefined, 1, {}, [null], [1], ["x"], [[]]]) assert.equal(wayNow("wss://192.168.1.5", said, new Late(() => {})), undefined);
 });
 
 test("where there is no WebTransport there is no way", () => {
-  assert.equal(wayNow("wss://192.168.1.5", [way("https://192.168.1.5")]), undefined);
+  assert.equal(wayNow("wss://192.168.1.5", [way("https://192.168.1.5")], new Late(() => {})), undefined);
 });

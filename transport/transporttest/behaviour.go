@@ -36,21 +36,27 @@ type Peers map[Behaviour]string
 // as those for a test in a browser, are made known. See [Peers.Encode].
 const PeersVariable = "KINOPIO_TRANSPORT_PEERS"
 
-// Encode returns the text for [PeersVariable].
+// WTPeersVariable is that for WebTransport peers, and WTHashVariable the one for the hash of their certificate.
+const (
+	WTPeersVariable = "KINOPIO_WEBTRANSPORT_PEERS"
+	WTHashVariable  = "KINOPIO_WEBTRANSPORT_HASH"
+)
+
+// Encode returns the text for [PeersVariable] or [WTPeersVariable].
 func (p Peers) Encode() string {
 	text, _ := json.Marshal(p) // a map of strings
 	return string(text)
 }
 
-// PeersFromEnv returns what another process offers through [PeersVariable].
-func PeersFromEnv() (Peers, error) {
-	text := os.Getenv(PeersVariable)
+// PeersFromEnv returns what another process offers through a variable.
+func PeersFromEnv(variable string) (Peers, error) {
+	text := os.Getenv(variable)
 	if text == "" {
-		return nil, fmt.Errorf("read %s: it is not set; run this test with the runner that starts the peers", PeersVariable)
+		return nil, fmt.Errorf("read %s: it is not set; run this test with the runner that starts the peers", variable)
 	}
 	var p Peers
 	if err := json.Unmarshal([]byte(text), &p); err != nil {
-		return nil, fmt.Errorf("read %s: %w", PeersVariable, err)
+		return nil, fmt.Errorf("read %s: %w", variable, err)
 	}
 	return p, nil
 }

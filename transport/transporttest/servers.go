@@ -1,7 +1,9 @@
 package transporttest
 
 import (
+	"maps"
 	"net"
+	"slices"
 	"sync"
 )
 
@@ -75,12 +77,13 @@ func (s *servers) stop() {
 		s.stopped = true
 		close(s.done)
 	}
-	for _, c := range s.closers {
-		_ = c.Close()
-	}
-	for peer := range s.open {
+	closers, open := s.closers, slices.Collect(maps.Keys(s.open))
+	s.mu.Unlock() // some wait for connections, which note their ends
+	for _, peer := range open {
 		peer.Cut()
 	}
-	s.mu.Unlock()
+	for _, c := range closers {
+		_ = c.Close()
+	}
 	s.running.Wait()
 }

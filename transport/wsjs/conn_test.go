@@ -19,7 +19,7 @@ func TestWebSocketKeepsTheContract(t *testing.T) {
 	defer transporttest.NoLeaks(t)
 	t.Run("contract", func(t *testing.T) {
 		transporttest.Run(t, func(t *testing.T) transporttest.Subject {
-			peers, err := transporttest.PeersFromEnv()
+			peers, err := transporttest.PeersFromEnv(transporttest.PeersVariable)
 			if err != nil {
 				t.Fatal(err)
 			}
