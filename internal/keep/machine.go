@@ -371,6 +371,14 @@ func (m *Machine) Exhausted(name string) bool {
 	return c != nil && c.most >= MostCounter
 }
 
+// Waiting is the ID of the value that waits to be sent, and which another one takes the place of; 0: none does.
+func (m *Machine) Waiting(name string) uint64 {
+	if c := m.cells[name]; c != nil && c.own != nil {
+		return c.own.id
+	}
+	return 0
+}
+
 // Set makes data the value of a name that is followed, or deletes it. It is sent when the hub is connected and
 // knows what it follows. id is the caller's, for Publish or Superseded.
 func (m *Machine) Set(now time.Duration, name string, data []byte, deleted bool, id uint64) {
