@@ -20,7 +20,7 @@ type recorder struct {
 type lifeStep [4]any
 
 // record makes a machine that draws from rng.
-func record(rng *rand.Rand, records bool) *recorder {
+func record(rng *rand.Rand, records bool, atOnce int) *recorder {
 	r := &recorder{records: records, next: -1}
 	name := func() string {
 		text := fmt.Sprintf("%07d", rng.IntN(10_000_000))
@@ -40,6 +40,7 @@ func record(rng *rand.Rand, records bool) *recorder {
 		}
 		return drawn
 	}, name)
+	r.atOnce = atOnce
 	return r
 }
 

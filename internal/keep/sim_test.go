@@ -37,7 +37,9 @@ type world struct {
 	sent    int // messages in all
 	beats   int
 	asks    int
-	records bool // of what machines were told and did
+	atOnce  int           // see Machine
+	known   time.Duration // within which a hub with a connection knows all
+	records bool          // of what machines were told and did
 	// break something, to see that it is found
 	broken string
 	fifo   map[[2]int]time.Duration
@@ -113,7 +115,7 @@ func (w *world) latency(a, b *simHub) time.Duration {
 
 func (w *world) join(group int) *simHub {
 	h := &simHub{w: w, id: len(w.hubs), group: group, follows: map[string]time.Duration{}, hears: map[string]time.Duration{}, was: map[string]Version{}, asked: map[string]time.Duration{}}
-	h.m = record(w.rng, w.records)
+	h.m = record(w.rng, w.records, w.atOnce)
 	w.hubs = append(w.hubs, h)
 	h.connect()
 	return h
@@ -208,7 +210,7 @@ func (h *simHub) do() {
 		if since, waits := h.asked[name]; waits && h.online {
 			if c.known {
 				delete(h.asked, name)
-			} else if w.now > since+AskFor+time.Millisecond {
+			} else if w.now > since+w.known+time.Millisecond {
 				w.fail("hub %d: %s is not known after %v", h.id, name, w.now-since)
 				delete(h.asked, name)
 			}
@@ -307,6 +309,8 @@ func play(seed uint64, broken string, trace func(string, ...any), records bool) 
 	w := &world{records: records, rng: rand.New(rand.NewPCG(seed, 1)), trace: trace, broken: broken, fifo: map[[2]int]time.Duration{}}
 	r := w.rng
 	names := []string{"a.x", "a.y", "b.z"}[:1+r.IntN(3)]
+	w.atOnce = 1 + r.IntN(3)
+	w.known = time.Duration((len(names)+w.atOnce-1)/w.atOnce) * AskFor
 	name := func() string { return names[r.IntN(len(names))] }
 	some := func() *simHub { return w.hubs[r.IntN(len(w.hubs))] }
 	for range 2 + r.IntN(6) {

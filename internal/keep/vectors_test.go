@@ -37,7 +37,7 @@ func TestVectorsAreCurrent(t *testing.T) {
 	}
 	out.WriteString("\n],\n\"lives\": [")
 	for i, l := range lives() {
-		out.WriteString(separator(i) + "{\"name\": " + line(t, l.name) + ", \"steps\": [")
+		out.WriteString(separator(i) + "{\"name\": " + line(t, l.name) + ", \"atOnce\": " + line(t, l.atOnce) + ", \"steps\": [")
 		for j, step := range l.steps {
 			out.WriteString(separator(j) + line(t, step))
 		}
@@ -88,19 +88,20 @@ func stampTexts() []string {
 }
 
 type recordedLife struct {
-	name  string
-	steps []lifeStep
+	name   string
+	atOnce int
+	steps  []lifeStep
 }
 
 func lives() (all []recordedLife) {
 	for seed := range recordedWorlds {
 		w := play(uint64(seed), "", nil, true)
 		for _, h := range w.hubs {
-			all = append(all, recordedLife{fmt.Sprintf("world %d, hub %d", seed, h.id), h.m.life})
+			all = append(all, recordedLife{fmt.Sprintf("world %d, hub %d", seed, h.id), w.atOnce, h.m.life})
 		}
 	}
 	for seed := range recordedNoise {
-		all = append(all, recordedLife{fmt.Sprintf("noise %d", seed), noise(uint64(seed))})
+		all = append(all, recordedLife{fmt.Sprintf("noise %d", seed), 1 + seed%4, noise(uint64(seed))})
 	}
 	return all
 }
@@ -108,7 +109,7 @@ func lives() (all []recordedLife) {
 // noise is a life in which anything happens, also what no network brings.
 func noise(seed uint64) []lifeStep {
 	r := rand.New(rand.NewPCG(seed, 2))
-	m := record(r, true)
+	m := record(r, true, 1+int(seed)%4)
 	now := time.Duration(r.IntN(1000))
 	names := []string{"a.x", "a.y", "a.x.y", "b.z", "b.y", "solo"}
 	name := func() string { return names[r.IntN(len(names))] }

@@ -48,7 +48,7 @@ const methods = {
   },
 };
 
-for (const { name, steps } of lives) {
+for (const { name, atOnce, steps } of lives) {
   test(`a machine lives as Go's did: ${name}`, () => {
     let drawn = [];
     const draw = (below) => {
@@ -57,7 +57,7 @@ for (const { name, steps } of lives) {
       assert.equal(below, bound, "what is drawn");
       return value;
     };
-    const machine = new Machine(() => draw(), draw, () => draw());
+    const machine = new Machine(() => draw(), draw, () => draw(), atOnce);
     assert.ok(steps.length > 0);
     steps.forEach(([method, args, draws, result], i) => {
       const where = `step ${i + 1}: ${method} ${JSON.stringify(args)}`;

@@ -15,13 +15,29 @@ export type JobOf = (typeof Job)[keyof typeof Job];
 /** What the names with one first part have in common. */
 export class Region {
   readonly name: string;
-  /** In the order of their names. */
-  readonly cells: Cell[] = [];
+  #cells: Cell[] = [];
+  #sorted = true;
   /** How many cells each job is to be done with, and when. */
   readonly jobs = [Job.offer, Job.send, Job.demand].map(() => ({ cells: 0, at: 0 }));
 
   constructor(name: string) {
     this.name = name;
+  }
+
+  /** In the order of their names. */
+  get cells(): readonly Cell[] {
+    if (!this.#sorted) this.#cells.sort((a, b) => (a.name < b.name ? -1 : 1));
+    this.#sorted = true;
+    return this.#cells;
+  }
+
+  add(c: Cell): void {
+    this.#sorted &&= this.#cells.length === 0 || this.#cells[this.#cells.length - 1]!.name < c.name;
+    this.#cells.push(c);
+  }
+
+  remove(c: Cell): void {
+    this.#cells.splice(place(this.cells, c.name), 1);
   }
 }
 
@@ -52,6 +68,8 @@ export class Cell {
   /** It is known whether it has a value. */
   known = false;
   asking = false;
+  /** Its turn to be asked for is still to come. */
+  queued = false;
   /** Others may ask for it here. */
   served = false;
   own: Own | undefined;

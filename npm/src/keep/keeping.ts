@@ -25,6 +25,9 @@ export interface Follower {
   learned(stamp: Stamp, data: Payload, own: boolean): void;
 }
 
+/** How late the machine may be told the time before it is told later still. */
+const graceMs = 200;
+
 /** What becomes of a value that was set. */
 type Settle = (error?: KinopioError) => void;
 
@@ -59,7 +62,8 @@ export class Keeping {
   #running = false;
   #scheduled = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
-  #due = 0; // when it fires
+  #due = 0; // when the machine wants to be told the time; 0: never
+  #late = 0; // since when that is known to be late
 
   constructor(session: Session) {
     this.#session = session;
@@ -161,18 +165,35 @@ export class Keeping {
     }
   }
 
-  /** Sets the timer for what the machine wants to be told the time for. */
+  /** Sees to it that the machine is told the time. */
   #arm(): void {
     const next = this.#machine.next() / 1e6;
     if (this.#session.dead || next === 0) return;
+    const now = performance.now();
+    if (this.#due !== 0 && now > this.#due + graceMs) this.#look(now); // timers of hidden pages are late
     if (this.#timer !== undefined && this.#due <= next) return; // it asks again
     clearTimeout(this.#timer);
     this.#due = next;
+    this.#wakeIn(Math.max(1, next - now));
+  }
+
+  #wakeIn(ms: number): void {
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
-      this.#do((machine, now) => machine.tick(now));
-    }, Math.max(1, next - performance.now()));
+      this.#look(performance.now());
+    }, ms);
     (this.#timer as { unref?(): void }).unref?.(); // in Node it keeps no process alive
+  }
+
+  /** Tells the machine the time. If that is late, what may have come while nothing was done here comes first. */
+  #look(now: number): void {
+    if (now > this.#due + graceMs && this.#late === 0) this.#late = now;
+    if (this.#late !== 0 && now < this.#late + graceMs) {
+      if (this.#timer === undefined) this.#wakeIn(graceMs);
+      return;
+    }
+    this.#due = this.#late = 0;
+    this.#do((machine, at) => machine.tick(at));
   }
 
   #effect({ kind, name, stamp, data, id }: Effect): void {

@@ -46,6 +46,7 @@ export type VerdictOf = (typeof Verdict)[keyof typeof Verdict];
 // Times of the protocol, in nanoseconds as Go has them.
 const ms = 1e6;
 const askAgain = 700 * ms;
+const asksAtOnce = 256;
 /** Bounds how long an answer is waited for, in milliseconds. */
 export const askForMs = 2000;
 const askFor = askForMs * ms;
@@ -76,6 +77,8 @@ export class Machine {
   #cells = new Map<string, Cell>();
   #regions: Region[] = []; // in the order of their names
   #asking = 0;
+  #queue: Cell[] = []; // those whose turn to be asked for is still to come
+  #atOnce: number;
   #online = false;
   #beatAt = 0; // 0: there is nothing to do
   #beatOf = 0;
@@ -85,12 +88,13 @@ export class Machine {
 
   /**
    * `random` gives a whole number from 0 to below its argument, `writer` a new random writer, and `token` as many random
-   * characters.
+   * characters. `atOnce` bounds the questions that wait for their answers.
    */
-  constructor(writer: () => string, random: (n: number) => number, token: () => string) {
+  constructor(writer: () => string, random: (n: number) => number, token: () => string, atOnce = asksAtOnce) {
     this.#writer = writer;
     this.#random = random;
     this.#token = token;
+    this.#atOnce = atOnce;
   }
 
   /** What is to be done since the last call. */
@@ -113,7 +117,7 @@ export class Machine {
     this.#cells.delete(name);
     this.#asks(c, false);
     for (const job of [Job.offer, Job.send, Job.demand]) c.done(job);
-    r.cells.splice(place(r.cells, name), 1);
+    r.remove(c);
     if (c.served) this.#do(Do.unserve, name);
     if (r.cells.length === 0) {
       this.#regions.splice(this.#regions.indexOf(r), 1);
@@ -181,12 +185,14 @@ export class Machine {
     const newer = this.#take(now, c, stamp, data) === Verdict.newer;
     if (!c.known) this.#learn(now, c);
     else if (newer) this.#do(Do.changed, name, c);
+    this.#askMore(now);
   }
 
   /** Nobody knows the name. Questions that get no answer at all need not be told. */
   unanswered(now: number, name: string): void {
     const c = this.#cells.get(name);
     if (c?.asking) this.#learn(now, c);
+    this.#askMore(now);
   }
 
   /** What is answered to somebody who asks; undefined: nothing. */
@@ -213,6 +219,8 @@ export class Machine {
   /** It has none. */
   offline(): void {
     this.#online = false;
+    for (const c of this.#queue) c.queued = false;
+    this.#queue = [];
     for (const r of this.#regions) for (const c of r.cells) this.#asks(c, false);
   }
 
@@ -255,6 +263,7 @@ export class Machine {
   /** When tick is to be called; 0 for never. */
   next(): number {
     if (!this.#online) return 0;
+    if (this.#queue.length > 0 && this.#asking < this.#atOnce) return 1; // at once
     let at = this.#beatAt;
     for (const r of this.#regions) {
       for (const job of r.jobs) if (job.cells > 0) at = Math.min(at, job.at);
@@ -267,6 +276,7 @@ export class Machine {
   /** Does what is due. */
   tick(now: number): void {
     if (!this.#online || this.#beatAt === 0) return;
+    this.#askMore(now);
     for (const r of this.#regions) {
       for (const c of r.cells) {
         if (this.#asking === 0) break;
@@ -280,6 +290,7 @@ export class Machine {
         }
       }
     }
+    this.#askMore(now);
     if (this.#beatAt <= now) {
       const token = this.#token();
       const former = this.#last;
@@ -310,7 +321,7 @@ export class Machine {
     }
     const c = new Cell(name, r!, this.#writer());
     this.#cells.set(name, c);
-    r!.cells.splice(place(r!.cells, name), 0, c);
+    r!.add(c);
     if (this.#cells.size === 1) {
       this.#do(Do.hear, "");
       this.#last = "0";
@@ -320,12 +331,27 @@ export class Machine {
     return c;
   }
 
-  /** Begins to ask for what is not known. */
+  /** Begins to ask for what is not known, when it is its turn. */
   #ask(now: number, c: Cell): void {
-    if (c.known || !this.#online || c.asking) return;
+    if (c.known || !this.#online || c.asking || c.queued) return;
+    if (this.#asking >= this.#atOnce) {
+      c.queued = true;
+      this.#queue.push(c);
+      return;
+    }
     c.askUntil = now + askFor;
     this.#asks(c, true);
     this.#askNext(now, c);
+  }
+
+  /** Asks for those whose turn it is. */
+  #askMore(now: number): void {
+    let n = 0;
+    for (let c; this.#asking < this.#atOnce && (c = this.#queue[n]); n++) {
+      c.queued = false;
+      if (this.#cells.get(c.name) === c) this.#ask(now, c);
+    }
+    if (n > 0) this.#queue.splice(0, n);
   }
 
   #asks(c: Cell, asking: boolean): void {
