@@ -83,6 +83,9 @@ func TestSecondTabShowsTheValueAfterMovesAmongMuchTraffic(t *testing.T) {
 		window.kept = demo.hub.getScope("kept");
 		await kept.getVariable("before").set("set on the backbone");
 		await kept.getVariable("last").set(1);
+		const slider = document.getElementById("kept");
+		slider.value = 42;
+		slider.dispatchEvent(new Event("input"));
 		return true;
 	})()`)
 	p.toLeaf()
@@ -105,6 +108,7 @@ func TestSecondTabShowsTheValueAfterMovesAmongMuchTraffic(t *testing.T) {
 		if got := fmt.Sprint(eval[[]any](second, look)); got != want {
 			t.Errorf("%s a second tab has %s, want %s", when, got, want)
 		}
+		second.waitFor("the demo shows its slider's value", `document.getElementById("kept-value").textContent === "42" && document.getElementById("kept").value === "42"`, `document.getElementById("kept-value").textContent`)
 		eval[bool](second, `demo.hub.dispose().then(() => true)`)
 	}
 	check("on the leaf", "[set on the backbone set on the leaf 2 <nil>]")
