@@ -40,7 +40,7 @@ func runWebTransport(ctx context.Context, e *env) (err error) {
 		return err
 	}
 	defer stop()
-	t, err := openTabWith(ctx, e, engine.Options{RootFile: leaf.status.TLS.CACertFile, QUIC: true})
+	t, err := openTabWith(ctx, e, engine.Options{RootFiles: []string{leaf.status.TLS.CACertFile}, QUIC: true})
 	if err != nil {
 		return err
 	}

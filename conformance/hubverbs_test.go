@@ -183,6 +183,37 @@ func (r *run) variable(ctx context.Context, s step, h *testHub, v *hub.Variable,
 		})
 		r.handles[s.As] = &handle{box: b, end: stop}
 		return s.check(outcome{err: err})
+	case "change":
+		b := newBox()
+		stop, err := v.OnChange(func(c hub.Change) { b.put(record{value: []any{c.Value, c.Exists}}) })
+		r.handles[s.As] = &handle{box: b, end: stop}
+		return s.check(outcome{err: err})
+	case "set":
+		return r.finish(ctx, s, func(ctx context.Context) outcome {
+			return outcome{err: repeated(s, func(i int) error {
+				ctx, cancel := bounded(ctx)
+				defer cancel()
+				return v.Set(ctx, revive(s.Value, i))
+			})}
+		})
+	case "delete":
+		return r.finish(ctx, s, func(ctx context.Context) outcome {
+			ctx, cancel := bounded(ctx)
+			defer cancel()
+			return outcome{err: v.Delete(ctx)}
+		})
+	case "meta":
+		return eventually(ctx, func() error { return s.hasFields(meta(v)) })
+	case "agrees":
+		other := r.hubs[s.With]
+		if other == nil {
+			return fmt.Errorf("there is no hub %q", s.With)
+		}
+		theirs, err := variable(other, step{At: s.At}, strings.Fields(s.Do)[2])
+		if err != nil {
+			return err
+		}
+		return eventually(ctx, func() error { return agree(v, theirs) })
 	case "sub":
 		return r.sub(ctx, s, v)
 	case "iterate":
@@ -230,6 +261,31 @@ func (r *run) load(s step, v *hub.Variable) error {
 		done <- outcome{}
 	})
 	r.handles[s.As] = &handle{outcome: done, end: cancel}
+	return nil
+}
+
+// repeated does something as often as a step says.
+func repeated(s step, do func(i int) error) error {
+	for i := range max(s.Times, 1) {
+		if err := do(i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// meta is what a value is, under JavaScript's names.
+func meta(v *hub.Variable) map[string]any {
+	m := v.Meta()
+	return map[string]any{"exists": m.Exists, "known": m.Known, "version": float64(m.Counter), "writer": m.Writer, "pending": m.Pending}
+}
+
+// agree wants two hubs to have the same value, of the same version.
+func agree(a, b *hub.Variable) error {
+	mine, theirs := display([]any{a.Value(), meta(a)}), display([]any{b.Value(), meta(b)})
+	if mine != theirs {
+		return fmt.Errorf("the one has %s, the other %s", mine, theirs)
+	}
 	return nil
 }
 

@@ -125,6 +125,7 @@ func wrongMessages(m wireMessage) map[string]wireMessage {
 	worse("subject", m.Subject != nil, func(m *wireMessage) { m.Subject = &text })
 	worse("reply", m.Reply != nil, func(m *wireMessage) { m.Reply = &text })
 	worse("number", m.Number != nil, func(m *wireMessage) { m.Number = &text })
+	worse("version", m.Version != nil, func(m *wireMessage) { m.Version = &text })
 	worse("text", m.Text != nil, func(m *wireMessage) { m.Text = &text })
 	worse("base64", m.Base64 != nil, func(m *wireMessage) { m.Base64 = []byte("wrong") })
 	worse("headers", m.Headers != nil, func(m *wireMessage) { m.Headers = &map[string][]string{"wrong": {"x"}} })

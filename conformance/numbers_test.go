@@ -169,6 +169,16 @@ func TestPeersOf210AreHeardAndHear(t *testing.T) {
 					t.Fatalf("the hub got %v from itself, want %d", v, i)
 				}
 			}
+			if err := battery.Set(t.Context(), "set"); err != nil {
+				t.Fatal(err)
+			}
+			_, headers, data := p.hears()
+			if data != "set" || strings.Contains(headers, "Kset") != (c.headers != "") {
+				t.Errorf("what was set is heard as %q with the headers %q", data, headers)
+			}
+			if v := <-got; v != "set" {
+				t.Fatalf("the hub got %v from itself, want what was set", v)
+			}
 			p.say("PUB robot.battery 2\r\n77\r\n")
 			if v := <-got; v != 77.0 {
 				t.Fatalf("the hub got %v, want 77", v)

@@ -103,6 +103,7 @@ type wireMessage struct {
 	Reply   *string              `json:"reply"`
 	Headers *map[string][]string `json:"headers"`
 	Number  *string              `json:"number"`
+	Version *string              `json:"version"`
 	Text    *string              `json:"text"`
 	Base64  []byte               `json:"base64"`
 }

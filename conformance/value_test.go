@@ -87,6 +87,9 @@ func display(v any) string {
 // numberOnWire is a message's number as plain clients see it.
 var numberOnWire = regexp.MustCompile(`^[0-9A-Za-z]{8,11}\.[0-9A-Za-z]{1,11}$`)
 
+// versionOnWire is a version as plain clients see it: the counter, the writer, and whether it is a deletion or said again.
+var versionOnWire = regexp.MustCompile(`^([1-9a-f][0-9a-f]*)\.[0-9A-Za-z]{7}(-?\+?)$`)
+
 // matches compares a message with what a scenario says about it.
 func (m wireMessage) matches(r record) error {
 	if m.Value != nil {
@@ -107,6 +110,14 @@ func (m wireMessage) matches(r record) error {
 		}
 		r.headers = maps.Clone(r.headers)
 		delete(r.headers, "Kseq") // said something about
+	}
+	if m.Version != nil {
+		version := r.headers["Kset"]
+		if len(version) != 1 || !versionOnWire.MatchString(version[0]) || versionOnWire.ReplaceAllString(version[0], "$1$2") != *m.Version {
+			return fmt.Errorf("version: got Kset %q, want version %s", version, *m.Version)
+		}
+		r.headers = maps.Clone(r.headers)
+		delete(r.headers, "Kset")
 	}
 	if m.Headers != nil && !(len(r.headers) == 0 && len(*m.Headers) == 0) && !reflect.DeepEqual(map[string][]string(r.headers), *m.Headers) {
 		return fmt.Errorf("headers: got %s, want %s", display(r.headers), display(*m.Headers))

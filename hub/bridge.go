@@ -10,9 +10,13 @@ var _ = func() bool {
 	return true
 }()
 
-// OnDenied lets fn be called on a link's goroutine for each message that the server did not permit to publish on
-// subject, of which OnError tells once. It is to be called before Open.
-func (bridgeFunctions) OnDenied(cfg *Config, fn func(subject string)) { cfg.onDenied = fn }
+// KeepValues leaves values to the bridge: the version of a set value is an ordinary header, in both directions. denied is
+// called on a link's goroutine for each message that the server did not permit to publish on subject, of which OnError
+// tells once, and with subjects of the hub's own that are about values; link when the hub has a connection after it had
+// none, or is in another system, and with false when it has none. It is to be called before Open.
+func (bridgeFunctions) KeepValues(cfg *Config, denied func(subject string), link func(online bool)) {
+	cfg.onDenied, cfg.onLink = denied, link
+}
 
 // Burst is [Hub.burst].
 func (bridgeFunctions) Burst(h *Hub, more bool, do func()) (done, quiet bool) {
@@ -27,6 +31,6 @@ func (bridgeFunctions) Respond(r Responder, out OutMsg) bridge.Receipt { return 
 
 // Subscribe is [Hub.Subscribe], with callbacks as bridge.SubOptions says.
 func (bridgeFunctions) Subscribe(h *Hub, subject string, opts SubOptions, how bridge.SubOptions, fn func(*Message)) (*Subscription, error) {
-	opts.inline, opts.awaited, opts.onRun = true, how.Awaited, how.OnRun
+	opts.inline, opts.awaited, opts.onRun, opts.control = true, how.Awaited, how.OnRun, how.Control
 	return h.Subscribe(subject, opts, fn)
 }

@@ -120,9 +120,9 @@ type Config struct {
 	// Dialers open the connections. Nil means the platform's own.
 	Dialers []transport.Dialer
 
-	// onDenied, if set, is called on a link's goroutine for each message that the server did not permit to publish on
-	// subject, of which OnError tells once, for bridges that have values of their own.
+	// onDenied and onLink are set by a bridge that has values of its own: see bridgeFunctions.KeepValues.
 	onDenied func(subject string)
+	onLink   func(online bool)
 
 	leaves *leafRecords // of this hub
 }

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/kinopio-hub/kinopio-hub/v3/internal/bridge"
 	"github.com/kinopio-hub/kinopio-hub/v3/internal/keep"
 	"github.com/kinopio-hub/kinopio-hub/v3/internal/natswire"
 )
@@ -17,7 +18,7 @@ import (
 //	_KH.ask.<subject>   a request: what is its value? One of those who know it answers, with the same header
 //	_KH.offer.<first>   "<version> <subject>" lines: I know these, of the subjects with that first part
 //	_KH.beat            "<token> <token before>": see keep.Machine
-const headerSet = "Kset"
+const headerSet = bridge.HeaderSet
 
 const (
 	subjectBeat = ownPrefix + "beat"
@@ -58,46 +59,6 @@ type keptChange struct {
 
 // askedKept bounds the questions that wait for their answers.
 const askedKept = 1 << 14
-
-// A keeper is what the rest of the hub sees of keeping. It is an interface so that pages, whose variables are JavaScript's,
-// do not download it.
-type keeper interface {
-	// online: the hub has a link after it had none, or one to another system. offline: it has none.
-	online()
-	offline()
-	// take takes the version out of the headers of a message; passes does, too, and says whether it is delivered. The
-	// intake is locked.
-	take(m *Message)
-	passes(e *entry, r receivers, m *Message) bool
-	// denied takes what the server does not permit of ownPrefix, if that is about values, unpublished that of the
-	// program's, and warn tells of it.
-	denied(v *PermissionError) bool
-	unpublished(subject string)
-	warn(v *PermissionError)
-	// pending is how many bytes of values wait to be sent.
-	pending() int
-}
-
-type keeperBox struct{ keeper }
-
-// keeper is the hub's, or one that does nothing before there is a variable.
-func (h *Hub) keeper() keeper {
-	if b := h.kept.Load(); b != nil {
-		return b
-	}
-	return nobody{}
-}
-
-type nobody struct{}
-
-func (nobody) online()                                 {}
-func (nobody) offline()                                {}
-func (nobody) take(*Message)                           {}
-func (nobody) passes(*entry, receivers, *Message) bool { return true }
-func (nobody) denied(*PermissionError) bool            { return false }
-func (nobody) unpublished(string)                      {}
-func (nobody) warn(*PermissionError)                   {}
-func (nobody) pending() int                            { return 0 }
 
 // keeping is the hub's, which begins with its first variable.
 func (h *Hub) keeping() *keeping {
@@ -166,25 +127,30 @@ func (k *keeping) unfollow(subject string) {
 	})
 }
 
-// set makes data the value of a subject that is followed, or deletes it. done is called, from another goroutine,
-// when a link has it, or a newer one has come before that.
-func (k *keeping) set(subject string, data []byte, deleted bool, done func(error)) error {
-	var err error
-	k.do(func(m *keep.Machine, now time.Duration) {
-		limit := k.h.cfg.PendingLimit
-		switch {
-		case m.Exhausted(subject):
-			err = fmt.Errorf("%w: set %s: its version has reached the largest that there is", ErrInvalidValue, subject)
-		case k.bytes+len(data) > limit:
-			err = fmt.Errorf("%w: %d bytes of set values wait to be sent and %d more exceed the limit of %d", ErrDisconnected, k.bytes, len(data), limit)
-		default:
-			k.serial++
-			k.settled[k.serial], k.sizes[k.serial] = done, len(data)
-			k.bytes += len(data)
-			m.Set(now, subject, data, deleted, k.serial)
-		}
-	})
-	return err
+// book takes room for a value of size bytes that is to be set. done is called, from another goroutine, when a link has
+// it, or a newer one has come before that.
+func (k *keeping) book(subject string, size int, done func(error)) (id uint64, err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	limit := k.h.cfg.PendingLimit
+	former := k.machine.Waiting(subject) // whose place this one takes
+	waits := k.bytes - k.sizes[former]
+	switch {
+	case k.machine.Exhausted(subject):
+		return 0, fmt.Errorf("%w: set %s: its version has reached the largest that there is", ErrInvalidValue, subject)
+	case waits+size > limit:
+		return 0, fmt.Errorf("%w: set %s: %d bytes of set values wait to be sent and %d more exceed the limit of %d", ErrDisconnected, subject, waits, size, limit)
+	}
+	k.serial++
+	k.settled[k.serial], k.sizes[k.serial] = done, size
+	k.bytes = waits + size
+	delete(k.sizes, former)
+	return k.serial, nil
+}
+
+// set makes data the value of a subject that is followed, or deletes it. id is what book gave.
+func (k *keeping) set(subject string, data []byte, deleted bool, id uint64) {
+	k.do(func(m *keep.Machine, now time.Duration) { m.Set(now, subject, data, deleted, id) })
 }
 
 // settle tells what has become of a value that was set.
@@ -245,15 +211,13 @@ func (k *keeping) offline() {
 
 // denied takes that the server does not permit something of ownPrefix, if that is about values.
 func (k *keeping) denied(v *PermissionError) bool {
-	subject, asks := strings.CutPrefix(v.Subject, askPrefix)
-	asks = asks && strings.Contains(subject, ".")
-	if !asks && v.Subject != subjectBeat && !strings.HasPrefix(v.Subject, offerPrefix) {
+	asked, about := k.h.deniedValues(v)
+	if !about {
 		return false
 	}
 	k.warn(v)
-	if asks && v.Publish {
-		k.h.requests.fail(v, func(q *request) bool { return q.subject == v.Subject })
-		first, _, _ := strings.Cut(subject, ".")
+	if asked != "" {
+		first, _, _ := strings.Cut(asked, ".")
 		k.mu.Lock()
 		k.refused[first] = true
 		k.mu.Unlock()
@@ -446,22 +410,9 @@ func (k *keeping) publish(e keep.Effect) {
 }
 
 func (k *keeping) take(m *Message) {
-	values, found := m.Header[headerSet]
-	if !found {
-		return
-	}
-	if stamp, ok := keep.ParseStamp(strings.TrimSpace(values[0])); ok && len(values) == 1 && stamp.Counter > 0 {
-		m.stamp = &stamp
-	}
-	header := m.Header // others have it, too
-	m.Header = nil
-	for name, values := range header {
-		if name == headerSet {
-			continue
+	if text := m.takeVersion(); text != "" {
+		if stamp, ok := keep.ParseStamp(text); ok && stamp.Counter > 0 {
+			m.stamp = &stamp
 		}
-		if m.Header == nil {
-			m.Header = Header{}
-		}
-		m.Header[name] = values
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"github.com/kinopio-hub/kinopio-hub/v3/hub"
 )
 
@@ -63,6 +65,53 @@ func TestWhoComesLaterSeesWhatWasSet(t *testing.T) {
 		for _, v := range []*hub.Variable{v, later, third, fourth} {
 			is(t, v, "again")
 		}
+	}
+}
+
+// Also not in a hub that has no variable, to which what is set is a message like others.
+func TestVersionsAreNotAmongHeaders(t *testing.T) {
+	s := startServer(t, nil)
+	got := make(chan hub.Header, 10)
+	h := openHub(t, hub.Config{Servers: []string{s.ClientURL()}})
+	for _, subject := range []string{"s.x", "s.*"} {
+		sub, err := h.Subscribe(subject, hub.SubOptions{}, func(m *hub.Message) { got <- m.Header })
+		if err != nil || sub.Ready(soon(t)) != nil {
+			t.Fatal(err)
+		}
+	}
+	next := func(want string) {
+		t.Helper()
+		select {
+		case header := <-got:
+			if text := fmt.Sprint(header); text != want {
+				t.Errorf("headers %s, want %s", text, want)
+			}
+		case <-time.After(30 * time.Second):
+			t.Fatal("no message")
+		}
+	}
+	for range 2 {
+		if err := openHub(t, hub.Config{Servers: []string{s.ClientURL()}}).Scope("s").Variable("x").Set(soon(t), 1); err != nil {
+			t.Fatal(err)
+		}
+		next("map[]")
+		next("map[]")
+		if _, err := h.Scope("s").Variable("x").OnChange(func(hub.Change) {}); err != nil { // in the second round it has one
+			t.Fatal(err)
+		}
+	}
+	plain, err := nats.Connect(s.ClientURL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer plain.Close()
+	if err := plain.PublishMsg(&nats.Msg{Subject: "s.x", Header: nats.Header{"Kset": {"nonsense"}, "unit": {"percent"}}}); err != nil {
+		t.Fatal(err)
+	}
+	next("map[unit:[percent]]")
+	next("map[unit:[percent]]")
+	if err := h.Publish(hub.OutMsg{Subject: "s.x", Header: hub.Header{"Kset": {"1.AAAAAAA"}}}); !errors.Is(err, hub.ErrInvalidValue) {
+		t.Errorf("a program publishes a version: %v", err)
 	}
 }
 

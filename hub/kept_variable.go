@@ -14,6 +14,7 @@ type keptValue struct {
 	follows bool          // the hub knows its value, or asks for it
 	known   chan struct{} // closed when it is known whether there is a value; nil: nobody has asked
 	isKnown bool
+	untold  bool // that it is known
 	bare    bool // the value is a message's that was published, and not set
 	stamp   keep.Stamp
 	waits   int // values that were set here and are still to be sent
@@ -88,13 +89,8 @@ func (v *Variable) setBytes(ctx context.Context, data []byte, deleted bool) erro
 	done := make(chan error, 1)
 	v.mu.Lock()
 	v.notice()
-	before, beforeRule := v.rule.now(), v.kept
-	id := v.rule.set(payload{data, !deleted}, v.echoes())
-	v.kept.waits++
-	v.kept.bare = false
-	v.lent = true
-	v.knows()
-	err := h.keeping().set(v.subject, data, deleted, func(err error) {
+	var id uint64
+	booked, err := h.keeping().book(v.subject, len(data), func(err error) {
 		v.change(func(r *valueRule) {
 			v.kept.waits--
 			if err != nil {
@@ -107,14 +103,18 @@ func (v *Variable) setBytes(ctx context.Context, data []byte, deleted bool) erro
 		done <- err
 	})
 	if err != nil {
-		v.rule.failed(id)
-		v.kept = beforeRule
-	}
-	v.notifyWatchers(before)
-	v.mu.Unlock()
-	if err != nil {
+		v.mu.Unlock()
 		return err
 	}
+	before := v.rule.now()
+	id = v.rule.set(payload{data, !deleted}, v.echoes())
+	v.kept.waits++
+	v.kept.bare = false
+	v.lent = true
+	v.knows()
+	h.keeping().set(v.subject, data, deleted, booked)
+	v.notifyWatchers(before)
+	v.mu.Unlock()
 	return h.awaitSet(ctx, v.subject, done)
 }
 
@@ -167,15 +167,22 @@ func (v *Variable) echoes() bool {
 // knows notes that it is known whether there is a value. v.mu is held.
 func (v *Variable) knows() {
 	if !v.kept.isKnown {
-		v.kept.isKnown = true
+		v.kept.isKnown, v.kept.untold = true, true
 		if v.kept.known != nil {
 			close(v.kept.known)
 		}
 	}
 }
 
-// tellAbsent tells those who want to know it that there is no value, once that is known. v.mu is held.
-func (v *Variable) tellAbsent() {
+// tellAbsent tells those who want to know it that there is no value, if that has just become known. v.mu is held.
+func (v *Variable) tellAbsent(before payload) {
+	if !v.kept.untold {
+		return
+	}
+	v.kept.untold = false
+	if before.known || v.rule.now().known {
+		return // all are told, as it changes
+	}
 	for _, w := range v.watchers {
 		if w.absent {
 			w.put(payload{})
@@ -203,7 +210,6 @@ func (v *Variable) forget() {
 // learned takes what an answer says of the value.
 func (v *Variable) learned(c keptChange) {
 	v.change(func(r *valueRule) {
-		first := !v.kept.isKnown
 		v.knows()
 		// What has been heard meanwhile may be newer: this comes by another goroutine.
 		if v.kept.stamp.Version.Before(c.stamp.Version) {
@@ -211,9 +217,6 @@ func (v *Variable) learned(c keptChange) {
 			if !v.kept.bare && !c.own {
 				r.place(payload{c.data, !c.stamp.Deleted})
 			}
-		}
-		if first && !r.now().known {
-			v.tellAbsent()
 		}
 	})
 }

@@ -20,13 +20,13 @@ func (h Header) Get(name string) string {
 }
 
 // check refuses what cannot stand in a message: names other than visible ASCII without a
-// colon, and values with line breaks.
-func (h Header) check() error {
+// colon, values with line breaks, and names that are the hub's own, unless the bridge may have that of versions.
+func (h Header) check(versions bool) error {
 	if len(h) == 0 {
 		return nil // far cheaper than a loop over nothing
 	}
 	for name, values := range h {
-		if name == natswire.HeaderNumber || name == headerSet {
+		if name == natswire.HeaderNumber || name == headerSet && !versions {
 			return fmt.Errorf("%w: header name %q: it is the hub's own, for the number or the version of a message: want another name", ErrInvalidValue, name)
 		}
 		if name == "" || strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == ':' }) {
@@ -83,14 +83,14 @@ func (m *Message) Respond(value any) error {
 	return m.Responder().Respond(OutMsg{Data: data})
 }
 
-// check refuses a message that no server would take, or another one than was meant.
-func (m *OutMsg) check() error {
+// checkMessage refuses a message that no server would take, or another one than was meant.
+func (h *Hub) checkMessage(m *OutMsg) error {
 	if m.Reply != "" {
 		if err := checkName(m.Reply, false); err != nil {
 			return fmt.Errorf("reply: %w", err)
 		}
 	}
-	return m.Header.check()
+	return m.Header.check(h.cfg.onLink != nil)
 }
 
 // size is what counts against a server's max payload, in bytes: data and encoded headers, with a
@@ -128,7 +128,7 @@ func (r Responder) send(out OutMsg) *receipt {
 	if r.reply == "" {
 		return failedReceipt(ErrNoReply)
 	}
-	if err := out.check(); err != nil {
+	if err := r.hub.checkMessage(&out); err != nil {
 		return failedReceipt(err)
 	}
 	return r.respond(out)

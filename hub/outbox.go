@@ -72,7 +72,7 @@ func (h *Hub) send(msgs ...OutMsg) *receipt {
 			}
 			checked = subject
 		}
-		if err := msgs[i].check(); err != nil {
+		if err := h.checkMessage(&msgs[i]); err != nil {
 			return failedReceipt(err)
 		}
 		if err := h.checkLength(msgs[i].Subject, len(msgs[i].Reply)); err != nil {

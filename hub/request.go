@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -55,7 +56,7 @@ type request struct {
 // Request returns, must not wait or call the hub, and the Message is valid during the call only.
 // out.Reply is ignored.
 func (h *Hub) Request(out OutMsg, timeout time.Duration, done func(*Message, error)) (cancel func()) {
-	return h.request(context.Background(), out, timeout, &request{done: done})
+	return h.request(context.Background(), out, timeout, &request{quiet: strings.HasPrefix(out.Subject, askPrefix), done: done})
 }
 
 // RequestMany sends out and calls each with every answer that comes within window (0 means
@@ -82,7 +83,7 @@ func (h *Hub) request(ctx context.Context, out OutMsg, timeout time.Duration, q 
 	out.Reply, q.subject = "", out.Subject
 	err := checkName(out.Subject, false)
 	if err == nil {
-		err = out.check()
+		err = h.checkMessage(&out)
 	}
 	if err == nil {
 		err = h.checkLength(out.Subject, inboxNames)

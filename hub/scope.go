@@ -81,7 +81,7 @@ func (v *Variable) PubBytes(ctx context.Context, data []byte, options ...PubOpti
 	}
 	opt := one(options)
 	m := [1]OutMsg{{Subject: v.subject, Reply: opt.Reply, Header: opt.Header, Data: data}}
-	if err := m[0].check(); err != nil {
+	if err := v.hub.checkMessage(&m[0]); err != nil {
 		return fmt.Errorf("publish %s: %w", v.subject, err)
 	}
 	if err := v.hub.checkLength(v.subject, len(opt.Reply)); err != nil {

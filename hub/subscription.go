@@ -37,6 +37,8 @@ type SubOptions struct {
 	onRun func(*bridge.Run)
 	// served, if set, gets the messages as requests: what has come is answered, also after Unsubscribe.
 	served *serving
+	// control makes it the hub's own.
+	control bool
 	// denied, if set, is called instead of OnError if the server does not permit it.
 	denied func(*PermissionError)
 }
@@ -98,6 +100,7 @@ func (h *Hub) subscribe(subject string, opts SubOptions, fn func(*Message), ende
 		hub:     h,
 		key:     entryKey{subject, opts.Queue},
 		arrival: opts.Arrival,
+		control: opts.control,
 		inline:  opts.inline,
 		fn:      fn,
 		onRun:   opts.onRun,
@@ -122,7 +125,7 @@ func (h *Hub) subscribe(subject string, opts SubOptions, fn func(*Message), ende
 		s.finish()
 		return nil, err
 	}
-	if opts.Queue == "" {
+	if opts.Queue == "" && !s.control {
 		h.repairs.listen()
 	}
 	return s, nil

@@ -6,7 +6,6 @@ import (
 	"context"
 	"crypto/ed25519"
 	"encoding/binary"
-	"github.com/kinopio-hub/kinopio-hub/v3/transport"
 	"net/url"
 	"strings"
 	"testing"
@@ -14,6 +13,7 @@ import (
 	"time"
 
 	"github.com/kinopio-hub/kinopio-hub/v3/internal/natswire"
+	"github.com/kinopio-hub/kinopio-hub/v3/transport"
 )
 
 // fuzzedFinder is one of a hub that is not connected. With a key only signed answers count.

@@ -63,6 +63,13 @@ func TestValueVectors(t *testing.T) {
 					}
 					return true
 				}
+				payloadOf := func(name string) payload { // null: there is none
+					var data vectorText
+					p := payload{known: string(raw[name]) != "null"}
+					get(name, &data)
+					p.data = []byte(data)
+					return p
+				}
 				id := func(name string, do func(uint64)) {
 					var n uint64
 					if get(name, &n) {
@@ -84,6 +91,17 @@ func TestValueVectors(t *testing.T) {
 					}
 				case get("heard", &data):
 					got := rule.heard([]byte(data))
+					if get("unsure", &unsure) && got != unsure {
+						fail("unsure = %v, want %v", got, unsure)
+					}
+				case raw["set"] != nil:
+					p := payloadOf("set")
+					get("id", &n)
+					ids[n] = append(ids[n], rule.set(p, echo))
+				case raw["placed"] != nil:
+					rule.place(payloadOf("placed"))
+				case raw["echoed"] != nil:
+					got := rule.echoed(payloadOf("echoed"))
 					if get("unsure", &unsure) && got != unsure {
 						fail("unsure = %v, want %v", got, unsure)
 					}

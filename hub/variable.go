@@ -240,6 +240,7 @@ func (v *Variable) notice() {
 
 // notifyWatchers tells the watchers if the value is another one than before.
 func (v *Variable) notifyWatchers(before payload) {
+	v.tellAbsent(before)
 	now := v.rule.now()
 	if now.known != before.known {
 		if now.known {

@@ -7,9 +7,10 @@ import (
 
 // functions are what package hub has for bridges beyond what programs see.
 var functions = bridge.Functions().(interface {
-	// OnDenied lets fn be called for each message that the server did not permit to publish on subject.
-	// It is to be called before hub.Open.
-	OnDenied(cfg *hub.Config, fn func(subject string))
+	// KeepValues leaves values to JavaScript. denied is called for each message that the server did not permit to publish
+	// on subject, and with subjects of the hub's own that are about values; link when the hub has a connection after it
+	// had none, or is in another system, and with false when it has none. It is to be called before hub.Open.
+	KeepValues(cfg *hub.Config, denied func(subject string), link func(online bool))
 	// Burst calls do, and sends what comes of it before it returns, unless something would have to wait.
 	Burst(h *hub.Hub, more bool, do func()) (done, quiet bool)
 	// Publish hands msgs to the hub, all or none.

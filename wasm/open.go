@@ -19,7 +19,15 @@ func openHub(s *pageHub, text []byte) (*hub.Hub, error) {
 	if r.Bool("authenticator") {
 		cfg.Authenticator = s.ask
 	}
-	functions.OnDenied(&cfg, func(subject string) { s.out.text(rowDenied, 0, 0, subject) })
+	functions.KeepValues(&cfg,
+		func(subject string) { s.out.text(rowDenied, 0, 0, subject) },
+		func(online bool) {
+			var aux uint32
+			if online {
+				aux = 1
+			}
+			s.out.text(rowLink, 0, aux, "")
+		})
 	cfg.Logger = logRows{out: &s.out, debug: r.Bool("debug")}
 	cfg.Dialers = []transport.Dialer{s.dialer}
 	if err := r.Err(); err != nil {

@@ -49,6 +49,7 @@ const (
 	flagReady                      // a row says when the server has the subscription
 	flagServe                      // every message will be answered
 	flagArrival                    // in the order of arrival
+	flagControl                    // the hub's own: it counts for nobody
 )
 
 // flagCancel, in the timeout of a request: a cancel may follow.

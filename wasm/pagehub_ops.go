@@ -83,7 +83,7 @@ func (s *pageHub) subscribe(id uint32, subject string, flags uint32, opts hub.Su
 		return
 	}
 	withSubject, serve := flags&flagSubject != 0, flags&flagServe != 0
-	how := bridge.SubOptions{Awaited: flags&flagReady != 0}
+	how := bridge.SubOptions{Awaited: flags&flagReady != 0, Control: flags&flagControl != 0}
 	if opts.Max == 0 {
 		how.OnRun = func(r *bridge.Run) { s.out.run(id, r, withSubject) }
 	}

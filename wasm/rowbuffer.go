@@ -31,6 +31,8 @@ const (
 	rowAsk                         // id: of the answer, meta: server that wants credentials
 	rowMissing                     // meta: JSON of what did not come and will not
 	rowDenied                      // meta: subject on which the server does not permit to publish
+	rowSet                         // rowMessage that sets or deletes the value of its subject
+	rowLink                        // aux: 1: there is a connection after there was none, or another system; 0: there is none
 )
 
 // rowWords is the size of a row: kind, id, aux, data offset, data length, meta offset,
@@ -63,6 +65,9 @@ func (o *rowBuffer) message(kind, id, aux uint32, m *hub.Message, withSubject bo
 	headerOff := len(o.meta)
 	if len(m.Header) > 0 {
 		o.meta = appendHeader(o.meta, m.Header)
+		if kind == rowMessage && m.Header[bridge.HeaderSet] != nil {
+			kind = rowSet
+		}
 	}
 	dataOff := len(o.data)
 	o.data = append(o.data, m.Data...)

@@ -124,6 +124,28 @@ async function variableStep(run, step, hub, find, verb) {
         });
         run.handles.set(step.as, { box, end });
       });
+    case "change":
+      return run.finish(step, async () => {
+        const box = new Box();
+        run.handles.set(step.as, { box, end: find().onChange((value, exists) => box.put({ value: [value, exists] })) });
+      });
+    case "set":
+      return run.finish(step, async () => {
+        for (let i = 0; i < (step.times ?? 1); i++) await find().set(revive(step.value, i), timeout);
+      });
+    case "delete":
+      return run.finish(step, async () => find().delete(timeout));
+    case "meta":
+      return run.eventually(() => hasFields(step, find().meta));
+    case "agrees": {
+      if (!run.hubs.has(step.with)) throw new Error(`there is no hub ${JSON.stringify(step.with)}`);
+      const other = variable(run.hubs.get(step.with).hub, {}, step.do.split(" ")[2]);
+      const state = ({ value, meta }) => JSON.stringify([value, meta]);
+      return run.eventually(() => {
+        const [mine, theirs] = [state(find()), state(other)];
+        if (mine !== theirs) throw new Error(`the one has ${mine}, the other ${theirs}`);
+      });
+    }
     case "sub":
       return sub(run, step, find);
     case "iterate":

@@ -80,6 +80,14 @@ export function matches(want, record) {
     }
     delete headers.Kseq; // said something about
   }
+  if ("version" in want) {
+    const [version, ...more] = headers.Kset ?? [];
+    const parts = /^([1-9a-f][0-9a-f]*)\.[0-9A-Za-z]{7}(-?\+?)$/.exec(version ?? "");
+    if (more.length > 0 || !parts || parts[1] + parts[2] !== want.version) {
+      throw new Error(`version: got Kset ${display(headers.Kset)}, want version ${want.version}`);
+    }
+    delete headers.Kset;
+  }
   if ("headers" in want) part("headers", () => same(headers, want.headers));
   if ("text" in want || "base64" in want) {
     const bytes = bytesOf(want.text, want.base64);

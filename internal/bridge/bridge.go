@@ -42,7 +42,12 @@ type SubOptions struct {
 	Awaited bool
 	// OnRun, if set, may be called instead of the callback, for all messages of a run. It does not go with a Max.
 	OnRun func(*Run)
+	// Control says that the subscription is the hub's own: it counts for nobody, and gets copies, too.
+	Control bool
 }
+
+// HeaderSet is the header of a message that sets or deletes the value of its subject.
+const HeaderSet = "Kset"
 
 var functions any
 

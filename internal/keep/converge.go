@@ -115,6 +115,9 @@ func (m *Machine) Next() (at time.Duration) {
 	if !m.online {
 		return 0
 	}
+	if len(m.queue) > 0 && m.asking < m.atOnce {
+		return 1 // at once
+	}
 	at = m.beatAt
 	for _, r := range m.regions {
 		for j := range r.jobs {
@@ -139,6 +142,7 @@ func (m *Machine) Tick(now time.Duration) {
 	if !m.online || m.beatAt == 0 {
 		return
 	}
+	m.askMore(now)
 	for _, r := range m.regions {
 		for i := 0; m.asking > 0 && i < len(r.cells); i++ {
 			if c := r.cells[i]; c.asking && c.askAt <= now {
@@ -152,6 +156,7 @@ func (m *Machine) Tick(now time.Duration) {
 			}
 		}
 	}
+	m.askMore(now)
 	if m.beatAt <= now {
 		token, before := m.token(), m.last
 		m.beat(now, token)

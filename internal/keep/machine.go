@@ -31,6 +31,8 @@ type Machine struct {
 	cells   map[string]*cell
 	regions []*region // in the order of their names, so that a seed decides everything
 	asking  int       // cells that wait for an answer, or for the next question
+	queue   []*cell   // those whose turn to be asked for is still to come
+	atOnce  int       // so many are asked for at a time
 	online  bool
 
 	beatAt time.Duration // 0: there is nothing to do
@@ -74,12 +76,12 @@ type cell struct {
 	recent int  // at so many of the next beats it is offered, as it has changed
 	known  bool // it is known whether it has a value
 	asking bool
+	queued bool
 	served bool // others may ask for it here
 	follow bool // a handle does
 
 	own      *own          // a value that was set here and is to be sent
-	tries    int           // of asking
-	askAt    time.Duration // the next; 0: an answer is waited for
+	askAt    time.Duration // the next question
 	askUntil time.Duration
 	want     Version // others know it
 	wanted   int     // times that it was asked for
@@ -129,6 +131,9 @@ type Effect struct {
 // Times of the protocol.
 const (
 	askAgain = 700 * time.Millisecond
+	// asksAtOnce bounds the questions that wait for their answers: so many that a line is full, and so few that all are
+	// answered in time.
+	asksAtOnce = 256
 	// AskFor bounds how long an answer is waited for.
 	AskFor = 2 * time.Second
 	// assure is how long after an answer, and how much later at most, it is offered.
@@ -159,7 +164,7 @@ const (
 func New(writer func() string, random func(time.Duration) time.Duration, token func() string) *Machine {
 	return &Machine{
 		writer: writer, random: random, token: token,
-		cells: map[string]*cell{},
+		cells: map[string]*cell{}, atOnce: asksAtOnce,
 	}
 }
 
@@ -286,14 +291,31 @@ func (m *Machine) Unfollow(name string) {
 	}
 }
 
-// ask begins to ask for what is not known.
+// ask begins to ask for what is not known, when it is its turn.
 func (m *Machine) ask(now time.Duration, c *cell) {
-	if c.known || !m.online || c.asking {
+	if c.known || !m.online || c.asking || c.queued {
 		return
 	}
-	c.tries, c.askAt, c.askUntil = 0, now, now+AskFor
+	if m.asking >= m.atOnce {
+		c.queued = true
+		m.queue = append(m.queue, c)
+		return
+	}
+	c.askUntil = now + AskFor
 	m.asks(c, true)
 	m.askNext(now, c)
+}
+
+// askMore asks for those whose turn it is.
+func (m *Machine) askMore(now time.Duration) {
+	for len(m.queue) > 0 && m.asking < m.atOnce {
+		c := m.queue[0]
+		m.queue = m.queue[1:]
+		c.queued = false
+		if m.cells[c.name] == c {
+			m.ask(now, c)
+		}
+	}
 }
 
 func (m *Machine) asks(c *cell, asking bool) {
@@ -313,7 +335,6 @@ func (m *Machine) askNext(now time.Duration, c *cell) {
 		m.learn(now, c)
 		return
 	}
-	c.tries++
 	c.askAt = min(now+askAgain, c.askUntil)
 	m.do(Effect{Kind: Ask, Name: c.name})
 }
@@ -369,6 +390,14 @@ func (m *Machine) publish(c *cell) {
 func (m *Machine) Exhausted(name string) bool {
 	c := m.cells[name]
 	return c != nil && c.most >= MostCounter
+}
+
+// Waiting is the ID of the value that waits to be sent, and which another one takes the place of; 0: none does.
+func (m *Machine) Waiting(name string) uint64 {
+	if c := m.cells[name]; c != nil && c.own != nil {
+		return c.own.id
+	}
+	return 0
 }
 
 // Set makes data the value of a name that is followed, or deletes it. It is sent when the hub is connected and
@@ -469,6 +498,7 @@ func (m *Machine) Answered(now time.Duration, name string, s Stamp, data []byte)
 	} else if newer {
 		m.do(Effect{Kind: Changed, Name: name, Stamp: c.stamp, Data: c.data})
 	}
+	m.askMore(now)
 }
 
 // Unanswered: nobody knows the name. Questions that get no answer at all need not be told.
@@ -476,6 +506,7 @@ func (m *Machine) Unanswered(now time.Duration, name string) {
 	if c := m.cells[name]; c != nil && c.asking {
 		m.learn(now, c)
 	}
+	m.askMore(now)
 }
 
 // Asked says what is answered to somebody who asks.
@@ -507,6 +538,10 @@ func (m *Machine) Online(now time.Duration) {
 // Offline: it has none.
 func (m *Machine) Offline() {
 	m.online = false
+	for _, c := range m.queue {
+		c.queued = false
+	}
+	m.queue = nil
 	for _, r := range m.regions {
 		for _, c := range r.cells {
 			m.asks(c, false)

@@ -27,16 +27,19 @@ const (
 )
 
 type world struct {
-	rng    *rand.Rand
-	now    time.Duration
-	queue  events
-	serial int
-	hubs   []*simHub
-	trace  func(string, ...any)
-	failed []error
-	sent   int // messages in all
-	beats  int
-	asks   int
+	rng     *rand.Rand
+	now     time.Duration
+	queue   events
+	serial  int
+	hubs    []*simHub
+	trace   func(string, ...any)
+	failed  []error
+	sent    int // messages in all
+	beats   int
+	asks    int
+	atOnce  int           // see Machine
+	known   time.Duration // within which a hub with a connection knows all
+	records bool          // of what machines were told and did
 	// break something, to see that it is found
 	broken string
 	fifo   map[[2]int]time.Duration
@@ -45,7 +48,7 @@ type world struct {
 type simHub struct {
 	w       *world
 	id      int
-	m       *Machine
+	m       *recorder
 	group   int  // hubs of one group hear each other
 	online  bool // it has a connection
 	gone    bool
@@ -112,9 +115,7 @@ func (w *world) latency(a, b *simHub) time.Duration {
 
 func (w *world) join(group int) *simHub {
 	h := &simHub{w: w, id: len(w.hubs), group: group, follows: map[string]time.Duration{}, hears: map[string]time.Duration{}, was: map[string]Version{}, asked: map[string]time.Duration{}}
-	rng := w.rng
-	writer := func() string { return fmt.Sprintf("%07d", rng.IntN(10_000_000)) }
-	h.m = New(writer, func(n time.Duration) time.Duration { return time.Duration(rng.Int64N(int64(n))) }, func() string { return fmt.Sprintf("%07d", rng.IntN(10_000_000)) })
+	h.m = record(w.rng, w.records, w.atOnce)
 	w.hubs = append(w.hubs, h)
 	h.connect()
 	return h
@@ -209,7 +210,7 @@ func (h *simHub) do() {
 		if since, waits := h.asked[name]; waits && h.online {
 			if c.known {
 				delete(h.asked, name)
-			} else if w.now > since+AskFor+time.Millisecond {
+			} else if w.now > since+w.known+time.Millisecond {
 				w.fail("hub %d: %s is not known after %v", h.id, name, w.now-since)
 				delete(h.asked, name)
 			}
@@ -303,11 +304,13 @@ func (h *simHub) ask(name string) {
 	})
 }
 
-// play is a random life of a world.
-func play(seed uint64, broken string, trace func(string, ...any)) *world {
-	w := &world{rng: rand.New(rand.NewPCG(seed, 1)), trace: trace, broken: broken, fifo: map[[2]int]time.Duration{}}
+// play is a random life of a world, of which machines keep a record if it is wanted.
+func play(seed uint64, broken string, trace func(string, ...any), records bool) *world {
+	w := &world{records: records, rng: rand.New(rand.NewPCG(seed, 1)), trace: trace, broken: broken, fifo: map[[2]int]time.Duration{}}
 	r := w.rng
 	names := []string{"a.x", "a.y", "b.z"}[:1+r.IntN(3)]
+	w.atOnce = 1 + r.IntN(3)
+	w.known = time.Duration((len(names)+w.atOnce-1)/w.atOnce) * AskFor
 	name := func() string { return names[r.IntN(len(names))] }
 	some := func() *simHub { return w.hubs[r.IntN(len(w.hubs))] }
 	for range 2 + r.IntN(6) {
@@ -440,7 +443,7 @@ func TestSimulatedWorldsConverge(t *testing.T) {
 		if err != nil {
 			t.Fatalf("KINOPIO_SEED=%q: want a number that a failure has printed", text)
 		}
-		for _, err := range play(seed, "", t.Logf).failed {
+		for _, err := range play(seed, "", t.Logf, false).failed {
 			t.Error(err)
 		}
 		return
@@ -475,7 +478,7 @@ func simulate(n int, broken string) (failures []string, sent int64) {
 				if seed >= int64(n) {
 					return
 				}
-				w := play(uint64(seed), broken, nil)
+				w := play(uint64(seed), broken, nil, false)
 				total.Add(int64(w.sent))
 				if len(w.failed) > 0 {
 					mu.Lock()

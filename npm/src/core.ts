@@ -1,4 +1,5 @@
 import type { KinopioError } from "./errors.js";
+import { isOwn, Keeping } from "./keep/keeping.js";
 import type { Service } from "./service.js";
 import type { Session } from "./session.js";
 import type { Subscription } from "./subscription.js";
@@ -19,6 +20,7 @@ export class HubCore {
   readonly handles = new Set<Subscription<any>>();
   readonly services = new Set<Service<any>>();
   #variables = new Map<string, Variable>();
+  #keeping: Keeping | undefined;
 
   constructor(session: Session, timeout: number, noEcho: boolean, disposed: Promise<never>, report: (error: KinopioError) => void) {
     this.session = session;
@@ -40,13 +42,25 @@ export class HubCore {
     return variable;
   }
 
-  /** That variable, if there is one. */
-  known(subject: string): Variable | undefined {
-    return this.#variables.get(subject);
+  /** What the hub knows of set values, from the first variable on whose value somebody wants. */
+  get keeping(): Keeping {
+    return (this.#keeping ??= new Keeping(this.session));
+  }
+
+  /** There is a connection after there was none, or to another system; or there is none. */
+  linked(on: boolean): void {
+    this.#keeping?.link(on);
+  }
+
+  /** The server does not permit what was published on a subject, or, of the hub's own ones, to subscribe there. */
+  denied(subject: string): void {
+    if (isOwn(subject)) this.#keeping?.warn(subject);
+    else this.#variables.get(subject)?.denied();
   }
 
   /** Ends every handle. */
-  end(): void {
+  end(error: KinopioError): void {
+    this.#keeping?.end(error);
     for (const subscription of [...this.handles]) subscription.unsubscribe();
     for (const service of [...this.services]) service.abandon();
   }

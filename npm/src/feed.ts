@@ -44,6 +44,11 @@ export class Feed {
     });
   }
 
+  /** Does at once what {@link follow} asks for. */
+  settle(): void {
+    this.#adjust();
+  }
+
   /** Adds a user; resolves when the server has the subscription. */
   join(): Promise<void> {
     this.#use++;

@@ -21,7 +21,9 @@ export function packHeaders(headers: HeadersInput | undefined): Uint8Array | und
     if (!/^[!-9;-~]+$/.test(name)) {
       throw new KinopioError("INVALID_VALUE", `header name ${JSON.stringify(name)}: want visible ASCII without ":"`);
     }
-    if (name === "Kseq") throw new KinopioError("INVALID_VALUE", 'header name "Kseq": it is the hub\'s own, for the number of a message: want another name');
+    if (name === "Kseq" || name === "Kset") {
+      throw new KinopioError("INVALID_VALUE", `header name "${name}": it is the hub's own, for the number or the version of a message: want another name`);
+    }
     for (const value of typeof values === "string" ? [values] : values) {
       if (typeof value !== "string" || /[\r\n\0]/.test(value)) {
         throw new KinopioError("INVALID_VALUE", `header ${name}: want a string without line breaks, not ${JSON.stringify(value)}`);

@@ -99,7 +99,8 @@ export class HubBase {
         },
         move: (move) => moves.tell(move, failed),
         missing: (missing) => missings.tell(missing, failed),
-        denied: (subject) => core.known(subject)?.denied(),
+        denied: (subject) => core.denied(subject),
+        link: (on) => core.linked(on),
         health: (health) => healths.tell(health, failed),
         discovery: (status) => {
           discoveries.tell(status, failed);
@@ -113,7 +114,7 @@ export class HubBase {
     const core = new HubCore(session, options.timeout ?? 3000, options.noEcho ?? false, ended.promise, report);
     const end = (error: KinopioError) => {
       ended.reject(error);
-      core.end();
+      core.end(error);
     };
     const value: Inner = { core, session, scopes: new Map(), states, moves, missings, discoveries, errors, healths, log, end };
     Object.defineProperty(this, inner, { value });

@@ -2,7 +2,9 @@ import type { Payload } from "./codec.js";
 import { decodeText, encode } from "./codec.js";
 import { KinopioError } from "./errors.js";
 import { packHeaders, type HeadersInput, type MessageHeaders } from "./headers.js";
-import type { Rows } from "./rows.js";
+import { setHeader, stampOf } from "./keep/keeping.js";
+import type { Stamp } from "./keep/version.js";
+import { Row, type Rows } from "./rows.js";
 import type { Session } from "./session.js";
 
 /** A message that arrived. Everything is decoded when it is asked for. */
@@ -63,7 +65,16 @@ export class Message<T = any> {
 
   /** The headers: names as they are written, each with its values. */
   get headers(): MessageHeaders {
-    return (this.#headers ??= this.#rows.headers(this.#row));
+    if (!this.#headers) {
+      const headers: Record<string, readonly string[]> = (this.#headers = this.#rows.headers(this.#row));
+      if (this.#rows.kind(this.#row) === Row.set) delete headers[setHeader];
+    }
+    return this.#headers;
+  }
+
+  /** @internal the version, if it sets or deletes the value of its subject */
+  get stamp(): Stamp | undefined {
+    return this.#rows.kind(this.#row) === Row.set ? stampOf(this.#rows.headers(this.#row)) : undefined;
   }
 
   /** The payload's bytes. */

@@ -16,7 +16,7 @@ export const Op = {
   credentials: 12,
 } as const;
 
-export const SubscribeFlag = { subject: 1, ready: 2, serve: 4, arrival: 8 } as const;
+export const SubscribeFlag = { subject: 1, ready: 2, serve: 4, arrival: 8, control: 16 } as const;
 
 /** In the timeout of a request: a cancel may follow. */
 export const mayCancel = 0x80000000;

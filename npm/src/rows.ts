@@ -22,6 +22,8 @@ export const Row = {
   ask: 16,
   missing: 17,
   denied: 18,
+  set: 19,
+  link: 20,
 } as const;
 
 /** Words of a row. */

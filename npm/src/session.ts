@@ -144,6 +144,8 @@ export interface Listener {
   missing(missing: Missing): void;
   /** The server does not permit what was published on a subject. */
   denied(subject: string): void;
+  /** There is a connection after there was none, or to another system; or there is none. */
+  link(on: boolean): void;
   discovery(status: DiscoveryStatus): void;
   error(error: KinopioError): void;
   log(level: "debug" | "info" | "warn" | "error", line: string): void;
@@ -257,6 +259,17 @@ export class Session implements Client {
     return noDiscovery === undefined ? undefined : new KinopioError("INVALID_CONFIG", `invalid configuration: ${noDiscovery}`);
   }
 
+  /** Whether there is a connection. */
+  linked = false;
+
+  /** Bytes of set values that wait to be sent. */
+  keptBytes = 0;
+
+  /** Bytes that may wait. */
+  get pendingLimit(): number {
+    return this.#setup.pendingLimit;
+  }
+
   /** Connections that were lost, so that what was on its way may never arrive. */
   losses = 0;
 
@@ -271,7 +284,7 @@ export class Session implements Client {
 
   get status(): HubStatus {
     if (this.#runtime && !this.#dead) this.#runtime.refresh(this.#hub);
-    return { ...this.#status };
+    return { ...this.#status, pendingBytes: this.#status.pendingBytes + this.keptBytes };
   }
 
   get discovery(): DiscoveryStatus {
@@ -313,6 +326,31 @@ export class Session implements Client {
     return batch.promise;
   }
 
+  /** Is {@link publish} in a batch of its own, and rejects with what is known at once. */
+  async publishApart(subject: string, data: Payload, headers?: Uint8Array): Promise<void> {
+    this.#closeBatch();
+    const sent = this.publish(subject, data, headers);
+    this.#closeBatch();
+    return sent;
+  }
+
+  /** An id in the order of those of batches, after all that was published before. */
+  mark(): number {
+    this.#closeBatch();
+    return this.#batchIds.next();
+  }
+
+  /** Throws if the server does not take so many bytes of data and headers. */
+  check(subject: string, size: number): void {
+    const refused = this.#tooLarge(subject, size);
+    if (refused) throw refused;
+  }
+
+  /** Tells of what needs attention. */
+  warn(line: string): void {
+    this.#listener.log("warn", line);
+  }
+
   /** The same promise, which may be forgotten. */
   tended<T>(promise: Promise<T>): Promise<T> {
     return tend(promise, this.#listener.error);
@@ -343,21 +381,23 @@ export class Session implements Client {
    * Subscribes on the wire. `ready` resolves when the server has it.
    * @param max messages after which the server ends it; 0: none
    * @param arrival no message waits for one before it
+   * @param control it is the hub's own: it counts for nobody, and is ready at once
    */
-  subscribe(subject: string, sink: Sink, options: { queue?: string; max?: number; wildcard?: boolean; serve?: boolean; arrival?: boolean } = {}): { id: number; ready: Promise<void> } {
+  subscribe(subject: string, sink: Sink, options: { queue?: string; max?: number; wildcard?: boolean; serve?: boolean; arrival?: boolean; control?: boolean } = {}): { id: number; ready: Promise<void> } {
     if (this.#dead) return { id: 0, ready: silent(Promise.reject(this.#dead)) };
     const id = this.#ids.next();
     const ready = defer<void>();
     silent(ready.promise);
     this.#sinks.set(id, sink);
-    this.#readies.set(id, ready);
+    if (options.control) ready.resolve();
+    else this.#readies.set(id, ready);
     const ref = this.#subject(subject);
     this.#closeBatch();
     this.#ops.word(Op.subscribe);
     this.#ops.word(id);
     this.#ops.word(ref);
     this.#ops.word(
-      SubscribeFlag.ready | (options.wildcard ? SubscribeFlag.subject : 0) | (options.serve ? SubscribeFlag.serve : 0) | (options.arrival ? SubscribeFlag.arrival : 0),
+      (options.control ? SubscribeFlag.control : SubscribeFlag.ready) | (options.wildcard ? SubscribeFlag.subject : 0) | (options.serve ? SubscribeFlag.serve : 0) | (options.arrival ? SubscribeFlag.arrival : 0),
     );
     this.#ops.word(options.max ?? 0);
     this.#ops.text(options.queue ?? "");
@@ -742,9 +782,19 @@ export class Session implements Client {
       case Row.log:
         this.#listener.log(levelOf(rows.aux(row) - 8), rows.note(row));
         break;
-      case Row.health:
-        this.#listener.health(JSON.parse(rows.note(row)));
+      case Row.set:
+        this.#sinks.get(id)?.(rows, row);
         break;
+      case Row.link:
+        this.linked = rows.aux(row) === 1;
+        this.#listener.link(this.linked);
+        break;
+      case Row.health: {
+        const health = JSON.parse(rows.note(row));
+        const pending = health.pendingBytes + this.keptBytes;
+        this.#listener.health({ ...health, pendingBytes: pending, pending });
+        break;
+      }
       case Row.ask:
         void this.#authenticate(id, rows.note(row));
         break;

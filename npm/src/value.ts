@@ -3,9 +3,10 @@ import type { Payload } from "./codec.js";
 /** A message of this hub's that is not in order yet. */
 interface Own {
   id: number;
-  data: Payload;
+  data: Payload | undefined; // undefined: it deletes the value
   echo: boolean; // it is expected to be heard
   gone: boolean; // a connection has it
+  set: boolean; // it has a version, as has whatever may take its place
 }
 
 // Of what is pending the oldest are forgotten beyond so many messages, or bytes if there is more than one. An echo is
@@ -45,9 +46,19 @@ export class ValueRule {
    * @returns what was forgotten for it
    */
   sent(data: Payload, echo: boolean, id: number): Payload | undefined {
+    return this.#add({ id, data, echo, gone: false, set: false });
+  }
+
+  /** This hub sets the value, or without data deletes it. Of several that were set only the last counts. */
+  set(data: Payload | undefined, echo: boolean, id: number): void {
+    this.#remove((own) => own.set);
+    this.#add({ id, data, echo, gone: false, set: true });
+  }
+
+  #add(own: Own): Payload | undefined {
     let forgotten: Payload | undefined;
-    this.#pending.push({ id, data, echo, gone: false });
-    this.#bytes += data.length;
+    this.#pending.push(own);
+    this.#bytes += sizeOf(own);
     while (this.pending > pendingKept || (this.#bytes > pendingBytes && this.pending > 1)) {
       forgotten = this.#pending[this.#head]!.data;
       this.#drop(1);
@@ -77,6 +88,11 @@ export class ValueRule {
 
   /** A message has come. @returns whether it is not known if it is older than the value, until an echo has come */
   heard(data: Payload): boolean {
+    return this.echoed(data);
+  }
+
+  /** Is {@link heard} for what was set, or deleted, and is no newer than what is known: the hub's own, mostly. */
+  echoed(data: Payload | undefined): boolean {
     this.#last = this.#settled = data;
     if (this.pending === 0) return false;
     const end = Math.min(this.#pending.length, this.#head + echoWithin);
@@ -91,6 +107,12 @@ export class ValueRule {
       if (this.#pending[i]!.echo && this.#pending[i]!.gone) return true;
     }
     return false;
+  }
+
+  /** What was set has a later version than all that was set before. What this hub has published stays as it is. */
+  place(data: Payload | undefined): void {
+    this.#last = this.#settled = data;
+    this.#remove((own) => own.set);
   }
 
   /** What went up to `id` will not be heard any more. */
@@ -116,7 +138,7 @@ export class ValueRule {
 
   #drop(n: number): void {
     for (let i = this.#head; i < this.#head + n; i++) {
-      this.#bytes -= this.#pending[i]!.data.length;
+      this.#bytes -= sizeOf(this.#pending[i]!);
       this.#pending[i]!.data = "";
     }
     this.#head += n;
@@ -128,11 +150,13 @@ export class ValueRule {
 
   #remove(which: (own: Own) => boolean): void {
     const kept = this.#pending.slice(this.#head).filter((own) => !which(own));
-    this.#bytes = kept.reduce((bytes, own) => bytes + own.data.length, 0);
+    this.#bytes = kept.reduce((bytes, own) => bytes + sizeOf(own), 0);
     this.#pending = kept;
     this.#head = 0;
   }
 }
+
+const sizeOf = (own: Own): number => own.data?.length ?? 0;
 
 /** Whether two payloads are the same; a text never equals bytes that are not UTF-8. */
 export function equal(a: Payload | undefined, b: Payload | undefined): boolean {

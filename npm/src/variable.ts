@@ -7,6 +7,8 @@ import { packHeaders, type HeadersInput } from "./headers.js";
 import type { HubCore } from "./core.js";
 import { Message } from "./message.js";
 import { checkName, checkQueue, isWildcard } from "./names.js";
+import { KeptValue, type SetOptions, type VariableMeta } from "./keep/kept.js";
+import { before, unset } from "./keep/version.js";
 import type { Sender } from "./session.js";
 import { Service, type Handler, type ServeOptions } from "./service.js";
 import { tend } from "./tended.js";
@@ -69,6 +71,7 @@ export class Variable<T = any> {
   #losses = 0; // of connections, that the rule knows of
   #fencing = false; // it is being found out whether echoes still come
   #mine = new WeakSet<Uint8Array>(); // copies that nobody else has
+  #kept: KeptValue | undefined; // from the first time on that somebody wants the value, or that it is set
   #before: Payload | undefined; // the value when nothing was pending last
   #spare: Uint8Array | undefined; // a former value, to be written over
   #denied: KinopioError | undefined; // why nothing is heard
@@ -114,7 +117,43 @@ export class Variable<T = any> {
 
   /** @internal */
   set value(_: T | null) {
-    if (!telling()) throw new KinopioError("INVALID_NAME", `cannot assign to ${this.subject}.value: values are published with pub()`);
+    if (!telling()) throw new KinopioError("INVALID_NAME", `cannot assign to ${this.subject}.value: values are set with set(), or published with pub()`);
+  }
+
+  /** What the value is. Like `value` it makes the hub follow the variable. */
+  get meta(): VariableMeta {
+    const self = raw(this);
+    self.#ask();
+    return self.#keep.meta;
+  }
+
+  /**
+   * Makes value the value of the variable: everybody who follows it has it, and so has who comes later, as long as a hub
+   * that follows it lives. Who sets last wins, at all hubs the same one. Others hear it as a message. The value is this
+   * hub's at once, also without a connection: then the latest waits until there is one, however long that takes,
+   * and whatever becomes of the promise. Resolves when a connection has it.
+   *
+   * @throws KinopioError TIMEOUT when no connection had it in time, INVALID_VALUE, INVALID_NAME, MESSAGE_TOO_LARGE, DISCONNECTED
+   *   when `pendingLimitBytes` is exceeded, DISPOSED
+   */
+  set(value: T, options?: SetOptions): Promise<void> {
+    return this.#setTo(() => encode(value, this.#core.session.coding), options);
+  }
+
+  /** Takes the value away, for everybody, as {@link set} sets one. Others hear an empty message. */
+  delete(options?: SetOptions): Promise<void> {
+    return this.#setTo(() => undefined, options);
+  }
+
+  #setTo(data: () => Payload | undefined, options?: SetOptions): Promise<void> {
+    try {
+      checkName(this.subject, false);
+      const payload = data();
+      this.#ask();
+      return this.#keep.set(payload, options);
+    } catch (error) {
+      return tend(Promise.reject(error), this.#core.report);
+    }
   }
 
   /**
@@ -181,11 +220,18 @@ export class Variable<T = any> {
       drain = () => this.#feed.drain();
     } else {
       // A member of a group is one on the wire, and so is what does not wait for order.
+      let latest = unset;
       const wire = session.subscribe(
         this.subject,
         (rows, row) => {
           const message = new Message<T>(session, rows, row, this.#wildcard ? "" : this.subject);
-          if (!this.#feed.active) this.#heard(message.payload, message);
+          const { stamp } = message;
+          if (!this.#feed.active) this.#takes(message, message);
+          if (stamp && queue === undefined && !this.#wildcard) {
+            // Sent again for others, who have missed it.
+            if (stamp.again && (!before(latest, stamp) || this.#kept?.isNews(stamp) === false)) return;
+            if (before(latest, stamp)) latest = stamp;
+          }
           subscription.deliver(message);
         },
         { queue, max, wildcard: this.#wildcard, arrival: order === "arrival" },
@@ -290,25 +336,26 @@ export class Variable<T = any> {
   }
 
   /**
-   * Resolves with the value as soon as there is one.
+   * Resolves with the value when it is known, or with null when it is known that there is none: nobody is there who
+   * knows one, which takes 2 s at most from when there is a connection.
    *
    * @param timeout milliseconds, 0 for no bound; default: the hub's option `timeout`
    * @throws KinopioError TIMEOUT, DISPOSED
    */
-  ready(timeout: number = this.#core.timeout): Promise<T> {
+  ready(timeout: number = this.#core.timeout): Promise<T | null> {
     try {
       checkName(this.subject, false);
     } catch (error) {
       return Promise.reject(error);
     }
     this.#ask();
-    if (this.#payload !== undefined) return Promise.resolve(this.#current());
+    if (this.#payload !== undefined || this.#keep.isKnown) return Promise.resolve(this.#current());
     if (this.#core.session.dead) return Promise.reject(this.#core.session.dead);
     let stop = () => {};
-    const first = new Promise<T>((resolve) => {
-      stop = this.watch(resolve);
+    const first = new Promise<T | null>((resolve) => {
+      stop = this.onChange(resolve);
     });
-    const late = () => new KinopioError("TIMEOUT", `timed out: no value of ${this.subject} in ${timeout} ms`);
+    const late = () => new KinopioError("TIMEOUT", `timed out: after ${timeout} ms it is not known whether ${this.subject} has a value`);
     const either = Promise.race([first, this.#core.disposed]);
     return (timeout === 0 ? either : within(either, timeout, late)).finally(stop);
   }
@@ -345,9 +392,21 @@ export class Variable<T = any> {
     };
   }
 
-  /** The same as {@link watch}. */
-  onChange(callback: (value: T) => void): () => void {
-    return this.watch(callback);
+  /**
+   * Is {@link watch} that says whether there is a value: calls back with the present one, or with null and false, as soon
+   * as it is known whether there is one, and then with each change.
+   */
+  onChange(callback: (value: T | null, exists: boolean) => void): () => void {
+    const told = (value: T | null) => callback(value, this.#payload !== undefined);
+    const stop = this.watch(told);
+    if (this.#payload !== undefined) return stop;
+    const absent = this.#guarded(told);
+    if (this.#keep.isKnown) absent(null!);
+    const unless = this.#keep.whenAbsent(() => absent(null!));
+    return () => {
+      unless();
+      stop();
+    };
   }
 
   /**
@@ -385,7 +444,25 @@ export class Variable<T = any> {
     if (this.#wildcard) return;
     this.#asked = true;
     this.#feed.follow = true;
+    this.#keep.follow();
     this.#tellDenied();
+  }
+
+  /** What is known of the value beside what it is. */
+  get #keep(): KeptValue {
+    return (this.#kept ??= new KeptValue({
+      core: this.#core,
+      subject: this.subject,
+      rule: this.#rule,
+      echoes: () => this.#feed.active && !this.#core.noEcho,
+      listen: () => this.#feed.settle(),
+      fence: () => this.#fence(),
+      change: (what) => {
+        this.#notice();
+        what();
+        this.#set(this.#rule.now);
+      },
+    }));
   }
 
   /** The server does not permit to follow the subject, for which no callback waits. */
@@ -423,6 +500,7 @@ export class Variable<T = any> {
     const own = typeof data === "string" ? data : this.#copy(data);
     this.#notice();
     this.#free(this.#rule.sent(own, this.#feed.active && !this.#core.noEcho, batch));
+    if (this.#kept) this.#kept.bare = true;
     this.#set(own);
   }
 
@@ -440,6 +518,7 @@ export class Variable<T = any> {
 
   /** @internal the server does not permit what was published */
   denied(): void {
+    this.#kept?.denied();
     this.#rule.denied();
     this.#set(this.#rule.now);
   }
@@ -468,14 +547,23 @@ export class Variable<T = any> {
 
   #arrived(message: Message<T>): void {
     const subscriptions = (this.#listed ??= [...this.#subscriptions]);
-    this.#heard(message.payload, subscriptions.length > 0 ? message : undefined);
+    if (!this.#takes(message, subscriptions.length > 0 ? message : undefined)) return;
     for (const subscription of subscriptions) subscription.deliver(message);
   }
 
-  /** A message of the subject; `message` is one that will be decoded anyway. */
+  /** A message of the subject; `decoded` is the same if it will be decoded anyway. @returns whether callbacks get it */
+  #takes(message: Message<T>, decoded?: Message<T>): boolean {
+    const { stamp } = message;
+    if (stamp && !this.#wildcard) return this.#keep.heard(stamp, message.payload);
+    this.#heard(message.payload, decoded);
+    return true;
+  }
+
+  /** A published message of the subject; `message` is one that will be decoded anyway. */
   #heard(payload: Payload, message?: Message<T>): void {
     if (this.#wildcard) return; // many subjects have no one value
     this.#notice();
+    if (this.#kept) this.#kept.bare = true;
     if (this.#rule.heard(payload)) this.#fence();
     const { now } = this.#rule;
     if (now === payload) this.#set(payload, message);

@@ -129,7 +129,7 @@ test("Vue shows a variable in a template, and renders again when it or the hub c
   hub.template.battery.value;
   await hub.flush();
   await other.template.battery.pub(55);
-  await hub.template.battery.ready();
+  await until(() => hub.template.battery.value === 55, "the message has come");
   assert.equal(await renderToString(vue.createSSRApp(app)), "<p>55 55</p>");
   const own = new KinopioHub({ servers: [server.ws], autoConnect: false });
   const states = [];

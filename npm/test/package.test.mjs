@@ -22,7 +22,7 @@ const packed = (name) => readFileSync(join(out, "stage/kinopio-hub", name));
 const tool = (name) => join(root, "tools/node_modules", name);
 
 test("the package has what people need, and nothing else", () => {
-  const types = readdirSync(join(root, "src")).filter((name) => name.endsWith(".ts") && !name.endsWith(".d.ts"));
+  const types = readdirSync(join(root, "src"), { recursive: true }).map((name) => name.replaceAll("\\", "/")).filter((name) => name.endsWith(".ts") && !name.endsWith(".d.ts"));
   assert.deepEqual(paths(main), [
     "LICENSE", "README.md", "THIRD_PARTY_LICENSES.txt", "package.json",
     ...types.map((name) => `dist/${name.replace(/\.ts$/, ".d.ts")}`),

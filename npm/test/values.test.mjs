@@ -158,7 +158,7 @@ test("what waits too long says for whom, how long, and whether it goes on", asyn
     [hub.late.nobody.req(1), "NO_RESPONDERS", "nobody serves late.nobody"],
     [hub.late.nobody.reqMany(1, { window: 5000 }), "NO_RESPONDERS", "nobody serves late.nobody"],
     [hub.late.slow.req(1, { timeout: 40 }), "TIMEOUT", "late.slow in 40 ms"],
-    [hub.late.never.ready(30), "TIMEOUT", "late.never in 30 ms"],
+    [away.late.never.ready(30), "TIMEOUT", "30 ms", "late.never"],
     [away.connected(60), "TIMEOUT", "60 ms", "goes on trying"],
     [away.connect(70), "TIMEOUT", "70 ms", "goes on trying"],
   ]) {
@@ -166,11 +166,10 @@ test("what waits too long says for whom, how long, and whether it goes on", asyn
     for (const text of texts) assert.ok(error.message.includes(text), `${text} is missing in ${error.message}`);
   }
   assert.equal(away.state, "connecting");
-  await away.dispose();
-  const ready = hub.late.some.ready(0); // without a bound, as connected(0)
-  await hub.flush();
-  await hub.late.some.pub("here");
+  const ready = away.late.some.ready(0); // without a bound, as connected(0)
+  away.late.some.pub("here");
   assert.equal(await ready, "here");
+  await away.dispose();
 });
 
 /** How long n of something take, in milliseconds, at best. */

@@ -76,8 +76,9 @@ test("the value of a variable is what the shared vectors say, event by event", a
   const { ValueRule } = await source("value.ts");
   const { cases } = JSON.parse(readFileSync(new URL("../../conformance/values.json", import.meta.url), "utf8"));
   assert.ok(cases.length >= 25);
+  const payloadOf = (coded, data) => (data === null ? undefined : coded(textOf(data)));
   const textOf = (data) => (typeof data === "string" ? data : data.of.repeat(data.repeat));
-  const known = new Set(["repeat", "sent", "id", "echo", "heard", "unsure", "is", "pending", "denied", "lost", "went", "failed", "passed"]);
+  const known = new Set(["repeat", "sent", "set", "placed", "echoed", "id", "echo", "heard", "unsure", "is", "pending", "denied", "lost", "went", "failed", "passed"]);
   const encoder = new TextEncoder();
   for (const coded of [(text) => text, (text) => encoder.encode(text)]) {
     for (const { name, steps } of cases) {
@@ -92,10 +93,13 @@ test("the value of a variable is what the shared vectors say, event by event", a
             assert.equal(unsure, step.unsure ?? unsure, where);
           }
         }
+        if ("set" in step) rule.set(payloadOf(coded, step.set), step.echo ?? true, step.id);
+        if ("placed" in step) rule.place(payloadOf(coded, step.placed));
+        if ("echoed" in step) assert.equal(rule.echoed(payloadOf(coded, step.echoed)), step.unsure ?? false, where);
         for (const event of ["went", "failed", "passed"]) if (event in step) rule[event](step[event]);
         if (step.denied) rule.denied();
         if (step.lost) rule.lost();
-        if ("is" in step) assert.deepEqual(rule.now, step.is === null ? undefined : coded(textOf(step.is)), where);
+        if ("is" in step) assert.deepEqual(rule.now, payloadOf(coded, step.is), where);
         if ("pending" in step) assert.equal(rule.pending, step.pending, where);
       });
     }

@@ -112,6 +112,18 @@ function wireCall(hub) {
   });
 }
 
+/** The slider: whoever opens the page later has its value at once. */
+function wireKept(hub) {
+  const { level } = hub.demo;
+  const slider = $("kept");
+  level.onChange((value, exists) => {
+    set("kept-value", exists ? String(value) : "not set");
+    set("kept-note", exists ? "A second tab with this page shows it at once, and a change in either tab shows in both." : "Nobody who is here has set it yet.");
+    if (exists) slider.value = value;
+  });
+  slider.addEventListener("input", () => level.set(Number(slider.value)));
+}
+
 /** Opens the hub and subscribes to everything that the page shows. */
 function openHub() {
   const hub = new KinopioHub({
@@ -154,6 +166,7 @@ function openHub() {
     hub.getScope("numbers").getVariable(stream).sub((value) => counter.take(value));
   }
   wireCall(hub);
+  wireKept(hub);
   showRoundTrip(hub);
 }
 

@@ -1,6 +1,6 @@
 // A hub with a schema: no casts, also under noUncheckedIndexedAccess, and subclasses with methods.
 import KinopioHub from "kinopio-hub";
-import type { Message, Service, Variable } from "kinopio-hub";
+import type { Message, Service, Variable, VariableMeta } from "kinopio-hub";
 
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
 const same = <A, B>(_: Same<A, B>): void => {};
@@ -20,6 +20,19 @@ same<typeof hub.robot.pose.value, Point | null>(true);
 void hub.robot.battery.pub(87);
 // @ts-expect-error a number is published
 void hub.robot.battery.pub("87");
+void hub.robot.battery.set(87);
+void hub.robot.pose.set({ x: 1, y: 2 }, { timeout: 0 });
+// @ts-expect-error a number is set
+void hub.robot.battery.set("87");
+// @ts-expect-error a point has two coordinates
+void hub.robot.pose.set({ x: 1 });
+same<ReturnType<typeof hub.robot.pose.delete>, Promise<void>>(true);
+same<ReturnType<typeof hub.robot.pose.ready>, Promise<Point | null>>(true);
+same<typeof hub.robot.pose.meta, VariableMeta>(true);
+hub.robot.pose.onChange((pose, exists) => {
+  same<typeof pose, Point | null>(true);
+  same<typeof exists, boolean>(true);
+});
 // @ts-expect-error no such variable
 void hub.robot.speed;
 // @ts-expect-error no such scope
