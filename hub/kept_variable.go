@@ -16,7 +16,8 @@ type keptValue struct {
 	isKnown bool
 	bare    bool // the value is a message's that was published, and not set
 	stamp   keep.Stamp
-	waits   int // values that were set here and are still to be sent
+	waits   int  // values that were set here and are still to be sent
+	unsure  bool // the value was set, and is still to be confirmed, as it has not been followed for a while
 }
 
 // Meta says what a value is.
@@ -36,7 +37,7 @@ type Meta struct {
 
 // Meta is what v's value is. Like [Variable.Value] it makes the hub follow v.
 func (v *Variable) Meta() Meta {
-	v.track(true)
+	v.read()
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.meta()
@@ -83,16 +84,23 @@ func (v *Variable) setBytes(ctx context.Context, data []byte, deleted bool) erro
 	if err := h.checkSet(v.subject, data); err != nil {
 		return fmt.Errorf("set %w", err)
 	}
-	v.track(true)
 	data = append([]byte(nil), data...)
 	done := make(chan error, 1)
+	if deleted {
+		v.read() // others are told of it for a while
+	}
 	v.mu.Lock()
+	beforeUses := v.uses
+	v.uses.set = !deleted
+	v.uses.mentioned, v.uses.lingers, v.uses.released = false, false, false
+	v.follow()
 	v.notice()
 	before, beforeRule := v.rule.now(), v.kept
 	id := v.rule.set(payload{data, !deleted}, v.echoes())
 	v.kept.waits++
 	v.kept.bare = false
 	v.lent = true
+	v.fresh()
 	v.knows()
 	err := h.keeping().set(v.subject, data, deleted, func(err error) {
 		v.change(func(r *valueRule) {
@@ -103,12 +111,16 @@ func (v *Variable) setBytes(ctx context.Context, data []byte, deleted bool) erro
 			} else {
 				r.went(id)
 			}
+			v.follow()
+			v.forget()
 		})
 		done <- err
 	})
 	if err != nil {
 		v.rule.failed(id)
 		v.kept = beforeRule
+		v.uses = beforeUses
+		v.used(false)
 	}
 	v.notifyWatchers(before)
 	v.mu.Unlock()
@@ -176,28 +188,7 @@ func (v *Variable) knows() {
 
 // tellAbsent tells those who want to know it that there is no value, once that is known. v.mu is held.
 func (v *Variable) tellAbsent() {
-	for _, w := range v.watchers {
-		if w.absent {
-			w.put(payload{})
-		}
-	}
-}
-
-// keep begins to know what others have set before. v.mu is held; v follows its subject.
-func (v *Variable) keep() {
-	if v.kept.follows || !v.read || v.tracking == nil {
-		return
-	}
-	v.kept.follows = true
-	v.hub.keeping().follow(v.subject, v.learned)
-}
-
-// forget ends that. v.mu is held.
-func (v *Variable) forget() {
-	if v.kept.follows {
-		v.kept.follows = false
-		v.hub.keeping().unfollow(v.subject)
-	}
+	v.tell(payload{}, true)
 }
 
 // learned takes what an answer says of the value.
@@ -205,12 +196,17 @@ func (v *Variable) learned(c keptChange) {
 	v.change(func(r *valueRule) {
 		first := !v.kept.isKnown
 		v.knows()
+		if v.kept.unsure && c.stamp.Counter == 0 && !c.refused {
+			r.place(payload{}) // nobody keeps it any more
+			v.fresh()
+		}
 		// What has been heard meanwhile may be newer: this comes by another goroutine.
 		if v.kept.stamp.Version.Before(c.stamp.Version) {
 			v.kept.stamp = c.stamp
 			if !v.kept.bare && !c.own {
 				r.place(payload{c.data, !c.stamp.Deleted})
 			}
+			v.fresh()
 		}
 		if first && !r.now().known {
 			v.tellAbsent()
@@ -222,6 +218,7 @@ func (v *Variable) learned(c keptChange) {
 func (v *Variable) heardSet(m *Message) {
 	p := payload{m.Data, !m.stamp.Deleted}
 	v.change(func(r *valueRule) {
+		v.fresh()
 		switch m.verdict {
 		case keep.Newer:
 			v.kept.stamp, v.kept.bare = *m.stamp, false

@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"container/list"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,11 +29,13 @@ type entryKey struct{ subject, queue string }
 type entry struct {
 	key          entryKey
 	serialNumber uint64
-	control      bool // the hub's own: everything is delivered, copies, too
-	handles      atomic.Pointer[[]*Subscription]
-	onBoth       atomic.Bool // a move has it on two links
-	deaf         atomic.Bool // a server does not permit it
-	awaited      int         // of those who wait until the server has it; the registry's
+	registry     *registry
+	control      bool                            // the hub's own: everything is delivered, copies, too
+	members      list.List                       // the handles, in the order in which they came; the registry's
+	handles      atomic.Pointer[[]*Subscription] // the same, for who delivers; nil: there are others since
+	onBoth       atomic.Bool                     // a move has it on two links
+	deaf         atomic.Bool                     // a server does not permit it
+	awaited      int                             // of those who wait until the server has it; the registry's
 
 	// The intake's.
 	since    int64  // when it began
@@ -44,6 +47,26 @@ type entry struct {
 
 // shared says that the queue group is the application's: its members take turns anyway.
 func (e *entry) shared() bool { return e.key.queue != "" }
+
+// all are the handles. The slice is not changed any more.
+func (e *entry) all() []*Subscription {
+	if handles := e.handles.Load(); handles != nil {
+		return *handles
+	}
+	e.registry.mu.Lock()
+	defer e.registry.mu.Unlock()
+	return e.list()
+}
+
+// list is all with the registry locked.
+func (e *entry) list() []*Subscription {
+	handles := make([]*Subscription, 0, e.members.Len())
+	for at := e.members.Front(); at != nil; at = at.Next() {
+		handles = append(handles, at.Value.(*Subscription))
+	}
+	e.handles.Store(&handles)
+	return handles
+}
 
 // receivers are those handles of an entry that get a message now.
 type receivers uint8
@@ -57,7 +80,7 @@ const (
 // deliver hands m to every handle of r, or in a queue group to the next one. idle says that no
 // goroutine has anything to do because of it.
 func (e *entry) deliver(m *Message, r receivers) (idle bool) {
-	handles := *e.handles.Load()
+	handles := e.all()
 	if e.shared() && len(handles) > 1 {
 		e.turn++
 		i := int(e.turn % uint32(len(handles)))
@@ -92,7 +115,7 @@ func (r *registry) add(s *Subscription) error {
 	e := r.entries[s.key]
 	if e == nil {
 		r.serial++
-		e = &entry{key: s.key, serialNumber: r.serial, control: s.control, since: int64(time.Since(r.hub.intake.start))}
+		e = &entry{registry: r, key: s.key, serialNumber: r.serial, control: s.control, since: int64(time.Since(r.hub.intake.start))}
 		r.entries[s.key] = e
 		if !plain(s.key.subject) && checkName(s.key.subject, false) != nil {
 			r.wild[e] = true
@@ -100,18 +123,15 @@ func (r *registry) add(s *Subscription) error {
 		if e.control {
 			r.own++
 		}
-		e.handles.Store(&[]*Subscription{s})
 		e.onBoth.Store(r.moving && len(r.bound) > 1)
 		for i, b := range r.bound {
 			if i == 0 || r.moving {
 				b.begin(e, r.round)
 			}
 		}
-	} else {
-		handles := append(append([]*Subscription(nil), *e.handles.Load()...), s)
-		e.handles.Store(&handles)
 	}
-	s.entry = e
+	s.entry, s.member = e, e.members.PushBack(s)
+	e.handles.Store(nil)
 	if s.awaited.Load() {
 		e.awaited++
 	}
@@ -130,14 +150,13 @@ func (r *registry) remove(s *Subscription) {
 func (r *registry) release(s *Subscription) (last bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var rest []*Subscription
-	for _, other := range *s.entry.handles.Load() {
-		if other != s {
-			rest = append(rest, other)
-		}
+	if s.member == nil {
+		return false // it has been removed
 	}
-	s.entry.handles.Store(&rest)
-	if len(rest) > 0 {
+	s.entry.members.Remove(s.member)
+	s.member = nil
+	s.entry.handles.Store(nil)
+	if s.entry.members.Len() > 0 {
 		return false
 	}
 	if r.entries[s.key] == s.entry {
@@ -151,7 +170,7 @@ func (r *registry) release(s *Subscription) (last bool) {
 func (r *registry) drain(s *Subscription) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(*s.entry.handles.Load()) > 1 || r.entries[s.key] != s.entry {
+	if s.entry.members.Len() > 1 || r.entries[s.key] != s.entry {
 		return
 	}
 	r.drop(s.entry)
@@ -176,7 +195,7 @@ func (r *registry) close() []*Subscription {
 	r.closed = true
 	var all []*Subscription
 	for _, e := range r.entries {
-		all = append(all, *e.handles.Load()...)
+		all = append(all, e.list()...)
 	}
 	return all
 }

@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"container/list"
 	"context"
 	"errors"
 	"fmt"
@@ -47,6 +48,7 @@ type Subscription struct {
 	hub     *Hub
 	key     entryKey
 	entry   *entry
+	member  *list.Element // of entry; nil when it has been taken off; the registry's
 	inline  bool
 	arrival bool
 	control bool                   // the hub's own

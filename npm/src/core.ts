@@ -2,7 +2,9 @@ import type { KinopioError } from "./errors.js";
 import type { Service } from "./service.js";
 import type { Session } from "./session.js";
 import type { Subscription } from "./subscription.js";
+import { Leases } from "./leases.js";
 import { Variable } from "./variable.js";
+import { Weakly } from "./weakly.js";
 import { checkName } from "./names.js";
 
 /** What the variables of one hub share. */
@@ -18,9 +20,18 @@ export class HubCore {
   readonly disposed: Promise<never>;
   readonly handles = new Set<Subscription<any>>();
   readonly services = new Set<Service<any>>();
-  #variables = new Map<string, Variable>();
+  /** For how long a variable is followed after its last callback, and after it was read, in milliseconds. */
+  readonly linger: number;
+  readonly readLinger: number;
+  /** What is held because it was used lately. */
+  readonly leases: Leases;
+  #variables: Weakly<Variable>;
 
-  constructor(session: Session, timeout: number, noEcho: boolean, disposed: Promise<never>, report: (error: KinopioError) => void) {
+  constructor(session: Session, timeout: number, noEcho: boolean, linger: number, readLinger: number, disposed: Promise<never>, report: (error: KinopioError) => void) {
+    this.linger = linger;
+    this.readLinger = readLinger;
+    this.leases = new Leases(Math.min(linger, readLinger));
+    this.#variables = this.names();
     this.session = session;
     this.timeout = timeout;
     this.noEcho = noEcho;
@@ -31,22 +42,25 @@ export class HubCore {
 
   /** The one variable of a subject. */
   variable(subject: string): Variable {
-    let variable = this.#variables.get(subject);
-    if (!variable) {
+    return this.#variables.get(subject, () => {
       checkName(subject, true);
-      variable = new Variable(this, subject);
-      this.#variables.set(subject, variable);
-    }
-    return variable;
+      return new Variable(this, subject);
+    });
+  }
+
+  /** Holds objects by their names, as variables and scopes are held. */
+  names<T extends object>(): Weakly<T> {
+    return new Weakly<T>(this.leases, this.readLinger);
   }
 
   /** That variable, if there is one. */
   known(subject: string): Variable | undefined {
-    return this.#variables.get(subject);
+    return this.#variables.peek(subject);
   }
 
   /** Ends every handle. */
   end(): void {
+    this.leases.end();
     for (const subscription of [...this.handles]) subscription.unsubscribe();
     for (const service of [...this.services]) service.abandon();
   }

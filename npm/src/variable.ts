@@ -7,6 +7,7 @@ import { packHeaders, type HeadersInput } from "./headers.js";
 import type { HubCore } from "./core.js";
 import { Message } from "./message.js";
 import { checkName, checkQueue, isWildcard } from "./names.js";
+import type { Leased } from "./leases.js";
 import type { Sender } from "./session.js";
 import { Service, type Handler, type ServeOptions } from "./service.js";
 import { tend } from "./tended.js";
@@ -53,15 +54,21 @@ export interface ReqManyOptions {
  *
  * A variable follows its subject from the time it is asked for (by `getVariable`, or by its value, ready,
  * watch or sub) until it is the target of pub, req or serve without its value ever having been asked
- * for: a mere publisher costs no subscription, and neither does a look at a property.
+ * for: a mere publisher costs no subscription, and neither does a look at a property. When nobody uses it any
+ * more, that ends: see {@link release}.
  */
-export class Variable<T = any> {
+export class Variable<T = any> implements Leased {
   #core: HubCore;
   #feed: Feed;
   #wildcard: boolean;
-  #asked = false; // value, ready or watch were used
+  #mentioned = false; // somebody has asked for the variable, and for nothing of it yet
+  #asked = false; // value or ready were used
   #target = false; // pub, req or serve were used
+  #lingers = false; // it is not used any more, since a moment ago
+  #looked = false; // as #asked and #target, since the lease has begun
+  #wrote = false;
   #views: Views | undefined;
+  #seen = false; // since the value has changed, it was read through a proxy of others
   #rule = new ValueRule();
   #payload: Payload | undefined; // what the rule says
   #value: any = null; // what it decodes to, once #decoded
@@ -78,6 +85,7 @@ export class Variable<T = any> {
     settled: (batch, ok) => this.#settled(batch, ok),
   };
   #watchers = new Set<(value: any) => void>();
+  #viewer: ((value: any) => void) | undefined; // tells proxies of others
   #subscriptions = new Set<Subscription<any>>();
   #listed: readonly Subscription<any>[] | undefined; // the same, replaced and not changed: it may be gone through
 
@@ -98,7 +106,10 @@ export class Variable<T = any> {
 
   /** @internal somebody wants the variable, whatever for */
   mention(): void {
-    if (!this.#wildcard && !this.#target) this.#feed.follow = true;
+    if (this.#wildcard || this.#target || this.#needed) return;
+    this.#mentioned = true;
+    this.#hold();
+    this.#follow();
   }
 
   /**
@@ -107,7 +118,7 @@ export class Variable<T = any> {
    */
   get value(): T | null {
     const self = raw(this);
-    if (self !== this) self.#seen(this);
+    if (self !== this) self.#see(this);
     self.#ask();
     return self.#current();
   }
@@ -165,6 +176,7 @@ export class Variable<T = any> {
     let drain: () => Promise<void>;
     const left = () => {
       if (this.#subscriptions.delete(subscription)) this.#listed = undefined;
+      this.#used(); // before it leaves, so that it lingers
       this.#core.handles.delete(subscription);
       leave();
     };
@@ -176,9 +188,14 @@ export class Variable<T = any> {
     if (queue === undefined && order === "publisher") {
       this.#subscriptions.add(subscription);
       this.#listed = undefined;
+      this.#used();
       ready = this.#feed.join();
       leave = () => this.#feed.leave();
-      drain = () => this.#feed.drain();
+      drain = () => {
+        this.#lingers = true; // until it has left
+        this.#follow();
+        return this.#feed.drain();
+      };
     } else {
       // A member of a group is one on the wire, and so is what does not wait for order.
       const wire = session.subscribe(
@@ -261,8 +278,7 @@ export class Variable<T = any> {
    * @throws KinopioError INVALID_CONFIG, INVALID_NAME, PERMISSION_DENIED, DISPOSED
    */
   async serve<Q = any, R = any>(handler: Handler<Q, R>, options: ServeOptions = {}): Promise<Service<Q>> {
-    this.#target = true;
-    if (!this.#asked) this.#feed.follow = false;
+    this.#written();
     const { queue = `${this.subject}.service`, concurrency = 64 } = options;
     if (typeof handler !== "function") throw new KinopioError("INVALID_CONFIG", `serve ${this.subject}: want a function, not ${typeof handler}`);
     if (!(Number.isInteger(concurrency) && concurrency > 0)) {
@@ -323,11 +339,14 @@ export class Variable<T = any> {
   watch(callback: (value: T) => void): () => void {
     checkName(this.subject, false);
     if (this.#core.session.dead) throw this.#core.session.dead;
-    this.#ask();
     const watcher = this.#guarded(callback);
     this.#watchers.add(watcher);
+    this.#used();
+    this.#tellDenied();
     if (this.#payload !== undefined) watcher(this.#current());
-    return () => void this.#watchers.delete(watcher);
+    return () => {
+      if (this.#watchers.delete(watcher)) this.#used();
+    };
   }
 
   /** Calls back, and reports what it throws. */
@@ -374,18 +393,76 @@ export class Variable<T = any> {
   }
 
   /** The value was read through a proxy of others. */
-  #seen(view: object): void {
+  #see(view: object): void {
     this.#views ??= new Views(() => {
-      this.#watchers.add(this.#guarded((value) => this.#views!.tell("value", value)));
+      this.#viewer = this.#guarded((value) => {
+        // Nobody says when what reads it is gone: who is there reads it again.
+        this.#seen = false;
+        this.#asked = this.#looked = true;
+        this.#hold();
+        this.#views!.tell("value", value);
+      });
     });
     this.#views.saw(view, "value");
+    this.#seen = true;
   }
 
   #ask(): void {
-    if (this.#wildcard) return;
-    this.#asked = true;
-    this.#feed.follow = true;
+    if (this.#wildcard || this.#looked) return;
+    this.#asked = this.#looked = true;
+    this.#mentioned = false;
+    this.#hold();
+    this.#follow();
     this.#tellDenied();
+  }
+
+  /** Whether the subject is to be followed without any callback. */
+  get #needed(): boolean {
+    return this.#asked || this.#watchers.size > 0 || this.#seen || this.#lingers || (this.#mentioned && !this.#target);
+  }
+
+  #follow(): void {
+    if (!this.#wildcard) this.#feed.follow = this.#needed;
+  }
+
+  #hold(): void {
+    this.#core.leases.hold(this, this.#core.readLinger);
+  }
+
+  /** A callback or watcher has begun or ended. When that was the last, the variable lingers. */
+  #used(): void {
+    this.#mentioned = false;
+    this.#lingers = this.#subscriptions.size === 0 && this.#watchers.size === 0 && !this.#asked && this.#feed.wanted;
+    if (this.#lingers) this.#core.leases.hold(this, this.#core.linger, true);
+    this.#follow();
+  }
+
+  /** @internal the end of the lease, unless the variable was used meanwhile */
+  lapse(): void {
+    const used = this.#looked || this.#wrote;
+    this.#asked &&= this.#looked;
+    this.#looked = this.#wrote = this.#mentioned = this.#lingers = false;
+    if (used) this.#hold();
+    this.#follow();
+  }
+
+  /**
+   * Ends the following of the variable at once, and forgets its value, unless callbacks or watchers of this hub still
+   * need it. Whoever uses it again begins anew.
+   *
+   * Without it a variable ends by itself: the option `linger` after its last callback or watcher has ended, if its value
+   * was not read; and between once and twice the option `readLinger` after its value was read for the last time, of which
+   * the last one that was known can still be read then, which follows the variable anew.
+   */
+  release(): void {
+    this.#asked = this.#looked = this.#wrote = this.#mentioned = this.#lingers = this.#seen = false;
+    this.#follow();
+    if (this.#subscriptions.size > 0 || this.#watchers.size > 0) return;
+    this.#target = false;
+    this.#rule.forget();
+    this.#payload = this.#before = this.#spare = undefined;
+    this.#decoded = true;
+    this.#value = null;
   }
 
   /** The server does not permit to follow the subject, for which no callback waits. */
@@ -396,17 +473,22 @@ export class Variable<T = any> {
 
   /** Reports that once, when somebody wants the value. */
   #tellDenied(): void {
-    if (!this.#denied || !this.#asked || this.#told) return;
+    if (!this.#denied || !(this.#asked || this.#watchers.size > 0) || this.#told) return;
     this.#told = true;
     this.#core.report(this.#denied);
   }
 
   /** The variable is a target: refuses wildcards, and follows no more unless asked to. */
   #unfollow(): void {
-    this.#target = true;
-    if (this.#asked) return;
     if (this.#wildcard) checkName(this.subject, false); // which refuses it
-    this.#feed.follow = false;
+    if (!this.#wrote) this.#written();
+  }
+
+  #written(): void {
+    this.#target = this.#wrote = true;
+    this.#mentioned = false;
+    this.#hold();
+    this.#follow();
   }
 
   #current(): any {
@@ -500,12 +582,13 @@ export class Variable<T = any> {
   /** Changes the value and tells the watchers; `message` is one that will be decoded anyway. */
   #set(payload: Payload | undefined, message?: Message<T>): void {
     if (payload === this.#payload && !message) return;
-    const changed = this.#watchers.size > 0 && !equal(payload, this.#payload);
+    const changed = (this.#watchers.size > 0 || this.#viewer) && !equal(payload, this.#payload);
     this.#payload = payload;
     this.#decoded = message !== undefined || payload === undefined;
     this.#value = message ? message.data : null;
     if (!changed) return;
     for (const watcher of [...this.#watchers]) watcher(this.#current());
+    this.#viewer?.(this.#current());
   }
 }
 
