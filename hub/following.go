@@ -139,7 +139,7 @@ func (v *Variable) listened(by int) {
 }
 
 // hold gives v a lease, if it has none.
-func (v *Variable) hold() { v.hub.all().hold(v, v.hub.cfg.ReadLinger, false) }
+func (v *Variable) hold() { v.hub.all().hold(&v.lease, v, v.hub.cfg.ReadLinger, false) }
 
 // used notes that a callback, a watcher or a call of Ready has begun or ended. When that was the last, v lingers.
 func (v *Variable) used(begins bool) {
@@ -147,15 +147,21 @@ func (v *Variable) used(begins bool) {
 	u.mentioned, u.released = false, u.released && !begins
 	u.lingers = !u.released && u.subs == 0 && v.watchers.Len() == 0 && u.waiting == 0 && !u.asked && !u.set
 	if u.lingers && v.err == nil {
-		v.hub.all().hold(v, v.hub.cfg.Linger, true)
+		v.hub.all().hold(&v.lease, v, v.hub.cfg.Linger, true)
 	}
 	v.follow()
 	v.forget()
 }
 
-// lapse is the end of v's lease: it gets another one if it was used meanwhile. idle says that it is not, and that v is
-// not followed, either.
-func (v *Variable) lapse() (idle bool) {
+// lapse is the end of v's lease: it gets another one if it was used meanwhile.
+func (v *Variable) lapse() {
+	if v.lapses() {
+		v.hub.outbox.forget(v.subject)
+	}
+}
+
+// lapses is lapse; idle says that v is not used, and not followed, either.
+func (v *Variable) lapses() (idle bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	looked, wrote := v.looked.Swap(false), v.wrote.Swap(false)

@@ -27,6 +27,8 @@ type Hub struct {
 	variablesOnce sync.Once
 	kept          atomic.Pointer[keeperBox]
 	keptOnce      sync.Once
+	here          atomic.Pointer[peersBox]
+	hereOnce      sync.Once
 	finder        *finder       // nil unless a namespace is configured
 	missing       atomic.Uint64 // messages, by their numbers
 	longestNames  atomic.Int64  // bytes; see checkLength

@@ -80,7 +80,7 @@ func (h *Hub) denied(l *link, v *PermissionError) {
 	switch {
 	case h.finder != nil && strings.HasPrefix(v.Subject, leafPrefix):
 		h.finder.handlePermissionError(l, v)
-	case strings.HasPrefix(v.Subject, ownPrefix) && h.keeper().denied(v):
+	case strings.HasPrefix(v.Subject, ownPrefix) && (h.keeper().denied(v) || h.peers().denied(v)):
 	case strings.HasPrefix(v.Subject, ownPrefix):
 		h.repairs.forbidden(v)
 	case strings.HasPrefix(v.Subject, h.inboxes()):

@@ -23,7 +23,7 @@ type Variable struct {
 
 	// Of the time of its lease: it was used to publish, request or serve; somebody has read the value.
 	wrote, looked atomic.Bool
-	lease         *lease // nil: it has none; the hub's variables'
+	lease         lease
 
 	mu             sync.Mutex // never held while the outbox is being locked
 	rule           valueRule

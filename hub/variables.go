@@ -21,12 +21,15 @@ type variables struct {
 	closed    bool
 }
 
-// A lease holds a variable until it is due, and longer if it has been used meanwhile.
+// A lease holds something that was used until it is due.
 type lease struct {
-	variable *Variable
-	due      time.Duration
-	place    int // in the heap
+	of    leased // nil: it does not last
+	due   time.Duration
+	place int // in the heap
 }
+
+// leased is what has a lease. lapse is told that it was due, and may begin it anew.
+type leased interface{ lapse() }
 
 // all are the hub's, which begin with its first variable.
 func (h *Hub) all() *variables {
@@ -90,20 +93,19 @@ func (vs *variables) refuse(subject string) bool {
 	return v != nil
 }
 
-// hold gives v a lease for a time from now on. One that it has becomes as long only with anew.
-func (vs *variables) hold(v *Variable, for_ time.Duration, anew bool) {
+// hold lets l last for a time from now on. If it lasts already, that counts only with anew.
+func (vs *variables) hold(l *lease, of leased, during time.Duration, anew bool) {
 	vs.mu.Lock()
 	defer vs.mu.Unlock()
-	if vs.closed || v.lease != nil && !anew {
+	if vs.closed || l.of != nil && !anew {
 		return
 	}
-	due := time.Since(vs.start) + for_
-	if v.lease != nil {
-		v.lease.due = due
-		heap.Fix(&vs.leases, v.lease.place)
+	l.due = time.Since(vs.start) + during
+	if l.of != nil {
+		heap.Fix(&vs.leases, l.place)
 	} else {
-		v.lease = &lease{variable: v, due: due}
-		heap.Push(&vs.leases, v.lease)
+		l.of = of
+		heap.Push(&vs.leases, l)
 	}
 	vs.arm()
 }
@@ -130,12 +132,11 @@ func (vs *variables) end() {
 			vs.mu.Unlock()
 			return
 		}
-		v := heap.Pop(&vs.leases).(*lease).variable
-		v.lease = nil
+		l := heap.Pop(&vs.leases).(*lease)
+		of := l.of
+		l.of = nil
 		vs.mu.Unlock()
-		if v.lapse() {
-			vs.hub.outbox.forget(v.subject)
-		}
+		of.lapse()
 	}
 }
 
