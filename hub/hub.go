@@ -23,7 +23,7 @@ type Hub struct {
 	intake        intake
 	outbox        outbox
 	repairs       repairs
-	variables     *variables // see all
+	variables     any // *variables, which pages need not know: see all
 	variablesOnce sync.Once
 	kept          atomic.Pointer[keeperBox]
 	keptOnce      sync.Once

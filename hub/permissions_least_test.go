@@ -223,23 +223,41 @@ func playPresenceWatcher(t *testing.T, p *server.Permissions) error {
 	return errors.Join(seen(room, 0), complained(h, told))
 }
 
-// playPresenceMember comes first, tells who comes later, and notices that one has died without a word.
+// playPresenceMember comes when another member calls already, stays when one has died without a word, and calls when the other has left.
 func playPresenceMember(t *testing.T, p *server.Permissions) error {
 	s := startServer(t, permitting(p))
+	a := administrator(t, s)
+	first, called := a.Scope("room").Presence(), make(chan any, 1)
+	if _, err := a.Subscribe("_KH.here.room", hub.SubOptions{}, func(m *hub.Message) {
+		if strings.HasPrefix(string(m.Data), "call ") {
+			select {
+			case called <- nil:
+			default:
+			}
+		}
+	}); err != nil || first.Join(1) != nil {
+		t.Fatal(err)
+	}
+	awaitCall := func() {
+		t.Helper()
+		select {
+		case <-called:
+		case <-soon(t).Done():
+			t.Fatal("nobody calls")
+		}
+	}
+	awaitCall()
 	h := openHub(t, hub.Config{Servers: []string{as("u", s)}})
 	told := complaints(h)
 	room := h.Scope("room").Presence()
-	if err := errors.Join(room.Join(1), room.Ready(soon(t))); err != nil {
-		return err
-	}
-	if err := complained(h, told); err != nil {
+	if err := errors.Join(room.Join(2), room.Ready(soon(t)), seen(room, 2), seen(first, 2), complained(h, told)); err != nil {
 		return err
 	}
 	later := administrator(t, s).Scope("room").Presence()
 	if err := later.Ready(soon(t)); err != nil {
 		t.Fatal(err)
 	}
-	if err := seen(later, 1); err != nil {
+	if err := seen(later, 2); err != nil {
 		return err
 	}
 	address, shut, _ := gated(t, s.Addr().String())
@@ -247,15 +265,24 @@ func playPresenceMember(t *testing.T, p *server.Permissions) error {
 	if err := dies.Scope("room").Presence().Join(3); err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(seen(later, 2), seen(room, 2)); err != nil {
+	if err := errors.Join(seen(later, 3), seen(room, 3)); err != nil {
 		return err
 	}
 	shut()
-	for end := time.Now().Add(40 * time.Second); len(later.Members()) != 1; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(40 * time.Second); len(later.Members()) != 2; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) {
 			return fmt.Errorf("%d members are seen long after one has died", len(later.Members()))
 		}
 	}
+	first.Leave()
+	if err := errors.Join(seen(room, 1), complained(h, told)); err != nil {
+		return err
+	}
+	select { // one of the other's calls
+	case <-called:
+	default:
+	}
+	awaitCall()
 	return errors.Join(seen(room, 1), complained(h, told))
 }
 

@@ -1,7 +1,7 @@
 package hub
 
 import (
-	"container/list"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,7 +31,8 @@ type entry struct {
 	serialNumber uint64
 	registry     *registry
 	control      bool                            // the hub's own: everything is delivered, copies, too
-	members      list.List                       // the handles, in the order in which they came; the registry's
+	members      []*Subscription                 // the handles, in the order in which they came, and nil for those that went; the registry's
+	live         int                             // of members
 	handles      atomic.Pointer[[]*Subscription] // the same, for who delivers; nil: there are others since
 	onBoth       atomic.Bool                     // a move has it on two links
 	deaf         atomic.Bool                     // a server does not permit it
@@ -60,12 +61,38 @@ func (e *entry) all() []*Subscription {
 
 // list is all with the registry locked.
 func (e *entry) list() []*Subscription {
-	handles := make([]*Subscription, 0, e.members.Len())
-	for at := e.members.Front(); at != nil; at = at.Next() {
-		handles = append(handles, at.Value.(*Subscription))
+	handles := make([]*Subscription, 0, e.live)
+	for _, s := range e.members {
+		if s != nil {
+			handles = append(handles, s)
+		}
 	}
 	e.handles.Store(&handles)
 	return handles
+}
+
+// join adds a handle; leave takes it off, and says whether it was there. The registry is locked.
+func (e *entry) join(s *Subscription) {
+	s.entry, s.place = e, len(e.members)
+	e.members = append(e.members, s)
+	e.live++
+	e.handles.Store(nil)
+}
+
+func (e *entry) leave(s *Subscription) bool {
+	if s.place >= len(e.members) || e.members[s.place] != s {
+		return false
+	}
+	e.members[s.place] = nil
+	e.live--
+	e.handles.Store(nil)
+	if len(e.members) > 2*e.live+16 {
+		e.members = slices.DeleteFunc(e.members, func(s *Subscription) bool { return s == nil })
+		for i, s := range e.members {
+			s.place = i
+		}
+	}
+	return true
 }
 
 // receivers are those handles of an entry that get a message now.
@@ -130,8 +157,7 @@ func (r *registry) add(s *Subscription) error {
 			}
 		}
 	}
-	s.entry, s.member = e, e.members.PushBack(s)
-	e.handles.Store(nil)
+	e.join(s)
 	if s.awaited.Load() {
 		e.awaited++
 	}
@@ -150,13 +176,7 @@ func (r *registry) remove(s *Subscription) {
 func (r *registry) release(s *Subscription) (last bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if s.member == nil {
-		return false // it has been removed
-	}
-	s.entry.members.Remove(s.member)
-	s.member = nil
-	s.entry.handles.Store(nil)
-	if s.entry.members.Len() > 0 {
+	if !s.entry.leave(s) || s.entry.live > 0 {
 		return false
 	}
 	if r.entries[s.key] == s.entry {
@@ -170,7 +190,7 @@ func (r *registry) release(s *Subscription) (last bool) {
 func (r *registry) drain(s *Subscription) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if s.entry.members.Len() > 1 || r.entries[s.key] != s.entry {
+	if s.entry.live > 1 || r.entries[s.key] != s.entry {
 		return
 	}
 	r.drop(s.entry)

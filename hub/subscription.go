@@ -1,7 +1,6 @@
 package hub
 
 import (
-	"container/list"
 	"context"
 	"errors"
 	"fmt"
@@ -48,7 +47,7 @@ type Subscription struct {
 	hub     *Hub
 	key     entryKey
 	entry   *entry
-	member  *list.Element // of entry; nil when it has been taken off; the registry's
+	place   int // among entry's; the registry's
 	inline  bool
 	arrival bool
 	control bool                   // the hub's own

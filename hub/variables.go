@@ -40,7 +40,7 @@ func (h *Hub) all() *variables {
 		h.mu.Unlock()
 		h.variables = vs
 	})
-	return h.variables
+	return h.variables.(*variables)
 }
 
 // known is the variable of a subject, if there is one.

@@ -169,8 +169,9 @@ export class Variable<T = any> implements Leased {
     if (conflate && (queue !== undefined || this.#wildcard)) {
       throw new KinopioError("INVALID_CONFIG", `sub ${this.subject}: conflate wants one subject, without wildcards, and no queue group`);
     }
-    this.mention();
     const session = this.#core.session;
+    if (session.dead) throw session.dead;
+    this.mention();
     let ready: Promise<void>;
     let leave: () => void;
     let drain: () => Promise<void>;
