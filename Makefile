@@ -6,7 +6,7 @@
 # make browsers   what make test plays in Firefox and WebKitGTK, with all that it plays in Chromium alone; 20 minutes
 # make pack    npm tarballs in npm/pack: the package, and the native program for each platform
 # make pack-test   what make test does with the packages, with all package managers, bundlers, runtimes; 15 minutes
-# make sim     simulate the election in a million LANs, hubs that move in a million scenarios, and values in a million worlds
+# make sim     simulate the election in a million LANs, hubs that move in a million scenarios, values and members in a million worlds
 # make lan     leaf auto on several hosts (network namespaces), and how long each change takes
 # make fuzz    fuzz each parser for 30 seconds; FUZZTIME=10m is longer, FUZZ=Manifest only those of that name
 # make leaf-test   what make test does with a leaf, with 1,000 clients, 1,000 leaves, a slow user, 200 kills; 6 minutes
@@ -130,7 +130,7 @@ pack-test-programs: pack-test-setup
 # and as many in which links and servers do; KINOPIO_SIM=n is another number of each.
 sim:
 	KINOPIO_SIM=$${KINOPIO_SIM:-1000000} $(GO) test -count=1 -timeout 2h -run TestSimulatedLANs -v ./election
-	KINOPIO_SIM=$${KINOPIO_SIM:-1000000} $(GO) test -count=1 -timeout 2h -run TestSimulatedWorlds -v ./internal/keep
+	KINOPIO_SIM=$${KINOPIO_SIM:-1000000} $(GO) test -count=1 -timeout 2h -run TestSimulatedWorlds -v ./internal/keep ./internal/presence
 	KINOPIO_SIM=$${KINOPIO_SIM:-500000} $(GO) test -count=1 -timeout 4h -run 'TestSimulatedMoves|TestSimulatedLosses' -v ./hub
 
 # leaf auto on hosts of their own: what happens to a LAN, five times each, and a table of times.

@@ -173,6 +173,9 @@ func (r *run) variable(ctx context.Context, s step, h *testHub, v *hub.Variable,
 			err := v.Ready(ctx)
 			return outcome{value: v.Value(), err: err}
 		})
+	case "release":
+		v.Release()
+		return nil
 	case "watch":
 		b := newBox()
 		stop, err := v.Watch(func(value any) {

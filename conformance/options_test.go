@@ -43,6 +43,8 @@ var optionTable = map[string]option{
 	"pingInterval":       {"PingInterval", millis(func(c *hub.Config) *time.Duration { return &c.PingInterval })},
 	"maxPingOut":         {"MaxPingOut", into(func(c *hub.Config) *int { return &c.MaxPingOut })},
 	"timeout":            {"Timeout", millis(func(c *hub.Config) *time.Duration { return &c.Timeout })},
+	"linger":             {"Linger", millis(func(c *hub.Config) *time.Duration { return &c.Linger })},
+	"readLinger":         {"ReadLinger", millis(func(c *hub.Config) *time.Duration { return &c.ReadLinger })},
 	"pendingLimitBytes":  {"PendingLimit", into(func(c *hub.Config) *int { return &c.PendingLimit })},
 	"healthReport":       {"HealthReport", millis(func(c *hub.Config) *time.Duration { return &c.HealthReport })},
 	"numbers":            {"NoNumbers", not(func(c *hub.Config) *bool { return &c.NoNumbers })},

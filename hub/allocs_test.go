@@ -47,7 +47,12 @@ func (w *nullWire) Subscribe(subject, _ string, route any) (wireSub, error) {
 	w.routes[subject] = route
 	return subject, nil
 }
-func (w *nullWire) Unsubscribe(wireSub) error   { return nil }
+func (w *nullWire) Unsubscribe(s wireSub) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.routes, s.(string))
+	return nil
+}
 func (w *nullWire) Flush(context.Context) error { return nil }
 func (w *nullWire) RTT() time.Duration          { return time.Millisecond }
 func (w *nullWire) MaxPayload() int             { return 1 << 20 }

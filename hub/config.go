@@ -75,6 +75,10 @@ type Config struct {
 	// Timeout bounds an operation that got no deadline of its own: a request, a publish that
 	// waits for a connection, a flush. Default 3 s.
 	Timeout time.Duration
+	// Linger is how long a variable is followed after its last callback or watcher has ended, and ReadLinger how long, and
+	// at most twice that, after its value was read for the last time: see [Variable.Release]. Defaults 5 s and 2 minutes.
+	Linger     time.Duration
+	ReadLinger time.Duration
 	// PendingLimit bounds the bytes that wait while there is no connection, and those of messages
 	// that came and wait for one before them. Default 8 MiB.
 	PendingLimit int
@@ -270,6 +274,8 @@ func (cfg Config) normalize() (Config, error) {
 		{"MaxRetryDelay", &cfg.MaxRetryDelay, 30 * time.Second},
 		{"PingInterval", &cfg.PingInterval, 3 * time.Second},
 		{"Timeout", &cfg.Timeout, 3 * time.Second},
+		{"Linger", &cfg.Linger, 5 * time.Second},
+		{"ReadLinger", &cfg.ReadLinger, 2 * time.Minute},
 		{"HealthReport", &cfg.HealthReport, 5 * time.Second},
 		{"Reprobe", &cfg.Reprobe, 10 * time.Minute},
 		{"ReprobeGain", &cfg.ReprobeGain, 30 * time.Millisecond},

@@ -61,6 +61,7 @@ func (h *Hub) run() {
 func (s *connManager) close() {
 	if s.link != nil {
 		s.h.registry.forget(s.link)
+		s.h.peers().farewell(s.link)
 		s.link.shut()
 	}
 }
@@ -180,7 +181,7 @@ func (s *connManager) open(l *link) {
 	if !s.absent.IsZero() {
 		h.repairs.returned()
 	}
-	h.keeper().online()
+	h.online()
 	s.absent = time.Time{}
 }
 
@@ -374,7 +375,7 @@ func (s *connManager) lose() (reason string) {
 	reason = s.kind() + " lost"
 	h.outbox.hold()
 	h.losses.Add(1)
-	h.keeper().offline()
+	h.offline()
 	h.registry.forget(l)
 	l.shut()
 	h.requests.lost(l)

@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
-	"maps"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,23 +16,27 @@ import (
 // A Hub is a set of scopes and variables, connected to one server at a time. It is safe for
 // concurrent use.
 type Hub struct {
-	cfg          Config
-	id           string // unique; part of inboxes and queue names
-	engine       engine
-	registry     registry
-	intake       intake
-	outbox       outbox
-	repairs      repairs
-	kept         atomic.Pointer[keeperBox]
-	keptOnce     sync.Once
-	finder       *finder       // nil unless a namespace is configured
-	missing      atomic.Uint64 // messages, by their numbers
-	longestNames atomic.Int64  // bytes; see checkLength
-	requests     requests
-	standby      *standby // nil unless configured
-	silent       silentServers
-	links        atomic.Uint64
-	losses       atomic.Uint64 // of links that broke
+	cfg           Config
+	id            string // unique; part of inboxes and queue names
+	engine        engine
+	registry      registry
+	intake        intake
+	outbox        outbox
+	repairs       repairs
+	variables     any // *variables, which pages need not know: see all
+	variablesOnce sync.Once
+	kept          atomic.Pointer[keeperBox]
+	keptOnce      sync.Once
+	here          atomic.Pointer[peersBox]
+	hereOnce      sync.Once
+	finder        *finder       // nil unless a namespace is configured
+	missing       atomic.Uint64 // messages, by their numbers
+	longestNames  atomic.Int64  // bytes; see checkLength
+	requests      requests
+	standby       *standby // nil unless configured
+	silent        silentServers
+	links         atomic.Uint64
+	losses        atomic.Uint64 // of links that broke
 
 	ctx    context.Context // ends with the hub
 	cancel context.CancelFunc
@@ -77,10 +79,11 @@ type Hub struct {
 	changed   chan struct{} // closed, and replaced, when status or live change
 	final     error         // why the hub gave up
 	failed    error         // why the last attempt to connect failed, since the hub has had no link
-	variables map[string]*Variable
-	// variableDenied tells the variable of a subject that the server does not permit what was published on it. A function,
-	// so that pages, whose variables are JavaScript's, do not download it.
-	variableDenied func(subject string)
+	// variableDenied tells the variable of a subject, if there is one, that the server does not permit what was published on
+	// it; variablesEnd ends all. Functions, nil before the first variable, so that pages, whose variables are JavaScript's, do
+	// not download it.
+	variableDenied func(subject string) (known bool)
+	variablesEnd   func()
 }
 
 // Open makes a hub and begins to connect, without waiting for it: names can be used at once.
@@ -113,7 +116,6 @@ func open(ctx context.Context, cfg Config, e engine) *Hub {
 
 		discovery: DiscoveryStatus{State: DiscoveryIdle},
 		changed:   make(chan struct{}),
-		variables: map[string]*Variable{},
 	}
 	h.cfg.Servers = order(cfg.Servers, cfg.Selection)
 	if cfg.Logger != (silent{}) {
@@ -178,10 +180,10 @@ func (h *Hub) end(observing, logging <-chan struct{}) {
 		s.finish()
 	}
 	h.mu.Lock()
-	variables := slices.Collect(maps.Values(h.variables))
+	endVariables := h.variablesEnd
 	h.mu.Unlock()
-	for _, v := range variables {
-		v.close()
+	if endVariables != nil {
+		endVariables()
 	}
 	h.wg.Wait()
 	h.setState(StateDisconnected, nil)

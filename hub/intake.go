@@ -295,7 +295,7 @@ func (in *intake) deliverTo(r receivers, m *inbound) (idle bool) {
 // deliverRun is deliver for a run, which is handed on as a whole to a handle that takes runs and is
 // the only one.
 func (in *intake) deliverRun(m *inbound) (idle bool) {
-	if handles := *m.sub().entry.handles.Load(); len(handles) == 1 && handles[0].onRun != nil {
+	if handles := m.sub().entry.all(); len(handles) == 1 && handles[0].onRun != nil {
 		in.run = bridge.Run{Subject: m.Subject, Data: m.Run}
 		return handles[0].takeRun(&in.run)
 	}

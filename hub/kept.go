@@ -52,9 +52,10 @@ type keeping struct {
 
 // A keptChange is what is known of a name now, by an answer.
 type keptChange struct {
-	stamp keep.Stamp
-	data  []byte
-	own   bool // it is what was set here, which has its version now
+	stamp   keep.Stamp
+	data    []byte
+	own     bool // it is what was set here, which has its version now
+	refused bool // the server does not let anybody be asked
 }
 
 // askedKept bounds the questions that wait for their answers.
@@ -314,11 +315,12 @@ func (k *keeping) effect(e keep.Effect) {
 	case keep.Beat:
 		h.repairs.trySend(OutMsg{Subject: subjectBeat, Data: e.Data})
 	case keep.Changed:
+		first, _, _ := strings.Cut(e.Name, ".")
 		k.mu.Lock()
-		changed := k.followers[e.Name]
+		changed, refused := k.followers[e.Name], k.refused[first]
 		k.mu.Unlock()
 		if changed != nil {
-			changed(keptChange{e.Stamp, e.Data, e.ID != 0})
+			changed(keptChange{e.Stamp, e.Data, e.ID != 0, refused})
 		}
 	case keep.Superseded:
 		k.settle(e.ID, nil)

@@ -17,7 +17,8 @@ type keptValue struct {
 	untold  bool // that it is known
 	bare    bool // the value is a message's that was published, and not set
 	stamp   keep.Stamp
-	waits   int // values that were set here and are still to be sent
+	waits   int  // values that were set here and are still to be sent
+	unsure  bool // the value was set, and is still to be confirmed, as it has not been followed for a while
 }
 
 // Meta says what a value is.
@@ -37,7 +38,7 @@ type Meta struct {
 
 // Meta is what v's value is. Like [Variable.Value] it makes the hub follow v.
 func (v *Variable) Meta() Meta {
-	v.track(true)
+	v.read()
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.meta()
@@ -84,10 +85,16 @@ func (v *Variable) setBytes(ctx context.Context, data []byte, deleted bool) erro
 	if err := h.checkSet(v.subject, data); err != nil {
 		return fmt.Errorf("set %w", err)
 	}
-	v.track(true)
 	data = append([]byte(nil), data...)
 	done := make(chan error, 1)
+	if deleted {
+		v.read() // others are told of it for a while
+	}
 	v.mu.Lock()
+	beforeUses := v.uses
+	v.uses.set = !deleted
+	v.uses.mentioned, v.uses.lingers, v.uses.released = false, false, false
+	v.follow()
 	v.notice()
 	var id uint64
 	booked, err := h.keeping().book(v.subject, len(data), func(err error) {
@@ -99,10 +106,14 @@ func (v *Variable) setBytes(ctx context.Context, data []byte, deleted bool) erro
 			} else {
 				r.went(id)
 			}
+			v.follow()
+			v.forget()
 		})
 		done <- err
 	})
 	if err != nil {
+		v.uses = beforeUses
+		v.used(false)
 		v.mu.Unlock()
 		return err
 	}
@@ -111,6 +122,7 @@ func (v *Variable) setBytes(ctx context.Context, data []byte, deleted bool) erro
 	v.kept.waits++
 	v.kept.bare = false
 	v.lent = true
+	v.fresh()
 	v.knows()
 	h.keeping().set(v.subject, data, deleted, booked)
 	v.notifyWatchers(before)
@@ -183,40 +195,24 @@ func (v *Variable) tellAbsent(before payload) {
 	if before.known || v.rule.now().known {
 		return // all are told, as it changes
 	}
-	for _, w := range v.watchers {
-		if w.absent {
-			w.put(payload{})
-		}
-	}
-}
-
-// keep begins to know what others have set before. v.mu is held; v follows its subject.
-func (v *Variable) keep() {
-	if v.kept.follows || !v.read || v.tracking == nil {
-		return
-	}
-	v.kept.follows = true
-	v.hub.keeping().follow(v.subject, v.learned)
-}
-
-// forget ends that. v.mu is held.
-func (v *Variable) forget() {
-	if v.kept.follows {
-		v.kept.follows = false
-		v.hub.keeping().unfollow(v.subject)
-	}
+	v.tell(payload{}, true)
 }
 
 // learned takes what an answer says of the value.
 func (v *Variable) learned(c keptChange) {
 	v.change(func(r *valueRule) {
 		v.knows()
+		if v.kept.unsure && c.stamp.Counter == 0 && !c.refused {
+			r.place(payload{}) // nobody keeps it any more
+			v.fresh()
+		}
 		// What has been heard meanwhile may be newer: this comes by another goroutine.
 		if v.kept.stamp.Version.Before(c.stamp.Version) {
 			v.kept.stamp = c.stamp
 			if !v.kept.bare && !c.own {
 				r.place(payload{c.data, !c.stamp.Deleted})
 			}
+			v.fresh()
 		}
 	})
 }
@@ -225,6 +221,7 @@ func (v *Variable) learned(c keptChange) {
 func (v *Variable) heardSet(m *Message) {
 	p := payload{m.Data, !m.stamp.Deleted}
 	v.change(func(r *valueRule) {
+		v.fresh()
 		switch m.verdict {
 		case keep.Newer:
 			v.kept.stamp, v.kept.bare = *m.stamp, false

@@ -156,7 +156,7 @@ func (s *connManager) missed(old *link) {
 	h.requests.lost(old)
 	h.intake.returned(old.silence())
 	h.repairs.returned()
-	h.keeper().online()
+	h.online()
 }
 
 // rescue completes a move whose old link has died on the way.
@@ -199,7 +199,7 @@ func (s *connManager) part(old, next *link, m *Move) error {
 	if reunited {
 		h.repairs.returned()
 	}
-	h.keeper().online()
+	h.online()
 	return nil
 }
 

@@ -53,7 +53,7 @@ func (r *registry) longer(most int) (all []*Subscription) {
 	defer r.mu.Unlock()
 	for key, e := range r.entries {
 		if len(key.subject)+len(key.queue) > most {
-			all = append(all, *e.handles.Load()...)
+			all = append(all, e.list()...)
 		}
 	}
 	return all

@@ -25,6 +25,18 @@ func (o *outbox) stream(subject string) *outStream {
 	return s
 }
 
+// forget forgets the stream of a subject on which nobody publishes any more: the next begins a new one.
+func (o *outbox) forget(subject string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if s := o.streams[subject]; s != nil {
+		delete(o.streams, subject)
+		if o.latest == s {
+			o.latest = nil
+		}
+	}
+}
+
 // counted goes on to the next number. In a page a division costs more than the rest of it.
 func (s *outStream) counted() {
 	s.count++

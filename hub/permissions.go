@@ -80,7 +80,7 @@ func (h *Hub) denied(l *link, v *PermissionError) {
 	switch {
 	case h.finder != nil && strings.HasPrefix(v.Subject, leafPrefix):
 		h.finder.handlePermissionError(l, v)
-	case strings.HasPrefix(v.Subject, ownPrefix) && h.keeper().denied(v):
+	case strings.HasPrefix(v.Subject, ownPrefix) && (h.keeper().denied(v) || h.peers().denied(v)):
 	case strings.HasPrefix(v.Subject, ownPrefix):
 		h.repairs.forbidden(v)
 	case strings.HasPrefix(v.Subject, h.inboxes()):
@@ -101,11 +101,9 @@ func (h *Hub) denied(l *link, v *PermissionError) {
 		failedRequests := h.requests.fail(v, func(q *request) bool { return q.link == l && q.subject == v.Subject })
 		h.keeper().unpublished(v.Subject)
 		h.mu.Lock()
-		known, notifyVariable := h.variables[v.Subject] != nil, h.variableDenied
+		notifyVariable := h.variableDenied
 		h.mu.Unlock()
-		if known {
-			notifyVariable(v.Subject)
-		}
+		known := notifyVariable != nil && notifyVariable(v.Subject)
 		if h.cfg.onDenied != nil {
 			h.cfg.onDenied(v.Subject)
 		}
@@ -185,7 +183,7 @@ func (r *registry) denied(l *link, v *PermissionError) (reported bool) {
 		b.subs[e].denied = v
 		b.denied++
 		e.deaf.Store(true)
-		reported, handles = e.awaited > 0, *e.handles.Load()
+		reported, handles = e.awaited > 0, e.list()
 	}
 	r.mu.Unlock()
 	for _, s := range handles {

@@ -53,6 +53,8 @@ func TestPermissionsAreTheLeast(t *testing.T) {
 		"Discovery through the session": playSession,
 		"Values that stay, reader":      playReader,
 		"Values that stay, writer":      playWriter,
+		"Presence, watcher":             playPresenceWatcher,
+		"Presence, member":              playPresenceMember,
 		"Repairs, subscriber":           func(t *testing.T, p *server.Permissions) error { return playRepairs(t, p, "u", "admin") },
 		"Repairs, publisher":            func(t *testing.T, p *server.Permissions) error { return playRepairs(t, p, "admin", "u") },
 	}
@@ -185,6 +187,103 @@ func playWriter(t *testing.T, p *server.Permissions) error {
 		t.Fatal(err)
 	}
 	return errors.Join(becomes(v, 22.0), complained(h, told))
+}
+
+// seen is an error unless a scope has soon n members.
+func seen(p *hub.Presence, n int) error {
+	for end := time.Now().Add(3 * time.Second); len(p.Members()) != n; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			return fmt.Errorf("%d members are seen, want %d", len(p.Members()), n)
+		}
+	}
+	return nil
+}
+
+// playPresenceWatcher comes after a member has come, and sees another come, and both leave.
+func playPresenceWatcher(t *testing.T, p *server.Permissions) error {
+	s := startServer(t, permitting(p))
+	first, second := administrator(t, s).Scope("room").Presence(), administrator(t, s).Scope("room").Presence()
+	if err := errors.Join(first.Join(1), first.Ready(soon(t))); err != nil {
+		t.Fatal(err)
+	}
+	h := openHub(t, hub.Config{Servers: []string{as("u", s)}})
+	told := complaints(h)
+	room := h.Scope("room").Presence()
+	if err := errors.Join(room.Ready(soon(t)), seen(room, 1)); err != nil {
+		return err
+	}
+	if err := second.Join(2); err != nil {
+		t.Fatal(err)
+	}
+	if err := seen(room, 2); err != nil {
+		return err
+	}
+	first.Leave()
+	second.Leave()
+	return errors.Join(seen(room, 0), complained(h, told))
+}
+
+// playPresenceMember comes when another member calls already, stays when one has died without a word, and calls when the other has left.
+func playPresenceMember(t *testing.T, p *server.Permissions) error {
+	s := startServer(t, permitting(p))
+	a := administrator(t, s)
+	first, called := a.Scope("room").Presence(), make(chan any, 1)
+	if _, err := a.Subscribe("_KH.here.room", hub.SubOptions{}, func(m *hub.Message) {
+		if strings.HasPrefix(string(m.Data), "call ") {
+			select {
+			case called <- nil:
+			default:
+			}
+		}
+	}); err != nil || first.Join(1) != nil {
+		t.Fatal(err)
+	}
+	awaitCall := func() {
+		t.Helper()
+		select {
+		case <-called:
+		case <-soon(t).Done():
+			t.Fatal("nobody calls")
+		}
+	}
+	awaitCall()
+	h := openHub(t, hub.Config{Servers: []string{as("u", s)}})
+	told := complaints(h)
+	room := h.Scope("room").Presence()
+	if err := errors.Join(room.Join(2), room.Ready(soon(t)), seen(room, 2), seen(first, 2), complained(h, told)); err != nil {
+		return err
+	}
+	later := administrator(t, s).Scope("room").Presence()
+	if err := later.Ready(soon(t)); err != nil {
+		t.Fatal(err)
+	}
+	if err := seen(later, 2); err != nil {
+		return err
+	}
+	address, shut, _ := gated(t, s.Addr().String())
+	dies := openHub(t, hub.Config{Servers: []string{"nats://admin:p@" + address}})
+	if err := dies.Scope("room").Presence().Join(3); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(seen(later, 3), seen(room, 3)); err != nil {
+		return err
+	}
+	shut()
+	for end := time.Now().Add(40 * time.Second); len(later.Members()) != 2; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			return fmt.Errorf("%d members are seen long after one has died", len(later.Members()))
+		}
+	}
+	first.Leave()
+	if err := errors.Join(seen(room, 1), complained(h, told)); err != nil {
+		return err
+	}
+	select { // one of the other's calls
+	case <-called:
+	default:
+	}
+	awaitCall()
+	return errors.Join(seen(room, 1), complained(h, told))
 }
 
 // becomes is an error unless v's value is soon want.

@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,11 +29,14 @@ type entryKey struct{ subject, queue string }
 type entry struct {
 	key          entryKey
 	serialNumber uint64
-	control      bool // the hub's own: everything is delivered, copies, too
-	handles      atomic.Pointer[[]*Subscription]
-	onBoth       atomic.Bool // a move has it on two links
-	deaf         atomic.Bool // a server does not permit it
-	awaited      int         // of those who wait until the server has it; the registry's
+	registry     *registry
+	control      bool                            // the hub's own: everything is delivered, copies, too
+	members      []*Subscription                 // the handles, in the order in which they came, and nil for those that went; the registry's
+	live         int                             // of members
+	handles      atomic.Pointer[[]*Subscription] // the same, for who delivers; nil: there are others since
+	onBoth       atomic.Bool                     // a move has it on two links
+	deaf         atomic.Bool                     // a server does not permit it
+	awaited      int                             // of those who wait until the server has it; the registry's
 
 	// The intake's.
 	since    int64  // when it began
@@ -44,6 +48,52 @@ type entry struct {
 
 // shared says that the queue group is the application's: its members take turns anyway.
 func (e *entry) shared() bool { return e.key.queue != "" }
+
+// all are the handles. The slice is not changed any more.
+func (e *entry) all() []*Subscription {
+	if handles := e.handles.Load(); handles != nil {
+		return *handles
+	}
+	e.registry.mu.Lock()
+	defer e.registry.mu.Unlock()
+	return e.list()
+}
+
+// list is all with the registry locked.
+func (e *entry) list() []*Subscription {
+	handles := make([]*Subscription, 0, e.live)
+	for _, s := range e.members {
+		if s != nil {
+			handles = append(handles, s)
+		}
+	}
+	e.handles.Store(&handles)
+	return handles
+}
+
+// join adds a handle; leave takes it off, and says whether it was there. The registry is locked.
+func (e *entry) join(s *Subscription) {
+	s.entry, s.place = e, len(e.members)
+	e.members = append(e.members, s)
+	e.live++
+	e.handles.Store(nil)
+}
+
+func (e *entry) leave(s *Subscription) bool {
+	if s.place >= len(e.members) || e.members[s.place] != s {
+		return false
+	}
+	e.members[s.place] = nil
+	e.live--
+	e.handles.Store(nil)
+	if len(e.members) > 2*e.live+16 {
+		e.members = slices.DeleteFunc(e.members, func(s *Subscription) bool { return s == nil })
+		for i, s := range e.members {
+			s.place = i
+		}
+	}
+	return true
+}
 
 // receivers are those handles of an entry that get a message now.
 type receivers uint8
@@ -57,7 +107,7 @@ const (
 // deliver hands m to every handle of r, or in a queue group to the next one. idle says that no
 // goroutine has anything to do because of it.
 func (e *entry) deliver(m *Message, r receivers) (idle bool) {
-	handles := *e.handles.Load()
+	handles := e.all()
 	if e.shared() && len(handles) > 1 {
 		e.turn++
 		i := int(e.turn % uint32(len(handles)))
@@ -92,7 +142,7 @@ func (r *registry) add(s *Subscription) error {
 	e := r.entries[s.key]
 	if e == nil {
 		r.serial++
-		e = &entry{key: s.key, serialNumber: r.serial, control: s.control, since: int64(time.Since(r.hub.intake.start))}
+		e = &entry{registry: r, key: s.key, serialNumber: r.serial, control: s.control, since: int64(time.Since(r.hub.intake.start))}
 		r.entries[s.key] = e
 		if !plain(s.key.subject) && checkName(s.key.subject, false) != nil {
 			r.wild[e] = true
@@ -100,18 +150,14 @@ func (r *registry) add(s *Subscription) error {
 		if e.control {
 			r.own++
 		}
-		e.handles.Store(&[]*Subscription{s})
 		e.onBoth.Store(r.moving && len(r.bound) > 1)
 		for i, b := range r.bound {
 			if i == 0 || r.moving {
 				b.begin(e, r.round)
 			}
 		}
-	} else {
-		handles := append(append([]*Subscription(nil), *e.handles.Load()...), s)
-		e.handles.Store(&handles)
 	}
-	s.entry = e
+	e.join(s)
 	if s.awaited.Load() {
 		e.awaited++
 	}
@@ -130,14 +176,7 @@ func (r *registry) remove(s *Subscription) {
 func (r *registry) release(s *Subscription) (last bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var rest []*Subscription
-	for _, other := range *s.entry.handles.Load() {
-		if other != s {
-			rest = append(rest, other)
-		}
-	}
-	s.entry.handles.Store(&rest)
-	if len(rest) > 0 {
+	if !s.entry.leave(s) || s.entry.live > 0 {
 		return false
 	}
 	if r.entries[s.key] == s.entry {
@@ -151,7 +190,7 @@ func (r *registry) release(s *Subscription) (last bool) {
 func (r *registry) drain(s *Subscription) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(*s.entry.handles.Load()) > 1 || r.entries[s.key] != s.entry {
+	if s.entry.live > 1 || r.entries[s.key] != s.entry {
 		return
 	}
 	r.drop(s.entry)
@@ -176,7 +215,7 @@ func (r *registry) close() []*Subscription {
 	r.closed = true
 	var all []*Subscription
 	for _, e := range r.entries {
-		all = append(all, *e.handles.Load()...)
+		all = append(all, e.list()...)
 	}
 	return all
 }

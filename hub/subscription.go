@@ -49,6 +49,7 @@ type Subscription struct {
 	hub     *Hub
 	key     entryKey
 	entry   *entry
+	place   int // among entry's; the registry's
 	inline  bool
 	arrival bool
 	control bool                   // the hub's own

@@ -20,7 +20,7 @@ func (v Typed[T]) Set(ctx context.Context, value T) error { return v.Variable.Se
 
 // Get returns the last value seen; false before the first, or when it is no T.
 func (v Typed[T]) Get() (value T, ok bool) {
-	v.track(true)
+	v.read()
 	current := v.lend()
 	if !current.known {
 		return value, false

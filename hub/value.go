@@ -136,6 +136,9 @@ func (r *valueRule) lost() {
 	r.remove(func(m *own) bool { return m.gone })
 }
 
+// forget begins anew, with other ids.
+func (r *valueRule) forget() { *r = valueRule{serial: r.serial} }
+
 // settle takes what went and comes back to nobody off the beginning.
 func (r *valueRule) settle() {
 	n := 0

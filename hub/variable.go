@@ -2,14 +2,13 @@ package hub
 
 import (
 	"bytes"
+	"container/list"
 	"context"
 	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/kinopio-hub/kinopio-hub/v3/internal/keep"
 )
 
 // A Variable is one subject that values, requests and answers go through. All variables of
@@ -22,22 +21,25 @@ type Variable struct {
 
 	spare []byte // a former value that nobody has, for the next; the outbox is locked
 
-	target atomic.Bool // it was used to publish, request or serve
+	// Of the time of its lease: it was used to publish, request or serve; somebody has read the value.
+	wrote, looked atomic.Bool
+	lease         lease
 
 	mu             sync.Mutex // never held while the outbox is being locked
 	rule           valueRule
 	lent           bool          // others have the value's data, which is then never written
-	first          chan struct{} // closed while there is a value
+	first          chan struct{} // closed while there is a value that is not stale
+	firstKnown     bool          // it is closed
+	stale          bool          // the subject was not followed for a while, and nothing has come since
 	kept           keptValue     // what is known of it beside
 	losses         uint64        // of links, that rule knows of
 	fencing        bool          // it is being found out whether echoes still come
 	denied         error         // why nothing is heard
 	denialReported bool          // of that
-	read           bool          // somebody has asked for the value
-	subs           int           // plain callbacks on the subject, beside which following it costs nothing
+	uses           uses
 	distinct       bool
 	tracking       *Subscription
-	watchers       []*watcher
+	watchers       list.List // of *watcher
 }
 
 // VariableOptions changes how a variable behaves for this hub.
@@ -66,16 +68,9 @@ func (h *Hub) variable(subject string, err error) *Variable {
 	if err != nil {
 		return &Variable{hub: h, subject: subject, err: err, first: make(chan struct{})}
 	}
-	h.mu.Lock()
-	v := h.variables[subject]
-	if v == nil {
-		v = &Variable{hub: h, subject: subject, noPub: checkName(subject, false), first: make(chan struct{})}
-		h.variables[subject] = v
-		h.variableDenied = h.refuseVariable
-	}
-	h.mu.Unlock()
+	v := h.all().get(subject)
 	h.keeping()
-	v.track(false)
+	v.mention()
 	return v
 }
 
@@ -86,9 +81,10 @@ func (v *Variable) Subject() string { return v.subject }
 // first. A variable follows its subject from its creation on, with one exception: one that
 // was used to publish, request or serve and whose value nobody has read costs no
 // subscription; it follows from its first Value, Ready or Watch on, and while it has a
-// callback ([Variable.Sub]). What this hub publishes is the value at once.
+// callback ([Variable.Sub]). What this hub publishes is the value at once. When nobody uses a variable any more,
+// that ends: see [Variable.Release].
 func (v *Variable) Value() any {
-	v.track(true)
+	v.read()
 	return v.hub.decode(v.lend().data)
 }
 
@@ -109,8 +105,10 @@ func (v *Variable) Ready(ctx context.Context) error {
 	if err := checkName(v.subject, false); err != nil {
 		return err
 	}
-	v.track(true)
+	v.read()
 	v.mu.Lock()
+	v.uses.waiting++
+	v.used(true)
 	if v.kept.known == nil {
 		v.kept.known = make(chan struct{})
 		if v.kept.isKnown {
@@ -119,6 +117,12 @@ func (v *Variable) Ready(ctx context.Context) error {
 	}
 	first, known := v.first, v.kept.known
 	v.mu.Unlock()
+	defer func() {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		v.uses.waiting--
+		v.used(false)
+	}()
 	start := time.Now()
 	select {
 	case <-first:
@@ -134,25 +138,11 @@ func (v *Variable) Ready(ctx context.Context) error {
 
 var errNoValue = errors.New("it is not known yet whether there is a value")
 
-// track begins to follow the subject, if it can be followed.
-func (v *Variable) track(read bool) {
-	if v.err != nil || v.noPub != nil {
-		return
-	}
-	v.mu.Lock()
-	v.read = v.read || read
-	v.updateTracking()
-	v.mu.Unlock()
-	if read {
-		v.tellDenied()
-	}
-}
-
 // tellDenied reports, once, that the server does not permit to follow a value that somebody has asked for.
 func (v *Variable) tellDenied() {
 	v.mu.Lock()
 	err := v.denied
-	if !v.read || v.denialReported {
+	if !(v.uses.asked || v.watchers.Len() > 0) || v.denialReported {
 		err = nil
 	}
 	v.denialReported = v.denialReported || err != nil
@@ -162,57 +152,11 @@ func (v *Variable) tellDenied() {
 	}
 }
 
-// updateTracking subscribes to the subject if there is a reason to, or ends that. v.mu is held.
-func (v *Variable) updateTracking() {
-	needed := v.read || v.subs > 0 || !v.target.Load()
-	if !needed && v.tracking != nil {
-		v.forget()
-		v.tracking.Unsubscribe()
-		v.tracking, v.denied = nil, nil
-	}
-	if !needed || v.tracking != nil {
-		v.keep()
-		return
-	}
-	// The error can only be that the hub has been closed.
-	denied := func(e *PermissionError) {
-		v.mu.Lock()
-		v.denied = e
-		v.mu.Unlock()
-		v.tellDenied()
-	}
-	v.tracking, _ = v.hub.Subscribe(v.subject, SubOptions{inline: true, denied: denied}, func(m *Message) {
-		if m.stamp != nil {
-			v.heardSet(m)
-		} else {
-			v.heard(m.Data)
-		}
-	})
-	v.keep()
-}
-
-// written says that the program uses v from the other side.
-func (v *Variable) written() {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	v.target.Store(true)
-	v.updateTracking()
-}
-
-// listened counts a plain callback that has begun or ended.
-func (v *Variable) listened(by int) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	v.subs += by
-	if v.err == nil && checkName(v.subject, false) == nil {
-		v.updateTracking()
-	}
-}
-
 // heard takes a message of the subject. No copy: what an engine hands over it does not use again.
 func (v *Variable) heard(data []byte) {
 	v.change(func(r *valueRule) {
 		v.kept.bare = true
+		v.fresh()
 		if r.heard(data) {
 			v.fence()
 		}
@@ -242,17 +186,9 @@ func (v *Variable) notice() {
 func (v *Variable) notifyWatchers(before payload) {
 	v.tellAbsent(before)
 	now := v.rule.now()
-	if now.known != before.known {
-		if now.known {
-			close(v.first)
-		} else {
-			v.first = make(chan struct{})
-		}
-	} else if bytes.Equal(now.data, before.data) {
-		return
-	}
-	for _, w := range v.watchers {
-		w.put(now)
+	v.tellFirst(now.known)
+	if now.known != before.known || !bytes.Equal(now.data, before.data) {
+		v.tell(now, false)
 	}
 }
 
@@ -292,7 +228,7 @@ const spareBytes = 1 << 20
 // messages have one order for all who publish on v. Unless id is 0, settle has to be told what becomes of r.
 func (v *Variable) publish(ctx context.Context, m *[1]OutMsg, distinct bool) (r *receipt, id uint64) {
 	data := m[0].Data
-	if !v.target.Load() {
+	if !v.wrote.Load() {
 		v.written()
 	}
 	o := &v.hub.outbox
@@ -312,10 +248,11 @@ func (v *Variable) publish(ctx context.Context, m *[1]OutMsg, distinct bool) (r 
 	if !same {
 		copied = append(v.spare[:0], data...)
 		v.spare = nil
-		v.lent = len(v.watchers) > 0
+		v.lent = v.watchers.Len() > 0
 	}
 	echo := v.echoes()
 	v.kept.bare = true
+	v.fresh()
 	id = v.rule.sent(copied, echo)
 	v.notifyWatchers(before)
 	v.mu.Unlock()
@@ -344,16 +281,5 @@ func (v *Variable) settle(id uint64, err error) {
 		} else {
 			r.went(id)
 		}
-	})
-}
-
-// refuseVariable notes that the server does not permit what was published on subject.
-func (h *Hub) refuseVariable(subject string) {
-	h.mu.Lock()
-	v := h.variables[subject]
-	h.mu.Unlock()
-	v.change(func(r *valueRule) {
-		r.denied()
-		v.kept.stamp = keep.Stamp{}
 	})
 }

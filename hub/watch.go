@@ -42,7 +42,6 @@ func (v *Variable) watch(w *watcher, fn func(payload)) (stop func(), err error) 
 	if err := checkName(v.subject, false); err != nil {
 		return nil, err
 	}
-	v.track(true)
 	w.nonEmpty.L = &w.mu
 	started := v.hub.spawn(func() {
 		for {
@@ -57,12 +56,14 @@ func (v *Variable) watch(w *watcher, fn func(payload)) (stop func(), err error) 
 		return nil, ErrDisposed
 	}
 	v.mu.Lock()
-	v.watchers = append(v.watchers[:len(v.watchers):len(v.watchers)], w)
+	at := v.watchers.PushBack(w)
+	v.used(true)
 	if now := v.rule.now(); now.known || v.kept.isKnown && w.absent {
 		v.lent = true
 		w.put(now)
 	}
 	v.mu.Unlock()
+	v.tellDenied()
 	if v.hub.ctx.Err() != nil { // perhaps too late to be closed with the variable
 		w.close()
 	}
@@ -70,18 +71,22 @@ func (v *Variable) watch(w *watcher, fn func(payload)) (stop func(), err error) 
 	stop = func() {
 		once.Do(func() {
 			v.mu.Lock()
-			var rest []*watcher
-			for _, other := range v.watchers {
-				if other != w {
-					rest = append(rest, other)
-				}
-			}
-			v.watchers = rest
+			v.watchers.Remove(at)
+			v.used(false)
 			v.mu.Unlock()
 			w.close()
 		})
 	}
 	return stop, nil
+}
+
+// tell tells the watchers of p, or only those who are told that there is no value. v.mu is held.
+func (v *Variable) tell(p payload, absent bool) {
+	for at := v.watchers.Front(); at != nil; at = at.Next() {
+		if w := at.Value.(*watcher); w.absent || !absent {
+			w.put(p)
+		}
+	}
 }
 
 // callBack calls a watcher back; one that panics is reported and told of the next change all the same.
@@ -132,7 +137,7 @@ func (w *watcher) close() {
 func (v *Variable) close() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	for _, w := range v.watchers {
-		w.close()
+	for at := v.watchers.Front(); at != nil; at = at.Next() {
+		at.Value.(*watcher).close()
 	}
 }

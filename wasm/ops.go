@@ -13,7 +13,7 @@ import (
 // npm/src/ops.ts writes them.
 //
 //	open        op, length, JSON
-//	subject     op, subject id, length, text            names a subject once, for all later ops
+//	subject     op, subject id, length, text            names a subject, for all later ops, until the id is another's
 //	publish     op, ack id, count, then count messages  all or none of them; one ack row
 //	subscribe   op, id, subject id, flags, max, length, queue
 //	unsubscribe op, id

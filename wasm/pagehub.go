@@ -169,9 +169,12 @@ func (s *pageHub) execute(batch []byte) error {
 			s.open(r.bytes(r.word()))
 		case opSubject:
 			id := r.word()
-			if text := r.bytes(r.word()); !r.bad && id == uint32(len(s.subjects)) {
+			switch text, known := r.bytes(r.word()), uint32(len(s.subjects)); {
+			case !r.bad && id == known:
 				s.subjects = append(s.subjects, string(text))
-			} else {
+			case !r.bad && id > 0 && id < known:
+				s.subjects[id] = string(text) // it was another's
+			default:
 				return errBatch
 			}
 		case opPublish:

@@ -113,6 +113,8 @@ async function variableStep(run, step, hub, find, verb) {
       return run.finish(step, async () => ({ many: await find().reqMany(revive(step.value), { max: step.max, window: step.window, headers: step.headers }) }));
     case "value":
       return run.eventually(() => same(find().value, step.is));
+    case "release":
+      return void find().release();
     case "ready":
       return run.finish(step, async () => ({ value: await find().ready(step.timeout) }));
     case "watch":

@@ -259,7 +259,7 @@ func (c *cell) done(j job) {
 	}
 }
 
-// Unfollow ends it: what was known of the name is forgotten. A value that waits to be sent is lost.
+// Unfollow ends it: what was known of the name is forgotten. A value that waits to be sent is not sent.
 func (m *Machine) Unfollow(name string) {
 	c := m.cells[name]
 	if c == nil {
@@ -268,6 +268,9 @@ func (m *Machine) Unfollow(name string) {
 	r := c.region
 	delete(m.cells, name)
 	m.asks(c, false)
+	if c.own != nil {
+		m.do(Effect{Kind: Superseded, Name: name, ID: c.own.id})
+	}
 	for j := range jobs {
 		c.done(j)
 	}

@@ -3,7 +3,9 @@ import { isOwn, Keeping } from "./keep/keeping.js";
 import type { Service } from "./service.js";
 import type { Session } from "./session.js";
 import type { Subscription } from "./subscription.js";
+import { Leases } from "./leases.js";
 import { Variable } from "./variable.js";
+import { Weakly } from "./weakly.js";
 import { checkName } from "./names.js";
 
 /** What the variables of one hub share. */
@@ -19,10 +21,19 @@ export class HubCore {
   readonly disposed: Promise<never>;
   readonly handles = new Set<Subscription<any>>();
   readonly services = new Set<Service<any>>();
-  #variables = new Map<string, Variable>();
+  /** For how long a variable is followed after its last callback, and after it was read, in milliseconds. */
+  readonly linger: number;
+  readonly readLinger: number;
+  /** What is held because it was used lately. */
+  readonly leases: Leases;
+  #variables: Weakly<Variable>;
   #keeping: Keeping | undefined;
 
-  constructor(session: Session, timeout: number, noEcho: boolean, disposed: Promise<never>, report: (error: KinopioError) => void) {
+  constructor(session: Session, timeout: number, noEcho: boolean, linger: number, readLinger: number, disposed: Promise<never>, report: (error: KinopioError) => void) {
+    this.linger = linger;
+    this.readLinger = readLinger;
+    this.leases = new Leases(Math.min(linger, readLinger));
+    this.#variables = this.names();
     this.session = session;
     this.timeout = timeout;
     this.noEcho = noEcho;
@@ -33,13 +44,15 @@ export class HubCore {
 
   /** The one variable of a subject. */
   variable(subject: string): Variable {
-    let variable = this.#variables.get(subject);
-    if (!variable) {
+    return this.#variables.get(subject, () => {
       checkName(subject, true);
-      variable = new Variable(this, subject);
-      this.#variables.set(subject, variable);
-    }
-    return variable;
+      return new Variable(this, subject);
+    });
+  }
+
+  /** Holds objects by their names, as variables and scopes are held. */
+  names<T extends object>(): Weakly<T> {
+    return new Weakly<T>(this.leases, this.readLinger);
   }
 
   /** What the hub knows of set values, from the first variable on whose value somebody wants. */
@@ -55,12 +68,13 @@ export class HubCore {
   /** The server does not permit what was published on a subject, or, of the hub's own ones, to subscribe there. */
   denied(subject: string): void {
     if (isOwn(subject)) this.#keeping?.warn(subject);
-    else this.#variables.get(subject)?.denied();
+    else this.#variables.peek(subject)?.denied();
   }
 
   /** Ends every handle. */
   end(error: KinopioError): void {
     this.#keeping?.end(error);
+    this.leases.end();
     for (const subscription of [...this.handles]) subscription.unsubscribe();
     for (const service of [...this.services]) service.abandon();
   }

@@ -32,6 +32,11 @@ export class Feed {
     return this.#id !== 0 && !this.#deaf;
   }
 
+  /** Whether there is a subscription, or is about to be. */
+  get wanted(): boolean {
+    return this.#use > 0 || this.#follow;
+  }
+
   /** Whether the subject is followed without any callback; takes effect in a microtask. */
   set follow(on: boolean) {
     if (this.#follow === on) return;
@@ -71,8 +76,7 @@ export class Feed {
   }
 
   #adjust(): void {
-    const wanted = this.#use > 0 || this.#follow;
-    if (wanted && this.#id === 0) {
+    if (this.wanted && this.#id === 0) {
       const subject = this.#wildcard ? "" : this.#subject;
       const { id, ready } = this.#session.subscribe(
         this.#subject,
@@ -90,7 +94,7 @@ export class Feed {
         this.#deaf = true;
         if (this.#use === 0) this.#denied(error);
       });
-    } else if (!wanted && this.#id !== 0) {
+    } else if (!this.wanted && this.#id !== 0) {
       this.#session.unsubscribe(this.#id);
       this.#id = 0;
     }

@@ -9,6 +9,7 @@ import { tend } from "./tended.js";
 import { Views } from "./views.js";
 import { makeScope, type Scope } from "./scope.js";
 import type { Scopes } from "./schema.js";
+import type { Weakly } from "./weakly.js";
 import { Session, type DiscoveryStatus, type Health, type HubState, type HubStatus, type Missing, type Move } from "./session.js";
 
 /** The event that tells of a change of state, for `hub.on` and `hub.event.on`. */
@@ -29,7 +30,7 @@ const inner = Symbol("kinopio-hub");
 interface Inner {
   core: HubCore;
   session: Session;
-  scopes: Map<string, Scope>;
+  scopes: Weakly<Scope>;
   states: Observers<HubState>;
   moves: Observers<Move>;
   missings: Observers<Missing>;
@@ -111,12 +112,12 @@ export class HubBase {
       },
     );
     const views = new Views(() => {});
-    const core = new HubCore(session, options.timeout ?? 3000, options.noEcho ?? false, ended.promise, report);
+    const core = new HubCore(session, options.timeout ?? 3000, options.noEcho ?? false, options.linger ?? 5000, options.readLinger ?? 120_000, ended.promise, report);
     const end = (error: KinopioError) => {
       ended.reject(error);
       core.end(error);
     };
-    const value: Inner = { core, session, scopes: new Map(), states, moves, missings, discoveries, errors, healths, log, end };
+    const value: Inner = { core, session, scopes: core.names(), states, moves, missings, discoveries, errors, healths, log, end };
     Object.defineProperty(this, inner, { value });
     shownAs(this, "KinopioHub", () => this.toJSON());
     return withChildren(this, (name) => this.getScope(name), "hub", {
@@ -133,9 +134,7 @@ export class HubBase {
    */
   getScope(name: string): Scope {
     const { scopes, core } = this[inner];
-    let scope = scopes.get(name);
-    if (!scope) scopes.set(name, (scope = makeScope(core, name)));
-    return scope;
+    return scopes.get(name, () => makeScope(core, name));
   }
 
   /** Where the hub stands: "disconnected", "connecting", "connected" or "error". */

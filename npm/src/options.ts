@@ -106,6 +106,10 @@ export interface KinopioOptions extends Credentials {
   maxPingOut?: number;
   /** Bounds operations: a request, a publish that waits for a connection, a flush. Default 3000. */
   timeout?: number;
+  /** How long a variable is followed after its last callback or watcher has ended. Default 5000. */
+  linger?: number;
+  /** How long a variable is followed, at least, and twice that at most, after its value was read. Default 120000. */
+  readLinger?: number;
   /** Interval of health reports. Default 5000. */
   healthReport?: number;
   /** Connects as soon as the hub is made. Default true; otherwise call `connect()`. */
@@ -185,6 +189,8 @@ const rules: Record<keyof KinopioOptions, Rule> = {
   pingInterval: positive,
   maxPingOut: count,
   timeout: positive,
+  linger: positive,
+  readLinger: positive,
   healthReport: positive,
   autoConnect: boolean,
   autoRetry: boolean,

@@ -3,12 +3,13 @@ import { checkName } from "./names.js";
 import { shownAs } from "./detach.js";
 import { withChildren } from "./properties.js";
 import type { Variable, VariableOptions } from "./variable.js";
+import type { Weakly } from "./weakly.js";
 
 /** What scopes have by themselves; every other property is a variable. */
 export class ScopeBase {
   readonly #core: HubCore;
-  readonly #children = new Map<string, Scope>();
-  readonly #variables = new Map<string, Variable>();
+  readonly #children: Weakly<Scope>;
+  readonly #variables: Weakly<Variable>;
 
   /** The scope's name; those of nested scopes have dots. */
   declare readonly name: string;
@@ -16,6 +17,8 @@ export class ScopeBase {
   /** @internal */
   constructor(core: HubCore, name: string) {
     this.#core = core;
+    this.#children = core.names();
+    this.#variables = core.names();
     Object.defineProperty(this, "name", { value: name, enumerable: true }); // readonly at run time, too
   }
 
@@ -24,9 +27,7 @@ export class ScopeBase {
    * @throws KinopioError INVALID_NAME
    */
   getScope(name: string): Scope {
-    let scope = this.#children.get(name);
-    if (!scope) this.#children.set(name, (scope = makeScope(this.#core, join(this.name, name))));
-    return scope;
+    return this.#children.get(name, () => makeScope(this.#core, join(this.name, name)));
   }
 
   /**
@@ -47,9 +48,7 @@ export class ScopeBase {
   }
 
   #property(name: string): Variable {
-    let variable = this.#variables.get(name);
-    if (!variable) this.#variables.set(name, (variable = this.#core.variable(join(this.name, name))));
-    return variable;
+    return this.#variables.get(name, () => this.#core.variable(join(this.name, name)));
   }
 }
 

@@ -186,6 +186,8 @@ export interface Setup extends Coding {
 const flushAt = 32 << 10; // bytes of ops that are handed over without waiting for the microtask
 const large = 32 << 10; // characters or bytes from which a message travels in a batch of its own
 
+const subjectsKept = 4096; // that are known to the module by their numbers
+
 /** What waits for the module, as ops from `start` to `end`, and what to do when it is `due`. */
 interface Early {
   start: number;
@@ -644,6 +646,11 @@ export class Session implements Client {
     let ref = this.#subjects.get(subject);
     if (ref === undefined) {
       ref = this.#subjects.size + 1;
+      if (ref > subjectsKept) {
+        const [oldest] = this.#subjects.keys();
+        ref = this.#subjects.get(oldest!)!; // is another subject's from here on
+        this.#subjects.delete(oldest!);
+      }
       this.#subjects.set(subject, ref);
       this.#closeBatch();
       this.#ops.word(Op.subject);

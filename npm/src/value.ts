@@ -129,6 +129,12 @@ export class ValueRule {
     this.#remove((own) => own.gone);
   }
 
+  /** Begins anew. */
+  forget(): void {
+    this.#drop(this.pending);
+    this.#last = this.#settled = undefined;
+  }
+
   /** Takes what went and comes back to nobody off the beginning. */
   #settle(): void {
     let n = 0;

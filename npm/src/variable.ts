@@ -9,6 +9,7 @@ import { Message } from "./message.js";
 import { checkName, checkQueue, isWildcard } from "./names.js";
 import { KeptValue, type SetOptions, type VariableMeta } from "./keep/kept.js";
 import { before, unset } from "./keep/version.js";
+import type { Leased } from "./leases.js";
 import type { Sender } from "./session.js";
 import { Service, type Handler, type ServeOptions } from "./service.js";
 import { tend } from "./tended.js";
@@ -55,15 +56,24 @@ export interface ReqManyOptions {
  *
  * A variable follows its subject from the time it is asked for (by `getVariable`, or by its value, ready,
  * watch or sub) until it is the target of pub, req or serve without its value ever having been asked
- * for: a mere publisher costs no subscription, and neither does a look at a property.
+ * for: a mere publisher costs no subscription, and neither does a look at a property. When nobody uses it any
+ * more, that ends: see {@link release}.
  */
-export class Variable<T = any> {
+export class Variable<T = any> implements Leased {
   #core: HubCore;
   #feed: Feed;
   #wildcard: boolean;
-  #asked = false; // value, ready or watch were used
+  #mentioned = false; // somebody has asked for the variable, and for nothing of it yet
+  #asked = false; // value or ready were used
   #target = false; // pub, req or serve were used
+  #lingers = false; // it is not used any more, since a moment ago
+  #looked = false; // as #asked and #target, since the lease has begun
+  #wrote = false;
+  #holds = false; // the value was set here, for others who ask
+  #released = false; // release was called since the last use began
+  #stale = false; // the value was not followed for a while, or is not
   #views: Views | undefined;
+  #seen = false; // since the value has changed, it was read through a proxy of others
   #rule = new ValueRule();
   #payload: Payload | undefined; // what the rule says
   #value: any = null; // what it decodes to, once #decoded
@@ -81,6 +91,7 @@ export class Variable<T = any> {
     settled: (batch, ok) => this.#settled(batch, ok),
   };
   #watchers = new Set<(value: any) => void>();
+  #viewer: ((value: any) => void) | undefined; // tells proxies of others
   #subscriptions = new Set<Subscription<any>>();
   #listed: readonly Subscription<any>[] | undefined; // the same, replaced and not changed: it may be gone through
 
@@ -101,7 +112,11 @@ export class Variable<T = any> {
 
   /** @internal somebody wants the variable, whatever for */
   mention(): void {
-    if (!this.#wildcard && !this.#target) this.#feed.follow = true;
+    if (this.#wildcard || this.#target || this.#needed) return;
+    this.#mentioned = true;
+    this.#released = false;
+    this.#hold();
+    this.#follow();
   }
 
   /**
@@ -110,7 +125,7 @@ export class Variable<T = any> {
    */
   get value(): T | null {
     const self = raw(this);
-    if (self !== this) self.#seen(this);
+    if (self !== this) self.#see(this);
     self.#ask();
     return self.#current();
   }
@@ -149,8 +164,18 @@ export class Variable<T = any> {
     try {
       checkName(this.subject, false);
       const payload = data();
-      this.#ask();
-      return this.#keep.set(payload, options);
+      if (payload === undefined) this.#ask(); // others are told of it for a while
+      const held = this.#holds;
+      this.#holds = payload !== undefined;
+      this.#mentioned = this.#lingers = this.#released = false;
+      this.#follow();
+      try {
+        return this.#keep.set(payload, options);
+      } catch (error) {
+        this.#holds = held;
+        this.#used();
+        throw error;
+      }
     } catch (error) {
       return tend(Promise.reject(error), this.#core.report);
     }
@@ -197,13 +222,15 @@ export class Variable<T = any> {
     if (conflate && (queue !== undefined || this.#wildcard)) {
       throw new KinopioError("INVALID_CONFIG", `sub ${this.subject}: conflate wants one subject, without wildcards, and no queue group`);
     }
-    this.mention();
     const session = this.#core.session;
+    if (session.dead) throw session.dead;
+    this.mention();
     let ready: Promise<void>;
     let leave: () => void;
     let drain: () => Promise<void>;
     const left = () => {
       if (this.#subscriptions.delete(subscription)) this.#listed = undefined;
+      this.#used(); // before it leaves, so that it lingers
       this.#core.handles.delete(subscription);
       leave();
     };
@@ -215,9 +242,15 @@ export class Variable<T = any> {
     if (queue === undefined && order === "publisher") {
       this.#subscriptions.add(subscription);
       this.#listed = undefined;
+      this.#released = false;
+      this.#used();
       ready = this.#feed.join();
       leave = () => this.#feed.leave();
-      drain = () => this.#feed.drain();
+      drain = () => {
+        this.#lingers = true; // until it has left
+        this.#follow();
+        return this.#feed.drain();
+      };
     } else {
       // A member of a group is one on the wire, and so is what does not wait for order.
       let latest = unset;
@@ -307,8 +340,7 @@ export class Variable<T = any> {
    * @throws KinopioError INVALID_CONFIG, INVALID_NAME, PERMISSION_DENIED, DISPOSED
    */
   async serve<Q = any, R = any>(handler: Handler<Q, R>, options: ServeOptions = {}): Promise<Service<Q>> {
-    this.#target = true;
-    if (!this.#asked) this.#feed.follow = false;
+    this.#written();
     const { queue = `${this.subject}.service`, concurrency = 64 } = options;
     if (typeof handler !== "function") throw new KinopioError("INVALID_CONFIG", `serve ${this.subject}: want a function, not ${typeof handler}`);
     if (!(Number.isInteger(concurrency) && concurrency > 0)) {
@@ -349,11 +381,12 @@ export class Variable<T = any> {
       return Promise.reject(error);
     }
     this.#ask();
-    if (this.#payload !== undefined || this.#keep.isKnown) return Promise.resolve(this.#current());
+    if ((this.#payload !== undefined && !this.#stale) || this.#keep.isKnown) return Promise.resolve(this.#current());
     if (this.#core.session.dead) return Promise.reject(this.#core.session.dead);
     let stop = () => {};
     const first = new Promise<T | null>((resolve) => {
-      stop = this.onChange(resolve);
+      if (this.#stale) this.#keep.whenKnown.then(() => resolve(this.#current()));
+      stop = this.#stale ? this.#onNext(resolve) : this.onChange(resolve);
     });
     const late = () => new KinopioError("TIMEOUT", `timed out: after ${timeout} ms it is not known whether ${this.subject} has a value`);
     const either = Promise.race([first, this.#core.disposed]);
@@ -370,11 +403,24 @@ export class Variable<T = any> {
   watch(callback: (value: T) => void): () => void {
     checkName(this.subject, false);
     if (this.#core.session.dead) throw this.#core.session.dead;
-    this.#ask();
     const watcher = this.#guarded(callback);
     this.#watchers.add(watcher);
+    this.#released = false;
+    this.#used();
+    this.#tellDenied();
     if (this.#payload !== undefined) watcher(this.#current());
-    return () => void this.#watchers.delete(watcher);
+    return () => {
+      if (this.#watchers.delete(watcher)) this.#used();
+    };
+  }
+
+  /** Is {@link watch} without the present value. */
+  #onNext(watcher: (value: T) => void): () => void {
+    this.#watchers.add(watcher);
+    this.#used();
+    return () => {
+      if (this.#watchers.delete(watcher)) this.#used();
+    };
   }
 
   /** Calls back, and reports what it throws. */
@@ -433,18 +479,26 @@ export class Variable<T = any> {
   }
 
   /** The value was read through a proxy of others. */
-  #seen(view: object): void {
+  #see(view: object): void {
     this.#views ??= new Views(() => {
-      this.#watchers.add(this.#guarded((value) => this.#views!.tell("value", value)));
+      this.#viewer = this.#guarded((value) => {
+        // Nobody says when what reads it is gone: who is there reads it again.
+        this.#seen = false;
+        this.#asked = this.#looked = true;
+        this.#hold();
+        this.#views!.tell("value", value);
+      });
     });
     this.#views.saw(view, "value");
+    this.#seen = true;
   }
 
   #ask(): void {
-    if (this.#wildcard) return;
-    this.#asked = true;
-    this.#feed.follow = true;
-    this.#keep.follow();
+    if (this.#wildcard || this.#looked) return;
+    this.#asked = this.#looked = true;
+    this.#mentioned = this.#released = false;
+    this.#hold();
+    this.#follow();
     this.#tellDenied();
   }
 
@@ -457,12 +511,93 @@ export class Variable<T = any> {
       echoes: () => this.#feed.active && !this.#core.noEcho,
       listen: () => this.#feed.settle(),
       fence: () => this.#fence(),
+      fresh: () => void (this.#stale = false),
+      settled: () => {
+        this.#follow();
+        this.#forget();
+      },
       change: (what) => {
         this.#notice();
         what();
         this.#set(this.#rule.now);
       },
     }));
+  }
+
+  /** Whether somebody wants the value. */
+  get #interested(): boolean {
+    const kept = this.#kept;
+    if (this.#asked || this.#holds || this.#watchers.size > 0 || this.#seen) return true;
+    return kept !== undefined && (kept.waits > 0 || (this.#lingers && kept.follows));
+  }
+
+  /** Whether the subject is to be followed without any callback. */
+  get #needed(): boolean {
+    return this.#interested || this.#lingers || (this.#mentioned && !this.#target);
+  }
+
+  /** Begins to follow the subject, and what is set there, or ends that, as it is needed: hub/following.go is the same. */
+  #follow(): void {
+    if (this.#wildcard) return;
+    const interested = this.#interested;
+    if (!interested && this.#kept?.follows) {
+      this.#kept.lapse();
+      this.#stale = true;
+    }
+    const needed = this.#needed;
+    if (!needed && this.#subscriptions.size === 0) this.#stale = true;
+    this.#feed.follow = needed;
+    if (interested) this.#keep.follow();
+  }
+
+  #hold(): void {
+    this.#core.leases.hold(this, this.#core.readLinger);
+  }
+
+  /** A callback or watcher has begun or ended. When that was the last, the variable lingers. */
+  #used(): void {
+    this.#mentioned = false;
+    this.#lingers = !this.#released && this.#subscriptions.size === 0 && this.#watchers.size === 0 && !this.#asked && !this.#holds && this.#feed.wanted;
+    if (this.#lingers) this.#core.leases.hold(this, this.#core.linger, true);
+    this.#follow();
+    this.#forget();
+  }
+
+  /** @internal the end of the lease, unless the variable was used meanwhile */
+  lapse(): void {
+    const used = this.#looked || this.#wrote;
+    this.#asked &&= this.#looked;
+    this.#looked = this.#wrote = this.#mentioned = this.#lingers = false;
+    if (used) this.#hold();
+    this.#follow();
+  }
+
+  /**
+   * Ends the following of the variable at once, and forgets its value, unless callbacks or watchers of this hub still
+   * need it; what this hub has set is then no longer kept here for others. A value that is still to be sent is sent
+   * first. Whoever uses it again begins anew.
+   *
+   * Without it a variable ends by itself: the option `linger` after its last callback or watcher has ended, if its value
+   * was not read; between once and twice the option `readLinger` after its value was read for the last time, of which
+   * the last one that was known can still be read then, which follows the variable anew; and never while this hub keeps what
+   * it has set.
+   */
+  release(): void {
+    this.#asked = this.#looked = this.#wrote = this.#mentioned = this.#lingers = this.#seen = this.#holds = false;
+    this.#released = true;
+    this.#follow();
+    this.#forget();
+  }
+
+  /** Forgets what is known of the value, if it was released and nobody needs it. */
+  #forget(): void {
+    if (!this.#released || this.#needed || this.#subscriptions.size > 0) return;
+    this.#target = this.#stale = false;
+    this.#kept = undefined;
+    this.#rule.forget();
+    this.#payload = this.#before = this.#spare = undefined;
+    this.#decoded = true;
+    this.#value = null;
   }
 
   /** The server does not permit to follow the subject, for which no callback waits. */
@@ -473,17 +608,22 @@ export class Variable<T = any> {
 
   /** Reports that once, when somebody wants the value. */
   #tellDenied(): void {
-    if (!this.#denied || !this.#asked || this.#told) return;
+    if (!this.#denied || !(this.#asked || this.#watchers.size > 0) || this.#told) return;
     this.#told = true;
     this.#core.report(this.#denied);
   }
 
   /** The variable is a target: refuses wildcards, and follows no more unless asked to. */
   #unfollow(): void {
-    this.#target = true;
-    if (this.#asked) return;
     if (this.#wildcard) checkName(this.subject, false); // which refuses it
-    this.#feed.follow = false;
+    if (!this.#wrote) this.#written();
+  }
+
+  #written(): void {
+    this.#target = this.#wrote = true;
+    this.#mentioned = this.#released = false;
+    this.#hold();
+    this.#follow();
   }
 
   #current(): any {
@@ -498,6 +638,7 @@ export class Variable<T = any> {
   /** An own message, which is the value at once. */
   #sent(batch: number, data: Payload): void {
     const own = typeof data === "string" ? data : this.#copy(data);
+    this.#stale = false;
     this.#notice();
     this.#free(this.#rule.sent(own, this.#feed.active && !this.#core.noEcho, batch));
     if (this.#kept) this.#kept.bare = true;
@@ -562,6 +703,7 @@ export class Variable<T = any> {
   /** A published message of the subject; `message` is one that will be decoded anyway. */
   #heard(payload: Payload, message?: Message<T>): void {
     if (this.#wildcard) return; // many subjects have no one value
+    this.#stale = false;
     this.#notice();
     if (this.#kept) this.#kept.bare = true;
     if (this.#rule.heard(payload)) this.#fence();
@@ -588,12 +730,13 @@ export class Variable<T = any> {
   /** Changes the value and tells the watchers; `message` is one that will be decoded anyway. */
   #set(payload: Payload | undefined, message?: Message<T>): void {
     if (payload === this.#payload && !message) return;
-    const changed = this.#watchers.size > 0 && !equal(payload, this.#payload);
+    const changed = (this.#watchers.size > 0 || this.#viewer) && !equal(payload, this.#payload);
     this.#payload = payload;
     this.#decoded = message !== undefined || payload === undefined;
     this.#value = message ? message.data : null;
     if (!changed) return;
     for (const watcher of [...this.#watchers]) watcher(this.#current());
+    this.#viewer?.(this.#current());
   }
 }
 

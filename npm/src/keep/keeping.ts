@@ -21,8 +21,11 @@ export const isOwn = (subject: string): boolean => subject.startsWith(own);
 export interface Follower {
   /** Subscribes to the subject now, if that is still to be done. */
   listen(): void;
-  /** What is known now, by an answer; with `own` it is what was set here, which has its version now. */
-  learned(stamp: Stamp, data: Payload, own: boolean): void;
+  /**
+   * What is known now, by an answer; with `own` it is what was set here, which has its version now; with `refused` the
+   * server does not let anybody be asked.
+   */
+  learned(stamp: Stamp, data: Payload, own: boolean, refused: boolean): void;
 }
 
 /** How late the machine may be told the time before it is told later still. */
@@ -216,7 +219,7 @@ export class Keeping {
       case Do.beat:
         return void this.#session.publishApart(beatSubject, data).catch(() => {});
       case Do.changed:
-        return this.#followers.get(name)?.learned(stamp, data, id !== 0);
+        return this.#followers.get(name)?.learned(stamp, data, id !== 0, this.#refused.has(name.split(".", 1)[0]!));
       case Do.superseded:
         return this.#settle(id);
     }

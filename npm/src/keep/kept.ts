@@ -41,6 +41,10 @@ export interface Kin {
   listen(): void;
   /** Finds out whether echoes still come. */
   fence(): void;
+  /** The value is as new as anybody's. */
+  fresh(): void;
+  /** What was set has gone, or will not. */
+  settled(): void;
   /** Lets do something to the rule, and tells of what comes of it. */
   change(what: () => void): void;
 }
@@ -52,6 +56,7 @@ export class KeptValue implements Follower {
   #known: Deferred<void> | undefined; // somebody waits until it is known
   #stamp: Stamp = unset;
   #waits = 0; // values that were set here and are still to be sent
+  #unsure = false; // the value was set, and is still to be confirmed, as it has not been followed for a while
   #absent = new Set<() => void>(); // to be called when it is known that there is no value
   isKnown = false;
   /** The value is a message's that was published, and not set. */
@@ -76,11 +81,29 @@ export class KeptValue implements Follower {
     core.keeping.follow(subject, this);
   }
 
-  /** Ends that. */
-  forget(): void {
-    if (!this.#follows) return;
+  /** Whether the hub knows its value, or asks for it. */
+  get follows(): boolean {
+    return this.#follows;
+  }
+
+  /** How many values that were set here are still to be sent. */
+  get waits(): number {
+    return this.#waits;
+  }
+
+  /** Ends the following: what is known may be old from now on. */
+  lapse(): void {
     this.#follows = false;
     this.#kin.core.keeping.unfollow(this.#kin.subject);
+    this.#unsure ||= this.#stamp.counter > 0 && !this.bare;
+    this.#stamp = unset;
+    this.isKnown = this.bare = false;
+    this.#known = undefined; // nobody waits: who does follows
+  }
+
+  #fresh(): void {
+    this.#unsure = false;
+    this.#kin.fresh();
   }
 
   /** Resolves when it is known whether there is a value. */
@@ -112,6 +135,7 @@ export class KeptValue implements Follower {
       rule.set(data === undefined ? undefined : payload, this.#kin.echoes(), id);
       this.#waits++;
       this.bare = false;
+      this.#fresh();
       this.#knows();
     });
     const gone = new Promise<void>((resolve, reject) => {
@@ -138,6 +162,7 @@ export class KeptValue implements Follower {
 
   #place(verdict: VerdictOf, stamp: Stamp, data: Payload | undefined): void {
     const { rule } = this.#kin;
+    this.#fresh();
     if (verdict === Verdict.newer) {
       this.#stamp = stamp;
       this.bare = false;
@@ -151,11 +176,16 @@ export class KeptValue implements Follower {
     }
   }
 
-  learned(stamp: Stamp, data: Payload, own: boolean): void {
+  learned(stamp: Stamp, data: Payload, own: boolean, refused: boolean): void {
     this.#change(() => {
       this.#knows();
+      if (this.#unsure && stamp.counter === 0 && !refused) {
+        this.#kin.rule.place(undefined); // nobody keeps it any more
+        this.#fresh();
+      }
       if (!before(this.#stamp, stamp)) return;
       this.#stamp = stamp;
+      this.#fresh();
       if (!this.bare && !own) this.#kin.rule.place(stamp.deleted ? undefined : data);
     });
   }
@@ -188,6 +218,7 @@ export class KeptValue implements Follower {
         rule.went(id);
       }
     });
+    this.#kin.settled();
   }
 
   #knows(): void {

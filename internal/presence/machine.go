@@ -1,0 +1,506 @@
+// Package presence decides who is in a scope. It is pure: messages, connections and the time are given to it, and it
+// says what is to be sent. No goroutine, no lock, no clock is in it, so that it is simulated from seeds.
+package presence
+
+import (
+	"bytes"
+	"sort"
+	"time"
+)
+
+// A Machine knows who is in one scope, and may be there itself. It is told what happens, with the time since any
+// beginning, and says in effects what is to be done. Next says when it wants to be told the time.
+//
+// How it works:
+//
+//   - Who joins, changes its data or leaves says so to all.
+//   - Who comes asks who is there, and one of the members answers with all that it knows.
+//   - One of the members calls: every four seconds it asks all, and each answers to it alone. Who does not answer three
+//     calls, of which the later ones follow sooner, is gone, which the caller tells all. So a member costs one message in
+//     four seconds, however many there are.
+//   - When no call comes, the next one calls, in the order of ids. Of two who call, as when two parts have met, the one
+//     with the lower id goes on.
+//   - A call says how many are known and which, by a hash. Who knows others asks, and if that does not help says so in
+//     its answer: then the caller tells all of them to all.
+//   - Who hears that it has left or is gone, and is not, says that it is here.
+type Machine struct {
+	id     string
+	random func(n time.Duration) time.Duration // from 0 to below n
+
+	joined   bool
+	watched  bool
+	online   bool
+	known    bool // who is here, as far as anybody has told
+	seq      uint64
+	data     []byte
+	members  []*member // in the order of their ids, without this hub
+	hash     uint32    // of them and of this hub
+	gone     map[string]departed
+	departed []string // their ids, the oldest first
+	changed  time.Duration
+
+	hearing, serving, collecting bool // what the hub listens to
+
+	asking          bool
+	askAt, askUntil time.Duration
+	mismatches      int           // calls in a row that say other things than are known
+	mismatched      time.Duration // the first of them
+	hereAt          time.Duration // when to say that this hub is here; 0: not
+	contradicted    time.Duration
+	called          time.Duration // the last call, of anybody
+	caller          string        // whose it was
+	callAt          time.Duration // when this hub calls, unless another does
+	calling         bool          // it was the last who did,
+	tenure          time.Duration // since then
+	rounds          uint64        // of this hub's calls
+	countAt         time.Duration // when to count the answers; 0: that is done
+	sayAt, listAt   time.Duration // when to tell some to say that they are here, and all of all; 0: not
+	listed          time.Duration
+	unknown         map[string]bool // those who shall say it
+	listOf          string          // the list that is being told,
+	onList          map[string]bool // and who is on it
+	onWho           map[string]bool // who is on an answer
+	replace         bool            // others are not here
+	began           time.Duration   // when this hub became a member
+
+	effects []Effect
+}
+
+// A member of the scope, that is not this hub.
+type member struct {
+	record
+	heard  time.Duration // it has said something itself
+	since  time.Duration // it is known
+	misses int           // calls in a row that it has not answered
+	goneAt time.Duration // it is said to be gone, which is believed then; 0: it is not
+}
+
+// departed is who has left: what is said of it from before does not count.
+type departed struct {
+	seq  uint64
+	left bool // it has said so itself
+	at   time.Duration
+}
+
+// counts says whether it does, against what is said of the member now, by itself or by others.
+func (d departed) counts(now time.Duration, seq uint64, first bool) bool {
+	if d.left {
+		return now-d.at < remember && seq <= d.seq
+	}
+	return now-d.at < remember/5 && (seq < d.seq || seq == d.seq && !first)
+}
+
+// A Kind is what an effect asks for.
+type Kind uint8
+
+const (
+	// Hear and Unhear: listen to what is said to all, or do not any more.
+	Hear Kind = iota + 1
+	Unhear
+	// Serve and Unserve: answer those who ask who is here.
+	Serve
+	Unserve
+	// Collect and Uncollect: listen to what is said to who calls.
+	Collect
+	Uncollect
+	// Say: send Data to all. Roll: send it to who calls.
+	Say
+	Roll
+	// Ask: ask who is here, and tell by Listed or Unanswered.
+	Ask
+	// Known: it is known who is here. Unknown: it is not any more, as nobody wanted to know it.
+	Known
+	Unknown
+	// Joined, Changed, Left: that is the news of the member ID, with Data.
+	Joined
+	Changed
+	Left
+)
+
+// An Effect is something to be done.
+type Effect struct {
+	Kind Kind
+	ID   string
+	Data []byte
+}
+
+// Times of the protocol.
+const (
+	// CallEvery is the time between two calls, if all have answered the first.
+	CallEvery = 4 * time.Second
+	// answerWithin is how long answers are waited for, and misses the calls after which somebody is gone.
+	answerWithin = 2300 * time.Millisecond
+	misses       = 3
+	// takeOver is how long no call comes before another calls, and rankStep and rankMost how much later the next ones do.
+	takeOver           = 5500 * time.Millisecond
+	rankStep, rankMost = 200 * time.Millisecond, 5
+	// believe is how long who is said to be gone has to say something else.
+	believe = 500 * time.Millisecond
+	// silence is how long no call comes before nobody is here.
+	silence = 14500 * time.Millisecond
+	// spread is how long it may take until others reach who listens.
+	spread = 200 * time.Millisecond
+	// settle is for how long after a change others may not know it.
+	settle = time.Second
+	// AskFor bounds how long an answer is waited for; askAgain is when to ask again.
+	AskFor   = 2 * time.Second
+	askAgain = 700 * time.Millisecond
+	// sayWithin is how long who calls waits for others that it does not know; listWithin the same for those who know
+	// others; listPause is the least time between two lists.
+	sayWithin, listWithin, listPause = time.Second, 300 * time.Millisecond, 3 * time.Second
+	// contradict is the least time between two contradictions, less than believe.
+	contradict = 300 * time.Millisecond
+	// remember is how long those who have left are remembered.
+	remember = 30 * time.Second
+	// Detected is the time within which all know that a member has gone without a word.
+	Detected = 15 * time.Second
+)
+
+// New makes the machine of one hub in one scope. id has IDDigits of 0-9 and A-Z; random gives a time from 0 to below its
+// argument.
+func New(id string, random func(time.Duration) time.Duration) *Machine {
+	return &Machine{id: id, random: random, gone: map[string]departed{}, unknown: map[string]bool{}}
+}
+
+// Effects are what is to be done since the last call.
+func (m *Machine) Effects() []Effect {
+	e := m.effects
+	m.effects = nil
+	return e
+}
+
+func (m *Machine) do(k Kind, id string, data []byte) {
+	m.effects = append(m.effects, Effect{k, id, data})
+}
+
+func (m *Machine) say(text string) { m.do(Say, "", []byte(text)) }
+
+// Members are the ids and data of all, this hub's included, in the order of ids.
+func (m *Machine) Members(each func(id string, data []byte)) {
+	self := m.joined
+	for _, one := range m.members {
+		if self && m.id < one.id {
+			each(m.id, m.data)
+			self = false
+		}
+		each(one.id, one.data)
+	}
+	if self {
+		each(m.id, m.data)
+	}
+}
+
+// Knows says whether it is known who is here.
+func (m *Machine) Knows() bool { return m.known }
+
+// ID is this hub's.
+func (m *Machine) ID() string { return m.id }
+
+// Member says whether this hub is a member.
+func (m *Machine) Member() bool { return m.joined }
+
+// index is where id is among the members, or would be.
+func (m *Machine) index(id string) int {
+	return sort.Search(len(m.members), func(i int) bool { return m.members[i].id >= id })
+}
+
+func (m *Machine) find(id string) *member {
+	if i := m.index(id); i < len(m.members) && m.members[i].id == id {
+		return m.members[i]
+	}
+	return nil
+}
+
+func (m *Machine) self() record { return record{m.id, m.seq, m.data} }
+
+// Join makes this hub a member, with data, or gives it other data.
+func (m *Machine) Join(now time.Duration, data []byte) {
+	first, active := !m.joined, m.Active()
+	if !first && bytes.Equal(data, m.data) {
+		return
+	}
+	if !first {
+		m.hash ^= m.self().hash()
+	}
+	m.joined, m.data = true, bytes.Clone(data)
+	m.seq++
+	m.hash ^= m.self().hash()
+	m.changed = now
+	kind := Changed
+	if first {
+		kind, m.began = Joined, now
+	}
+	m.do(kind, m.id, m.data)
+	m.listen()
+	m.here()
+	switch {
+	case !active:
+		m.begin(now)
+	case first:
+		m.plan()
+	}
+}
+
+// here says that this hub is.
+func (m *Machine) here() {
+	m.hereAt = 0
+	if m.online && m.joined {
+		m.do(Say, "", m.self().append([]byte("here ")))
+	}
+}
+
+// Leave ends that.
+func (m *Machine) Leave(now time.Duration) {
+	if !m.joined {
+		return
+	}
+	m.hash ^= m.self().hash()
+	m.joined = false
+	m.seq++
+	m.changed = now
+	if m.online {
+		m.say("left " + m.id + " " + decimal(m.seq))
+	}
+	m.do(Left, m.id, m.data)
+	m.hereAt = 0
+	m.yield()
+	m.listen()
+	m.end()
+}
+
+// yield lets others call.
+func (m *Machine) yield() {
+	m.calling, m.countAt, m.sayAt, m.listAt = false, 0, 0, 0
+	clear(m.unknown)
+	m.listen()
+}
+
+// Watch begins to know who is here.
+func (m *Machine) Watch(now time.Duration) {
+	if m.watched {
+		return
+	}
+	active := m.Active()
+	m.watched = true
+	m.listen()
+	if !active {
+		m.begin(now)
+	}
+}
+
+// Unwatch ends it.
+func (m *Machine) Unwatch() {
+	m.watched = false
+	m.listen()
+	m.end()
+}
+
+// Active says whether the hub is a member or wants to know who is.
+func (m *Machine) Active() bool { return m.joined || m.watched }
+
+// end forgets who is here, when nobody wants to know it.
+func (m *Machine) end() {
+	if m.Active() {
+		return
+	}
+	if m.known {
+		m.do(Unknown, "", nil)
+	}
+	m.members, m.hash, m.known, m.asking = nil, 0, false, false
+	m.gone, m.departed = map[string]departed{}, nil
+	m.caller = ""
+}
+
+// begin begins to know who is here, if that has just become wanted or possible.
+func (m *Machine) begin(now time.Duration) {
+	if !m.online || !m.Active() {
+		return
+	}
+	m.heardCall(now, m.caller)
+	if !m.known && !m.asking {
+		m.ask(now)
+	}
+}
+
+func (m *Machine) ask(now time.Duration) {
+	m.asking, m.askAt, m.askUntil = true, now, now+AskFor
+}
+
+// listen lets the hub listen to what it needs.
+func (m *Machine) listen() {
+	change := func(is *bool, want bool, begin, end Kind) {
+		if *is == want {
+			return
+		}
+		if *is = want; want {
+			m.do(begin, "", nil)
+		} else {
+			m.do(end, "", nil)
+		}
+	}
+	change(&m.hearing, m.Active(), Hear, Unhear)
+	change(&m.serving, m.joined && m.known, Serve, Unserve)
+	change(&m.collecting, m.joined && m.calling, Collect, Uncollect)
+}
+
+// Online: the hub has a connection after it had none, or is in another system.
+func (m *Machine) Online(now time.Duration) {
+	m.online = true
+	if !m.Active() {
+		return
+	}
+	m.yield()
+	m.here()
+	m.heardCall(now, m.caller)
+	m.ask(now) // for those who have come meanwhile
+}
+
+// Offline: it has none. Who was here is taken to be.
+func (m *Machine) Offline() {
+	m.online, m.asking = false, false
+}
+
+// Asked are the answers to somebody who asks who is here.
+func (m *Machine) Asked() [][]byte {
+	return chunks(m.all(), func(part, parts int) string {
+		return "who " + m.id + " " + decimal(uint64(part)) + " " + decimal(uint64(parts))
+	})
+}
+
+// all are the records of all.
+func (m *Machine) all() []record {
+	all := make([]record, 0, len(m.members)+1)
+	for _, one := range m.members {
+		all = append(all, one.record)
+	}
+	if m.joined {
+		all = append(all, m.self())
+	}
+	return all
+}
+
+// Unanswered: nobody is here who could answer.
+func (m *Machine) Unanswered(now time.Duration) {
+	if m.asking {
+		m.learned()
+	}
+}
+
+func (m *Machine) learned() {
+	m.asking = false
+	if !m.known {
+		m.known = true
+		m.do(Known, "", nil)
+	}
+	m.listen()
+}
+
+// add takes what is said of a member, by itself or by others. first says that it has said so itself.
+func (m *Machine) add(now time.Duration, r record, first bool) {
+	if r.id == m.id {
+		m.heardOfSelf(now, r)
+		return
+	}
+	if d, ok := m.gone[r.id]; ok && d.counts(now, r.seq, first) {
+		return
+	}
+	one := m.find(r.id)
+	if one == nil {
+		if len(m.members) >= Most {
+			return
+		}
+		delete(m.gone, r.id)
+		delete(m.unknown, r.id)
+		i := m.index(r.id)
+		m.members = append(m.members, nil)
+		copy(m.members[i+1:], m.members[i:])
+		one = &member{record: r, since: now}
+		if first {
+			one.heard = now
+			m.greet(now)
+		}
+		m.members[i] = one
+		m.hash ^= r.hash()
+		m.changed = now
+		m.do(Joined, r.id, r.data)
+		return
+	}
+	if first {
+		one.heard, one.misses, one.goneAt = now, 0, 0
+	}
+	if r.seq <= one.seq || r.seq-one.seq > mostJump {
+		return
+	}
+	delete(m.unknown, r.id)
+	same := bytes.Equal(one.data, r.data)
+	m.hash ^= one.hash() ^ r.hash()
+	one.record = r
+	m.changed = now
+	if !same {
+		m.do(Changed, r.id, r.data)
+	}
+}
+
+// greet lets a newcomer know of this hub, if that is one, too, so that nobody may have told it.
+func (m *Machine) greet(now time.Duration) {
+	if m.joined && now-m.began < AskFor && m.hereAt == 0 {
+		m.hereAt = max(now, m.contradicted) + m.random(settle/4)
+		m.contradicted = m.hereAt + contradict
+	}
+}
+
+// heardOfSelf takes what others say of this hub: it knows better.
+func (m *Machine) heardOfSelf(now time.Duration, r record) {
+	if r.seq < m.seq || m.joined && r.seq == m.seq && bytes.Equal(r.data, m.data) {
+		return
+	}
+	if !m.joined {
+		if m.online && now >= m.contradicted {
+			m.contradicted = now + contradict
+			m.seq = min(max(m.seq, r.seq)+1, mostSeq)
+			m.say("left " + m.id + " " + decimal(m.seq))
+		}
+		return
+	}
+	m.contradict(now, r.seq)
+}
+
+// contradict says, soon, that this hub is here, with a seq above another's.
+func (m *Machine) contradict(now time.Duration, seq uint64) {
+	if seq-m.seq > mostJump && seq > m.seq {
+		return // nobody believes that
+	}
+	m.hash ^= m.self().hash()
+	m.seq = min(max(m.seq, seq)+1, mostSeq)
+	m.hash ^= m.self().hash()
+	if m.hereAt == 0 {
+		m.hereAt = max(now, m.contradicted)
+		m.contradicted = m.hereAt + contradict
+	}
+}
+
+// remove takes a member off. left says that it has said so itself.
+func (m *Machine) remove(now time.Duration, id string, seq uint64, left bool) {
+	if _, ok := m.gone[id]; !ok {
+		m.departed = append(m.departed, id)
+	}
+	m.gone[id] = departed{seq, left, now}
+	for len(m.departed) > 0 && (len(m.departed) > Most || now-m.gone[m.departed[0]].at > remember) {
+		delete(m.gone, m.departed[0])
+		m.departed = m.departed[1:]
+	}
+	delete(m.unknown, id)
+	i := m.index(id)
+	if i < len(m.members) && m.members[i].id == id {
+		m.take(now, i)
+	}
+}
+
+// take takes a member off.
+func (m *Machine) take(now time.Duration, i int) {
+	one := m.members[i]
+	m.members = append(m.members[:i], m.members[i+1:]...)
+	m.hash ^= one.hash()
+	m.changed = now
+	m.do(Left, one.id, one.data)
+}
