@@ -64,7 +64,8 @@
 // that happened to them:
 //
 //   - two leaders at once for at most 3 heartbeats + 4 s (2 s of them only if one was
-//     restarted and has lost its count);
+//     restarted and has lost its count; 8 s more if one's leaf has just become reachable on the LAN, where it was looked for
+//     in vain before);
 //   - no leader for at most lease + grace + settling (1.25 s) + patience for better
 //     candidates that do not begin (8 s) + the start of a leaf + 2 s; forged records that go
 //     on for as long as they like add at most a lease and 28 s, one adds a lease, an agent that stands back at most 52 s, a leaf that is still

@@ -127,7 +127,7 @@ func (c *checker) observe() {
 			leaders = min(leaders, 1) // Who forges what they hear can keep two from hearing of each other.
 		}
 		two := TwoLeadersBound
-		if c.w.plan.liar != liarNone { // A leader that was looked for in vain, for a lie, is looked for again after a while.
+		if c.w.plan.liar != liarNone || c.w.plan.places { // A leader that was looked for in vain, for a lie or on another machine, is looked for again after a while.
 			two += verifyAgainMost
 		}
 		c.clock(&c.two[g], leaders > 1, &c.longestTwo, two, "two leaders")

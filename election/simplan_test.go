@@ -114,11 +114,12 @@ func randomPlan(rng *rand.Rand, n int) plan {
 	return p
 }
 
-// freezes is for how long somebody may be frozen.
+// freezes is for how long somebody may be frozen, and may then have to wait with an advantage because its leaf has not started in
+// that time.
 func (p *plan) freezes() time.Duration {
 	for _, c := range p.causes {
 		if c.kind == causeFreeze || c.kind == causeFreezeLeader {
-			return time.Minute
+			return time.Minute + challengeAfter + 20*sec
 		}
 	}
 	return 0

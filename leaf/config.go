@@ -299,10 +299,14 @@ func (s *settings) tryToListen() error {
 			continue
 		}
 		ln, err := net.Listen("tcp", net.JoinHostPort(l.host, strconv.Itoa(l.port)))
-		if err != nil {
+		switch {
+		case err == nil:
+			ln.Close()
+		case s.autoLAN && l.host == s.lan.String() && notHere(err):
+			// Nobody asked for that address, which may be a new one that the system is about to give.
+		default:
 			return listenError(l.role, l.host, l.port, err)
 		}
-		ln.Close()
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -207,6 +208,13 @@ func TestCheckFindsPortsAndAddressesThatCannotBeHad(t *testing.T) {
 	c.LANBindAddress = "10.255.77.1"
 	if err := c.Check(); !errors.Is(err, ErrNotHere) {
 		t.Errorf("an address of nobody's: %v", err)
+	}
+	// Nobody has asked for an address that was detected, and that the system is only about to give.
+	c = config(t)
+	c.LANBindAddress, c.Ports.Discovery = "", freePort(t)
+	c.lookup = &lanLookup{detect: func() netip.Addr { return netip.MustParseAddr("10.255.77.1") }, present: func() []lanAddr { return nil }, next: nextLAN, every: time.Second}
+	if err := c.Check(); err != nil {
+		t.Errorf("an address that was detected: %v", err)
 	}
 	c = config(t)
 	c.LANBindAddress = "127.0.0.1"
