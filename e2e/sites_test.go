@@ -69,7 +69,7 @@ func (s *sites) hub(b *browser) {
 func comesToLeaf(b *browser, way string) {
 	b.t.Helper()
 	took := b.waitFor("on the leaf", `hub.status.via === "leaf" && hub.state === "connected" && hub.discoveryStatus.state === "local"`, `[hub.status, hub.discoveryStatus, seen[0]]`)
-	wants(b.t, fmt.Sprintf("%s, on the leaf %v after it was connected", b.page.Version(), took.Round(time.Millisecond)), eval[string](b, `hub.discoveryStatus.detail`), way)
+	wants(b.t, fmt.Sprintf("%s, on the leaf after a wait of %v", b.page.Version(), took.Round(time.Millisecond)), eval[string](b, `hub.discoveryStatus.detail`), way)
 }
 
 // staysAway waits until the hub says why it is not on a leaf, and fails the test unless it is still on its server.

@@ -117,7 +117,7 @@ func serverOptions(s *settings, conf *tls.Config) (*server.Options, error) {
 		MaxPayload: int32(s.MaxPayload),
 		MaxPending: max(server.MAX_PENDING_SIZE, 2*int64(s.MaxPayload)),
 
-		PingInterval: pingInterval,
+		PingInterval: s.times.ping,
 		MaxPingsOut:  2,
 
 		// A page that is loading is slow to log in; who says nothing at all is cut after this time anyway.

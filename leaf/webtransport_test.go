@@ -335,8 +335,8 @@ func TestRotationCutsNobody(t *testing.T) {
 	}
 	c := config(t)
 	c.times = wtUsual
-	c.times.turn = c.times.back / 2 // So that the next one is valid already.
-	c.times.idle = 5 * time.Minute  // A machine that gives this process no time for 4 s cuts sessions, which is no rotation's doing.
+	c.times.turn = c.times.back / 2                         // So that the next one is valid already.
+	c.times.idle, c.times.ping = 5*time.Minute, time.Minute // A machine without time for this process cuts sessions, which is no rotation's doing.
 	l, _ := startLeaf(t, c)
 	before := manifestWT(t, l)
 	var gone atomic.Int32
@@ -351,14 +351,14 @@ func TestRotationCutsNobody(t *testing.T) {
 				var err error
 				var session atomic.Pointer[webtransport.Session]
 				dialer := wtDialer{at: before, idle: c.times.idle, opened: session.Store}
-				for range 3 { // nats.go takes no PING before its PONG, which comes after 2 s on a busy machine.
+				for range 5 { // Handshakes have their time, which a busy machine may not have for them.
 					nc, err = nats.Connect("nats://leaf", nats.SetCustomDialer(dialer), nats.NoReconnect(), nats.Timeout(patience),
 						nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 							if gone.Add(1); !closing.Load() {
 								t.Logf("session %d is cut after %v: %v; the session: %v", i, time.Since(begin), err, context.Cause(session.Load().Context()))
 							}
 						}))
-					if err == nil || !strings.Contains(err.Error(), "got 'PING'") {
+					if err == nil {
 						break
 					}
 				}

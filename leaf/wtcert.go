@@ -27,9 +27,10 @@ type wtTimes struct {
 	back time.Duration // So long before its use a certificate begins: clocks of others are slow.
 	turn time.Duration // For so long it is the present one.
 	idle time.Duration // Of silence, after which a peer is gone. Sleeping devices come back as new ones.
+	ping time.Duration // Between the server's pings.
 }
 
-var wtUsual = wtTimes{life: 13 * 24 * time.Hour, back: 12 * time.Hour, turn: 4 * 24 * time.Hour, idle: 4 * time.Second}
+var wtUsual = wtTimes{life: 13 * 24 * time.Hour, back: 12 * time.Hour, turn: 4 * 24 * time.Hour, idle: 4 * time.Second, ping: pingInterval}
 
 // wtCert is one certificate, and its SHA-256 as browsers are told it.
 type wtCert struct {
