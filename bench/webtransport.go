@@ -57,7 +57,7 @@ func runWebTransport(ctx context.Context, e *env) (err error) {
 	}
 	for _, w := range e.wtWorks() {
 		if e.wanted(w.figures[0].name) {
-			if err := runThree(ctx, e, t, w); err != nil {
+			if err := runThree(ctx, e, t, leaf, w); err != nil {
 				return fmt.Errorf("%s: %w", w.figures[0].name, err)
 			}
 		}
@@ -78,11 +78,11 @@ func (e *env) wtWorks() []jsWork {
 
 // runThree lets the three do a work turn about, and takes two rows for each figure: ours by WebTransport against each of
 // the others.
-func runThree(ctx context.Context, e *env, t *tab, w jsWork) error {
+func runThree(ctx context.Context, e *env, t *tab, leaf *benchLeaf, w jsWork) error {
 	fmt.Fprintln(e.log, "webtransport:", w.figures[0].name)
 	var toPeer, toOurs []*result
 	// What the page's thread itself takes depends little on what else the machine does.
-	figures := append(slices.Clone(w.figures), figure{name: w.figures[0].name + ", CPU of the page's thread", unit: "ms"})
+	figures := append(slices.Clone(w.figures), figure{name: w.figures[0].name + ", CPU of the page's thread", unit: "ms"}, figure{name: w.figures[0].name + ", CPU of the leaf", unit: "ms"})
 	for _, f := range figures {
 		toPeer = append(toPeer, &result{Suite: "webtransport", Work: f.name, Unit: f.unit, PeerIs: peerByWSS, Must: f.must, Goal: f.goal})
 		toOurs = append(toOurs, &result{Suite: "webtransport", Work: f.name, Unit: f.unit, PeerIs: byWSS})
@@ -92,8 +92,11 @@ func runThree(ctx context.Context, e *env, t *tab, w jsWork) error {
 		for turn := range sides {
 			side := sides[(turn+round+1)%len(sides)]
 			bounded, cancel := context.WithTimeout(ctx, 2*time.Minute)
+			before, timeErr := processorTime(leaf.pid)
 			values, cpu, err := t.measure(bounded, side, w.work, w.options)
 			cancel()
+			after, laterErr := processorTime(leaf.pid)
+			err = errors.Join(err, timeErr, laterErr)
 			if err == nil && len(values) != len(w.figures) {
 				err = fmt.Errorf("%d values: want %d", len(values), len(w.figures))
 			}
@@ -103,7 +106,7 @@ func runThree(ctx context.Context, e *env, t *tab, w jsWork) error {
 			if round < 0 {
 				continue
 			}
-			for i, v := range append(values, ms(cpu)) {
+			for i, v := range append(values, ms(cpu), ms(after-before)) {
 				switch side {
 				case byWebTransport:
 					toPeer[i].take(true, v)
@@ -155,6 +158,7 @@ func runFirstWord(ctx context.Context, e *env, t *tab, leaf *benchLeaf) error {
 // benchLeaf is the built program as a leaf, with a backbone and with the peers of the works.
 type benchLeaf struct {
 	backbone *server
+	pid      int
 	client   *http.Client // trusts it
 	status   struct {
 		WSSURL, DiscoveryURL, ClientURL string
@@ -194,6 +198,7 @@ func startBenchLeaf(ctx context.Context, e *env) (_ *benchLeaf, err error) {
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
+	l.pid = cmd.Process.Pid
 	lines := bufio.NewReader(out)
 	l.closers = append(l.closers, func() error { return end(cmd, lines) })
 	if err := l.awaitBridge(lines); err != nil {
