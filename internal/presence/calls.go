@@ -64,7 +64,7 @@ func (m *Machine) heardGone(now time.Duration, text string) {
 				m.contradict(now, seq)
 			}
 		} else if one := m.find(id); one != nil && seq >= one.seq && one.goneAt == 0 {
-			one.goneAt = now + believe
+			m.doubt(one, now+believe)
 		}
 	}
 }
@@ -251,8 +251,8 @@ func (m *Machine) Next() (at time.Duration) {
 	sooner(m.sayAt, m.sayAt != 0)
 	sooner(m.listAt, m.listAt != 0)
 	sooner(m.hereAt, m.hereAt != 0)
-	for _, one := range m.members {
-		sooner(one.goneAt, one.goneAt != 0)
+	for i := 0; m.doubted > 0 && i < len(m.members); i++ {
+		sooner(m.members[i].goneAt, m.members[i].goneAt != 0)
 	}
 	return at
 }
@@ -295,7 +295,7 @@ func (m *Machine) nobody(now time.Duration) {
 }
 
 func (m *Machine) believeGone(now time.Duration) {
-	for i := 0; i < len(m.members); {
+	for i := 0; m.doubted > 0 && i < len(m.members); {
 		if one := m.members[i]; one.goneAt != 0 && one.goneAt <= now {
 			m.remove(now, one.id, one.seq, false)
 		} else {
@@ -361,7 +361,8 @@ func (m *Machine) count(now time.Duration) {
 	text := []byte("gone " + m.id)
 	for _, one := range gone {
 		text = append(append(append(text, '\n'), one.id...), " "+decimal(one.seq)...)
-		one.misses, one.goneAt = misses-1, now+believe
+		one.misses = misses - 1
+		m.doubt(one, now+believe)
 		if len(text) > chunk {
 			m.do(Say, "", text)
 			text = []byte("gone " + m.id)

@@ -62,6 +62,8 @@ type Machine struct {
 	onWho           map[string]bool // who is on an answer
 	replace         bool            // others are not here
 	began           time.Duration   // when this hub became a member
+	greeted         bool            // it has let a newcomer know since
+	doubted         int             // members that are said to be gone
 
 	effects []Effect
 }
@@ -228,7 +230,7 @@ func (m *Machine) Join(now time.Duration, data []byte) {
 	m.changed = now
 	kind := Changed
 	if first {
-		kind, m.began = Joined, now
+		kind, m.began, m.greeted = Joined, now, false
 	}
 	m.do(kind, m.id, m.data)
 	m.listen()
@@ -306,7 +308,7 @@ func (m *Machine) end() {
 	if m.known {
 		m.do(Unknown, "", nil)
 	}
-	m.members, m.hash, m.known, m.asking = nil, 0, false, false
+	m.members, m.hash, m.doubted, m.known, m.asking = nil, 0, 0, false, false
 	m.gone, m.departed = map[string]departed{}, nil
 	m.caller = ""
 }
@@ -426,7 +428,8 @@ func (m *Machine) add(now time.Duration, r record, first bool) {
 		return
 	}
 	if first {
-		one.heard, one.misses, one.goneAt = now, 0, 0
+		one.heard, one.misses = now, 0
+		m.doubt(one, 0)
 	}
 	if r.seq <= one.seq || r.seq-one.seq > mostJump {
 		return
@@ -443,8 +446,9 @@ func (m *Machine) add(now time.Duration, r record, first bool) {
 
 // greet lets a newcomer know of this hub, if that is one, too, so that nobody may have told it.
 func (m *Machine) greet(now time.Duration) {
-	if m.joined && now-m.began < AskFor && m.hereAt == 0 {
-		m.hereAt = max(now, m.contradicted) + m.random(settle/4)
+	if m.joined && !m.greeted && now-m.began < AskFor && m.hereAt == 0 {
+		m.greeted = true
+		m.hereAt = max(now, m.contradicted) + m.random(settle)
 		m.contradicted = m.hereAt + contradict
 	}
 }
@@ -496,9 +500,20 @@ func (m *Machine) remove(now time.Duration, id string, seq uint64, left bool) {
 	}
 }
 
+// doubt says when it is believed that a member is gone; 0: never.
+func (m *Machine) doubt(one *member, at time.Duration) {
+	if one.goneAt != 0 {
+		m.doubted--
+	}
+	if one.goneAt = at; at != 0 {
+		m.doubted++
+	}
+}
+
 // take takes a member off.
 func (m *Machine) take(now time.Duration, i int) {
 	one := m.members[i]
+	m.doubt(one, 0)
 	m.members = append(m.members[:i], m.members[i+1:]...)
 	m.hash ^= one.hash()
 	m.changed = now

@@ -34,11 +34,17 @@ type world struct {
 	hubs   []*simHub
 	trace  func(string, ...any)
 	failed []error
-	sent   int // messages in all
-	came   int // to hubs
+	counts
 	broken string
 	fifo   map[[2]int]time.Duration
 	rough  time.Duration // when somebody was cut off for the last time, so that others may leave who have not
+}
+
+// counts are messages, and the bytes of their payloads: those that were sent, and those that came to hubs.
+type counts struct{ sent, came, sentBytes, cameBytes int }
+
+func (c counts) minus(d counts) counts {
+	return counts{c.sent - d.sent, c.came - d.came, c.sentBytes - d.sentBytes, c.cameBytes - d.cameBytes}
 }
 
 type simHub struct {
@@ -122,7 +128,7 @@ func (w *world) latency(a, b *simHub) time.Duration {
 func (w *world) join() *simHub {
 	h := &simHub{w: w, id: len(w.hubs), hears: map[Kind]time.Duration{}, sees: map[string]string{}}
 	rng := w.rng
-	h.m = New(fmt.Sprintf("%05dHUB%02d", rng.IntN(100_000), h.id), func(n time.Duration) time.Duration { return time.Duration(rng.Int64N(int64(n))) })
+	h.m = New(fmt.Sprintf("%05dH%04d", rng.IntN(100_000), h.id), func(n time.Duration) time.Duration { return time.Duration(rng.Int64N(int64(n))) })
 	w.hubs = append(w.hubs, h)
 	h.connect()
 	return h
@@ -157,9 +163,10 @@ func (w *world) reaches(a, b *simHub, since time.Duration) bool {
 }
 
 // send brings something to all who listen.
-func (h *simHub) send(to Kind, take func(*simHub)) {
+func (h *simHub) send(to Kind, text []byte, take func(*simHub)) {
 	w := h.w
 	w.sent++
+	w.sentBytes += len(text)
 	if !h.online {
 		return
 	}
@@ -172,6 +179,7 @@ func (h *simHub) send(to Kind, take func(*simHub)) {
 		w.after(w.latency(h, other), func() {
 			if !other.gone && other.online && other.session == session && other.group == group {
 				w.came++
+				w.cameBytes += len(text)
 				take(other)
 				other.do()
 			}
@@ -215,9 +223,9 @@ func (h *simHub) effect(e Effect) {
 		if w.broken == "no calls" && strings.HasPrefix(string(e.Data), "call ") || w.broken == "no lists" && strings.HasPrefix(string(e.Data), "list ") {
 			return
 		}
-		h.send(Hear, func(to *simHub) { to.m.Heard(w.now, e.Data) })
+		h.send(Hear, e.Data, func(to *simHub) { to.m.Heard(w.now, e.Data) })
 	case Roll:
-		h.send(Collect, func(to *simHub) { to.m.HeardRoll(w.now, e.Data) })
+		h.send(Collect, e.Data, func(to *simHub) { to.m.HeardRoll(w.now, e.Data) })
 	case Ask:
 		h.ask()
 	case Joined:
@@ -287,7 +295,12 @@ func (h *simHub) ask() {
 		}
 		for _, text := range to.m.Asked() {
 			w.sent++
-			back(to, func() { h.m.Listed(w.now, text) })
+			w.sentBytes += len(text)
+			back(to, func() {
+				w.came++
+				w.cameBytes += len(text)
+				h.m.Listed(w.now, text)
+			})
 		}
 	})
 }
