@@ -103,7 +103,45 @@ func lives() (all []recordedLife) {
 	for seed := range recordedNoise {
 		all = append(all, recordedLife{fmt.Sprintf("noise %d", seed), 1 + seed%4, noise(uint64(seed))})
 	}
-	return all
+	return append(all, recordedLife{"much to send, and many beats", 4, crowd()})
+}
+
+// crowd is a life with more to send than goes at a time, and more beats than are remembered.
+func crowd() []lifeStep {
+	m := record(rand.New(rand.NewPCG(1, 3)), true, 4)
+	now := time.Duration(1)
+	until := func(end time.Duration) {
+		for next := m.Next(); next != 0 && next <= end; next = m.Next() {
+			now = max(now, next)
+			m.Tick(now)
+			m.Effects()
+		}
+		now = end
+	}
+	m.Online(now)
+	names := []string{"a.1", "a.2", "a.3", "a.4", "a.5"}
+	var offer strings.Builder
+	for i, name := range names {
+		m.Follow(now, name)
+		m.Unanswered(now, name)
+		m.Set(now, name, bytes.Repeat([]byte("x"), 15_950+500*(i/2)), false, uint64(i+1))
+		offer.WriteString("0 " + name + "\n")
+	}
+	m.Effects()
+	until(now + 20*time.Second)
+	m.HeardOffer(now, offer.String())
+	until(now + 3*time.Second)
+	for i := range beatsKept + 3 {
+		m.HeardBeat(now, fmt.Sprintf("%07d %07d", i+1, i))
+		m.Effects()
+		until(now + 3*time.Second)
+	}
+	for i := range 2 { // the fourth is remembered just so, and then not any more
+		m.HeardBeat(now, fmt.Sprintf("beat%03d 0000004", i))
+		m.Effects()
+		until(now + 3*time.Second)
+	}
+	return m.life
 }
 
 // noise is a life in which anything happens, also what no network brings.
