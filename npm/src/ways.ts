@@ -184,7 +184,7 @@ export class Race implements WebSocketLike {
   #webSocketFailed(why: string): void {
     if (this.#why.ws !== undefined || this.readyState !== 0) return;
     this.#why.ws = why;
-    drop(this.#ws);
+    drop(this.#ws, true);
     this.#lost();
   }
 
@@ -209,7 +209,7 @@ export class Race implements WebSocketLike {
     clearTimeout(this.#hedge);
     clearTimeout(this.#giveUp);
     this.#dropSession(goesOn);
-    drop(this.#ws);
+    drop(this.#ws, !goesOn);
   }
 
   /** Lets the handshake go on, or ends it: then it has failed, to Chromium. */
@@ -229,15 +229,25 @@ export class Race implements WebSocketLike {
   }
 }
 
-/** Closes a WebSocket that nobody wants. */
-function drop(ws: WebSocketLike | undefined): void {
+/**
+ * Closes a WebSocket that nobody wants. One that is still connecting, when that is no failure, opens first: browsers write an
+ * error into the console about one that is closed before.
+ */
+function drop(ws: WebSocketLike | undefined, isFailure: boolean): void {
   if (!ws) return;
-  ws.onopen = ws.onmessage = ws.onclose = null;
+  const end = () => {
+    try {
+      ws.close(1000);
+    } catch {
+      // on its way
+    }
+  };
+  ws.onmessage = ws.onclose = null;
   ws.onerror = () => {}; // `ws` throws errors that nobody listens for
-  if (ws.readyState >= 2) return;
-  try {
-    ws.close(1000);
-  } catch {
-    // on its way
+  if (ws.readyState === 0 && !isFailure) {
+    ws.onopen = end;
+    return;
   }
+  ws.onopen = null;
+  if (ws.readyState < 2) end();
 }
