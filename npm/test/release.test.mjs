@@ -117,6 +117,85 @@ test("a value that changes, and is read through a proxy of others again, stays; 
     }
   }));
 
+const lapsed = () => new Promise((resolve) => setTimeout(resolve, 300)); // seven times what a read lasts
+
+test("what was set here is kept for those who come later, until it is released or deleted", () =>
+  withHub({}, async (hub) => {
+    const later = async () => {
+      const other = new KinopioHub({ servers: [server.ws] });
+      try {
+        return await other.s.kept.ready();
+      } finally {
+        await other.dispose();
+      }
+    };
+    await hub.s.kept.set("value");
+    await lapsed();
+    assert.equal(await later(), "value");
+    hub.s.kept.release();
+    await none(hub);
+    assert.equal(await later(), null);
+    assert.equal(hub.s.kept.value, null);
+
+    await hub.s.kept.set("again");
+    await hub.s.kept.delete();
+    await none(hub);
+    assert.equal(await hub.s.kept.ready(), null);
+  }));
+
+test("a value that was not followed for a while is the last one known at once, and then the present one, or none", () =>
+  withHub({}, async (hub) => {
+    const writer = new KinopioHub({ servers: [server.ws] });
+    try {
+      await writer.s.a.set(1);
+      const mine = hub.s.a;
+      assert.equal(await mine.ready(), 1);
+      await none(hub);
+      await writer.s.a.set(2);
+      await writer.flush();
+      assert.equal(mine.value, 1);
+      assert.equal(await mine.ready(), 2);
+      assert.equal(mine.value, 2);
+      await none(hub);
+    } finally {
+      await writer.dispose();
+    }
+    assert.equal(hub.s.a.value, 2);
+    assert.equal(await hub.s.a.ready(), null); // nobody keeps it any more
+    assert.equal(hub.s.a.value, null);
+    assert.equal(hub.s.a.meta.exists, false);
+  }));
+
+test("a value that was published stays the last one known", () =>
+  withHub({}, async (hub) => {
+    await hub.s.event.sub(() => {}, { max: 1 });
+    await hub.s.event.pub(7);
+    assert.equal(hub.s.event.value, 7);
+    await none(hub);
+    assert.equal(hub.s.event.value, 7);
+    assert.equal(await hub.s.event.ready(), 7);
+  }));
+
+test("release lets a value go out that waits to be sent", async () => {
+  const hub = new KinopioHub({ servers: [server.ws], linger: 20, readLinger: 40, autoConnect: false });
+  const other = new KinopioHub({ servers: [server.ws] });
+  try {
+    const got = collector();
+    await other.s.waits.watch(got.push);
+    await other.flush();
+    const sent = hub.s.waits.set("sent later");
+    hub.s.waits.release();
+    await hub.connect();
+    await sent;
+    await until(() => other.s.waits.value === "sent later");
+    await none(hub);
+    assert.equal(hub.s.waits.value, null);
+  } finally {
+    await hub.dispose();
+    await other.dispose();
+  }
+});
+
 /** What frameworks do: objects are read through a proxy. */
 function fakeReactivity() {
   return {
