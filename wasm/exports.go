@@ -268,3 +268,20 @@ func (p *pool) get(n int) []byte {
 	}
 	return make([]byte, inputBytes)
 }
+
+// late says that a way has opened to a URL that a hub has dialed in vain, or reached by another one.
+func (s *sockets) late(hub uint32, url string) {
+	s.mu.Lock()
+	l := s.lates[hub]
+	s.mu.Unlock()
+	if l != nil {
+		l.Opened(url)
+	}
+}
+
+// forget lets go of a hub that has ended.
+func (s *sockets) forget(hub uint32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.lates, hub)
+}
