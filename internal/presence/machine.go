@@ -60,7 +60,8 @@ type Machine struct {
 	listOf          string          // the list that is being told,
 	onList          map[string]bool // and who is on it
 	onWho           map[string]bool // who is on an answer
-	replace         bool            // others are not here
+	whoHash         uint32          // of them
+	replace         string          // who calls knows so many, with this hash, and others than this hub
 	began           time.Duration   // when this hub became a member
 	greeted         bool            // it has let a newcomer know since
 	doubted         int             // members that are said to be gone
