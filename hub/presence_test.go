@@ -75,7 +75,7 @@ func TestWhoIsInAScope(t *testing.T) {
 	open := func() *hub.Hub { return openHub(t, hub.Config{Servers: []string{s.ClientURL()}}) }
 	a, b, watching := open(), open(), open()
 	room := func(h *hub.Hub) *hub.Presence { return h.Scope("room").Scope("7").Presence() }
-	if first := room(a); first != room(a) {
+	if first, second := room(a), room(a); first != second {
 		t.Error("a scope has several presences")
 	}
 	if err := room(watching).Ready(soon(t)); err != nil || len(room(watching).Members()) != 0 {

@@ -111,7 +111,10 @@ func (m *Machine) call(now time.Duration, f []string) {
 		if m.joined && lasts {
 			doubt = " ?"
 		} else if m.mismatches == 1 || lasts {
-			m.replace = lasts
+			m.replace = ""
+			if lasts {
+				m.replace = f[2] + " " + f[3]
+			}
 			m.ask(now)
 		}
 	} else {
@@ -172,12 +175,13 @@ func (m *Machine) Listed(now time.Duration, text []byte) (last bool) {
 		return false
 	}
 	if f[2] == "1" {
-		m.onWho = map[string]bool{}
+		m.onWho, m.whoHash = map[string]bool{}, 0
 	}
 	for _, r := range records(body) {
 		m.add(now, r, false)
-		if m.onWho != nil {
+		if m.onWho != nil && !m.onWho[r.id] {
 			m.onWho[r.id] = true
+			m.whoHash ^= r.hash()
 		}
 	}
 	if f[1] == m.id { // it has been asked itself
@@ -185,10 +189,10 @@ func (m *Machine) Listed(now time.Duration, text []byte) (last bool) {
 		return f[2] == f[3]
 	}
 	if f[2] == f[3] && m.asking {
-		if m.replace && m.onWho != nil {
-			m.keep(now, m.onWho)
+		if m.replace != "" && m.replace == strconv.Itoa(len(m.onWho))+" "+strconv.FormatUint(uint64(m.whoHash), 16) {
+			m.keep(now, m.onWho) // these are all, says who calls, too
 		}
-		m.onWho, m.replace = nil, false
+		m.onWho, m.replace = nil, ""
 		m.learned()
 	}
 	return f[2] == f[3]
