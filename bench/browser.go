@@ -191,6 +191,17 @@ type route struct {
 	serve http.HandlerFunc
 }
 
+// others is what the browser's processes that are not those of a page have taken of a processor: the network's, for most.
+func (t *tab) others() (sum time.Duration, err error) {
+	got, err := chromedp.CallBrowser(t.ctx, systeminfo.GetProcessInfo, cdpEmpty)
+	for _, p := range got.ProcessInfo {
+		if p.Type != "renderer" {
+			sum += time.Duration(p.CPUTime * float64(time.Second))
+		}
+	}
+	return sum, err
+}
+
 // startSite serves the pages, compressed as a site would serve them, and more.
 func startSite(ctx context.Context, e *env, more ...route) (string, func(), error) {
 	nats, err := bundlePeer(ctx, e)

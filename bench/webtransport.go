@@ -82,7 +82,8 @@ func runThree(ctx context.Context, e *env, t *tab, leaf *benchLeaf, w jsWork) er
 	fmt.Fprintln(e.log, "webtransport:", w.figures[0].name)
 	var toPeer, toOurs []*result
 	// What the page's thread itself takes depends little on what else the machine does.
-	figures := append(slices.Clone(w.figures), figure{name: w.figures[0].name + ", CPU of the page's thread", unit: "ms"}, figure{name: w.figures[0].name + ", CPU of the leaf", unit: "ms"})
+	figures := append(slices.Clone(w.figures), figure{name: w.figures[0].name + ", CPU of the page's thread", unit: "ms"}, figure{name: w.figures[0].name + ", CPU of the leaf", unit: "ms"},
+		figure{name: w.figures[0].name + ", CPU of the browser's other processes", unit: "ms"})
 	for _, f := range figures {
 		toPeer = append(toPeer, &result{Suite: "webtransport", Work: f.name, Unit: f.unit, PeerIs: peerByWSS, Must: f.must, Goal: f.goal})
 		toOurs = append(toOurs, &result{Suite: "webtransport", Work: f.name, Unit: f.unit, PeerIs: byWSS})
@@ -92,11 +93,13 @@ func runThree(ctx context.Context, e *env, t *tab, leaf *benchLeaf, w jsWork) er
 		for turn := range sides {
 			side := sides[(turn+round+1)%len(sides)]
 			bounded, cancel := context.WithTimeout(ctx, 2*time.Minute)
+			othersBefore, othersErr := t.others()
 			before, timeErr := processorTime(leaf.pid)
 			values, cpu, err := t.measure(bounded, side, w.work, w.options)
 			cancel()
 			after, laterErr := processorTime(leaf.pid)
-			err = errors.Join(err, timeErr, laterErr)
+			othersAfter, othersLaterErr := t.others()
+			err = errors.Join(err, timeErr, laterErr, othersErr, othersLaterErr)
 			if err == nil && len(values) != len(w.figures) {
 				err = fmt.Errorf("%d values: want %d", len(values), len(w.figures))
 			}
@@ -106,7 +109,7 @@ func runThree(ctx context.Context, e *env, t *tab, leaf *benchLeaf, w jsWork) er
 			if round < 0 {
 				continue
 			}
-			for i, v := range append(values, ms(cpu), ms(after-before)) {
+			for i, v := range append(values, ms(cpu), ms(after-before), ms(othersAfter-othersBefore)) {
 				switch side {
 				case byWebTransport:
 					toPeer[i].take(true, v)
