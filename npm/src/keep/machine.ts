@@ -109,13 +109,14 @@ export class Machine {
     this.#ask(now, this.#cells.get(name) ?? this.#add(now, name));
   }
 
-  /** Ends it: what was known of the name is forgotten. A value that waits to be sent is lost. */
+  /** Ends it: what was known of the name is forgotten. A value that waits to be sent is not sent. */
   unfollow(name: string): void {
     const c = this.#cells.get(name);
     if (!c) return;
     const r = c.region;
     this.#cells.delete(name);
     this.#asks(c, false);
+    if (c.own) this.#do(Do.superseded, name, { id: c.own.id });
     for (const job of [Job.offer, Job.send, Job.demand]) c.done(job);
     r.remove(c);
     if (c.served) this.#do(Do.unserve, name);
