@@ -2,11 +2,11 @@ package ways
 
 import (
 	"context"
+	_ "embed"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -283,34 +283,33 @@ func TestFailuresMakeAttemptsRare(t *testing.T) {
 	}
 }
 
+//go:embed testdata/ways.json
+var table []byte
+
 func TestOnlyWaysThatLeadToTheLeafAreTaken(t *testing.T) {
-	text, err := os.ReadFile("testdata/ways.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var table struct {
+	var ways struct {
 		Usable, Unusable [][2]string
 		Hash             string
 		NoHashes         [][]string
 	}
-	if err := json.Unmarshal(text, &table); err != nil || len(table.Usable) == 0 || len(table.Unusable) == 0 || len(table.NoHashes) == 0 {
+	if err := json.Unmarshal(table, &ways); err != nil || len(ways.Usable) == 0 || len(ways.Unusable) == 0 || len(ways.NoHashes) == 0 {
 		t.Fatal("the table cannot be read", err)
 	}
 	count := func(url, leaf string, hashes []string) int {
 		said, _ := json.Marshal([]way{{url, hashes}})
 		return len(usable(string(said), "wss://"+leaf+":443"))
 	}
-	for _, one := range table.Usable {
-		if count(one[0], one[1], []string{table.Hash}) != 1 {
+	for _, one := range ways.Usable {
+		if count(one[0], one[1], []string{ways.Hash}) != 1 {
 			t.Errorf("%s is not taken to %s", one[0], one[1])
 		}
 	}
-	for _, one := range table.Unusable {
-		if count(one[0], one[1], []string{table.Hash}) != 0 {
+	for _, one := range ways.Unusable {
+		if count(one[0], one[1], []string{ways.Hash}) != 0 {
 			t.Errorf("%s is taken to %s", one[0], one[1])
 		}
 	}
-	for _, hashes := range table.NoHashes {
+	for _, hashes := range ways.NoHashes {
 		if count("https://192.168.1.5", "192.168.1.5", hashes) != 0 {
 			t.Errorf("the hashes %q are taken", hashes)
 		}
