@@ -11,6 +11,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -20,7 +21,19 @@ import (
 )
 
 // Nothing is excused: nats-server, as it is run here, leaves no goroutine.
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+		if dial := nameServer.Load(); dial != nil {
+			return (*dial)(ctx, network, address)
+		}
+		return new(net.Dialer).DialContext(ctx, network, address)
+	}}
+	goleak.VerifyTestMain(m)
+}
+
+// nameServer is how a test lets name servers be reached; nil: as always. The resolver itself stays the same: connections of other
+// tests may still have it.
+var nameServer atomic.Pointer[func(ctx context.Context, network, address string) (net.Conn, error)]
 
 const patience = 20 * time.Second
 

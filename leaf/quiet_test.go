@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -25,6 +26,13 @@ func (l *told) add(format string, v ...any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.lines = append(l.lines, fmt.Sprintf(format, v...))
+}
+
+// all are the lines so far.
+func (l *told) all() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.lines)
 }
 
 func (l *told) Noticef(format string, v ...any) { l.add(format, v...) }
@@ -89,7 +97,7 @@ func TestLeafAtRestIsQuietAtABackboneWithTLS(t *testing.T) {
 	}
 	l.probes.Wait()
 	time.Sleep(time.Second) // What is said of the connection itself.
-	for _, line := range log.lines {
+	for _, line := range log.all() {
 		if strings.Contains(line, "TLS") && strings.Contains(line, "error") {
 			t.Errorf("to begin, the backbone complains: %s", line)
 		}
@@ -97,7 +105,7 @@ func TestLeafAtRestIsQuietAtABackboneWithTLS(t *testing.T) {
 	before := log.count()
 	time.Sleep(5 * time.Second) // Five looks at the bridge.
 	if n := log.count() - before; n > 0 {
-		t.Errorf("%d lines in 5 s at rest, of which the last is %q", n, log.lines[len(log.lines)-1])
+		t.Errorf("%d lines in 5 s at rest, of which the last is %q", n, log.all()[log.count()-1])
 	}
 	// What is asked again every 10 minutes.
 	before = log.count()
@@ -110,7 +118,7 @@ func TestLeafAtRestIsQuietAtABackboneWithTLS(t *testing.T) {
 	}
 	time.Sleep(time.Second)
 	if n := log.count() - before; n > 0 {
-		t.Errorf("%d lines for 10 questions, of which the last is %q", n, log.lines[len(log.lines)-1])
+		t.Errorf("%d lines for 10 questions, of which the last is %q", n, log.all()[log.count()-1])
 	}
 	// The check can fail: who connects and goes is told of.
 	conn, err := tls.Dial("tcp", strings.TrimPrefix(c.BackboneClientServer, "tls://"), &tls.Config{InsecureSkipVerify: true})

@@ -82,12 +82,12 @@ func TestSlowBackboneIsBridged(t *testing.T) {
 // No name server answers. A stop is a stop all the same.
 func TestStopDoesNotWaitForANameServer(t *testing.T) {
 	asked, release := make(chan struct{}, 64), make(chan struct{})
-	before := net.DefaultResolver
-	net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
+	unreachable := func(context.Context, string, string) (net.Conn, error) {
 		asked <- struct{}{}
 		<-release
 		return nil, net.ErrClosed
-	}}
+	}
+	nameServer.Store(&unreachable)
 	var once sync.Once
 	free := func() { once.Do(func() { close(release) }) }
 	c := config(t)
@@ -96,7 +96,7 @@ func TestStopDoesNotWaitForANameServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { net.DefaultResolver = before }()
+	defer nameServer.Store(nil)
 	defer free()
 	within(t, asked, "the look-up of the backbone's name")
 	giveUp := time.AfterFunc(patience, free)
