@@ -50,6 +50,7 @@ type Keeper struct {
 
 	mu    sync.Mutex
 	dirty map[string]change // the latest of each subject
+	going int               // how many are being stored
 	wake  chan struct{}
 	err   error
 }
@@ -167,12 +168,12 @@ func (k *Keeper) write() {
 func (k *Keeper) store(ctx context.Context) error {
 	k.mu.Lock()
 	todo := k.dirty
-	k.dirty = map[string]change{}
+	k.dirty, k.going = map[string]change{}, len(todo)
 	k.mu.Unlock()
 	err := k.bucket.put(ctx, todo) // It takes out what it has stored.
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.err = err
+	k.err, k.going = err, 0
 	for subject, c := range todo {
 		if _, newer := k.dirty[subject]; !newer {
 			k.dirty[subject] = c
@@ -186,7 +187,7 @@ func (k *Keeper) Status() Status {
 	s := Status{KeeperStatus: k.keeper.Status(), Connected: k.hears.Load() && k.hub.State() == hub.StateConnected}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	s.Unstored = len(k.dirty)
+	s.Unstored = len(k.dirty) + k.going
 	if k.err != nil {
 		s.LastError = k.err.Error()
 	}

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 
 	"github.com/nats-io/nuid"
@@ -126,9 +127,10 @@ type Config struct {
 	// returns. It must not call Stop.
 	OnChange func(Status)
 
-	lookup *lanLookup // For tests. nil: this machine's interfaces.
-	times  wtTimes    // For tests. Zero: wtUsual.
-	front  bool       // For tests: a front as where nothing sweeps.
+	lookup       *lanLookup    // For tests. nil: this machine's interfaces.
+	times        wtTimes       // For tests. Zero: wtUsual.
+	front        bool          // For tests: a front as where nothing sweeps.
+	frontSilence time.Duration // And how long it lets who says nothing be.
 }
 
 // Ports of the four listeners; 0 chooses a free one.

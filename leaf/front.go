@@ -42,9 +42,10 @@ func listenFront(s *settings) (net.Listener, error) {
 	return ln, nil
 }
 
-// serveFront passes what ln accepts on to the listener of srv at a port of loopback.
-func serveFront(ln net.Listener, srv *server.Server, port int) *front {
+// serveFront passes what ln accepts on to the listener of srv at a port of loopback. Who says nothing for as long as silence is cut.
+func serveFront(ln net.Listener, srv *server.Server, port int, silence time.Duration) *front {
 	f := &front{ln: guard(ln), srv: srv, backend: loopback(port), done: make(chan struct{}), ended: make(chan struct{}), open: map[uint16]*passed{}}
+	f.ln.silence = silence
 	go f.accept()
 	f.passing.Go(f.look)
 	return f

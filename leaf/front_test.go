@@ -16,7 +16,7 @@ import (
 func fronted(t *testing.T, most int, silence time.Duration) *Leaf {
 	t.Helper()
 	c := config(t)
-	c.front, c.NoWebSocketTLS = true, true
+	c.front, c.frontSilence, c.NoWebSocketTLS = true, silence, true
 	l, _ := startLeaf(t, c)
 	f := l.server().front
 	if f == nil {
@@ -25,7 +25,6 @@ func fronted(t *testing.T, most int, silence time.Duration) *Leaf {
 	f.ln.turnstile.mu.Lock()
 	f.ln.turnstile.most = most
 	f.ln.turnstile.mu.Unlock()
-	f.ln.silence = silence
 	return l
 }
 

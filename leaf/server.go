@@ -94,7 +94,7 @@ func startServer(s *settings, conf *tls.Config, log *serverLog) (_ *natsServer, 
 	ports.Monitor = m.at.(*net.TCPAddr).Port
 	running := &natsServer{Server: srv, opts: opts, monitor: m}
 	if door != nil {
-		running.front = serveFront(door, srv, ports.WebSocket)
+		running.front = serveFront(door, srv, ports.WebSocket, cmp.Or(s.frontSilence, silencePatience))
 		ports.WebSocket = running.front.port()
 	} else {
 		running.sweeper = sweepWebSockets(srv, ports.WebSocket)
@@ -103,6 +103,10 @@ func startServer(s *settings, conf *tls.Config, log *serverLog) (_ *natsServer, 
 }
 
 func serverOptions(s *settings, conf *tls.Config) (*server.Options, error) {
+	own := 1 // The herald.
+	if s.Keep != nil {
+		own++
+	}
 	o := &server.Options{
 		// Two servers with one name evict each other from the backbone for ever.
 		ServerName: "kinopio-leaf-" + s.NodeID + "-" + nuid.Next(),
@@ -113,7 +117,7 @@ func serverOptions(s *settings, conf *tls.Config) (*server.Options, error) {
 		// By which the WebTransport listener says whose connection it brings. Others may say nothing.
 		ProxyProtocol: !s.NoWebTransport,
 
-		MaxConn:    s.MaxConnections + 2, // The herald, and a keeper.
+		MaxConn:    s.MaxConnections + own,
 		MaxPayload: int32(s.MaxPayload),
 		MaxPending: max(server.MAX_PENDING_SIZE, 2*int64(s.MaxPayload)),
 
