@@ -84,6 +84,11 @@ func (s *connManager) carry(old, next *link, m *Move) error {
 		p.accepted()
 	}
 	err := p.join()
+	if isDisconnected(err) && !ended(old.wire) { // why the new server did not accept the hub says more
+		if refused := next.awaitAcceptance(); refused != nil {
+			err = refused
+		}
+	}
 	m.Trip = p.trip
 	if err != nil {
 		if h.ctx.Err() == nil && ended(old.wire) && next.awaitAcceptance() == nil && !ended(next.wire) && next.refusal(old) == nil {
