@@ -67,7 +67,7 @@ func (m *Machine) HeardBeat(now time.Duration, text string) {
 	if m.knows(token) {
 		return // its own, or one that came twice
 	}
-	if !m.knows(before) {
+	if !m.isLatest(before) {
 		m.reconcile(now)
 	}
 	m.beat(now, token)
@@ -76,9 +76,20 @@ func (m *Machine) HeardBeat(now time.Duration, text string) {
 const beatDigits = WriterDigits
 
 func (m *Machine) knows(token string) bool {
-	for _, t := range m.heard {
-		if t == token {
+	for _, b := range m.heard {
+		if b.token == token {
 			return true
+		}
+	}
+	return false
+}
+
+// isLatest says that token is of one of the last beatsOffered rounds: who has missed no more than what came after it
+// hears of what has changed, as that is offered at so many beats.
+func (m *Machine) isLatest(token string) bool {
+	for _, b := range m.heard {
+		if b.token == token {
+			return b.round > m.round-beatsOffered
 		}
 	}
 	return false
@@ -89,14 +100,15 @@ func (m *Machine) beat(now time.Duration, token string) {
 	if len(m.heard) >= beatsKept {
 		m.heard = m.heard[1:]
 	}
-	m.heard = append(m.heard, token)
-	m.last = token
-	m.beatAt = now + beatLeast + m.late(beatMost-beatLeast)
-	at := now + m.late(offerWithin)
 	another := now-m.beatOf >= beatLeast/2 // not one of several that crossed
 	if another {
 		m.beatOf = now
+		m.round++
 	}
+	m.heard = append(m.heard, beat{token, m.round})
+	m.last = token
+	m.beatAt = now + beatLeast + m.late(beatMost-beatLeast)
+	at := now + m.late(offerWithin)
 	for _, r := range m.regions {
 		for _, c := range r.cells {
 			if c.recent == 0 || now-c.at < busy {

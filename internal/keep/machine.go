@@ -19,7 +19,8 @@ import (
 //     whoever has the newer one hears of it. Whoever hears that another has done the same does not do it, too.
 //   - Who comes back after a loss offers what it has.
 //   - Beats, about one in six seconds in the whole system, each naming the one before it, show that two parts have
-//     met: a beat whose predecessor was not heard comes from somewhere else. Then all of those who were not
+//     met: a beat whose predecessor was not heard, or is not one of the latest, comes from somewhere else, or from somebody who
+//     has missed something. Then all of those who were not
 //     there offer what they have.
 //   - A beat also lets those who know it offer what has changed since the beats before, so that what was missed while
 //     two parts were apart for less than a beat is noticed.
@@ -38,9 +39,16 @@ type Machine struct {
 	beatAt time.Duration // 0: there is nothing to do
 	beatOf time.Duration // when the latest was that did not cross another
 	last   string        // beat heard or sent
-	heard  []string      // the latest beats
+	heard  []beat        // the latest beats
+	round  int           // of the latest of them
 
 	effects []Effect
+}
+
+// A beat that was heard or sent. Those that cross have one round.
+type beat struct {
+	token string
+	round int
 }
 
 // A region is what the names with one first part have in common.

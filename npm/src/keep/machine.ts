@@ -83,7 +83,8 @@ export class Machine {
   #beatAt = 0; // 0: there is nothing to do
   #beatOf = 0;
   #last = "";
-  #heard: string[] = [];
+  #heard: { token: string; round: number }[] = []; // beats that cross have one round
+  #round = 0; // of the latest of them
   #effects: Effect[] = [];
 
   /**
@@ -256,8 +257,9 @@ export class Machine {
     const token = text.slice(0, space);
     const former = text.slice(space + 1);
     if (space !== beatDigits || former.length > beatDigits || this.#cells.size === 0) return;
-    if (this.#heard.includes(token)) return; // its own, or one that came twice
-    if (!this.#heard.includes(former)) this.#reconcile(now);
+    if (this.#heard.some((beat) => beat.token === token)) return; // its own, or one that came twice
+    const isLatest = this.#heard.some((beat) => beat.token === former && beat.round > this.#round - beatsOffered);
+    if (!isLatest) this.#reconcile(now); // from somewhere else, or from somebody who has missed something
     this.#beat(now, token);
   }
 
@@ -433,12 +435,15 @@ export class Machine {
   /** Notes a beat, and when the next is due. */
   #beat(now: number, token: string): void {
     if (this.#heard.length >= beatsKept) this.#heard.shift();
-    this.#heard.push(token);
+    const another = now - this.#beatOf >= beatLeast / 2; // not one of several that crossed
+    if (another) {
+      this.#beatOf = now;
+      this.#round++;
+    }
+    this.#heard.push({ token, round: this.#round });
     this.#last = token;
     this.#beatAt = now + beatLeast + this.#late(beatMost - beatLeast);
     const at = now + this.#late(offerWithin);
-    const another = now - this.#beatOf >= beatLeast / 2; // not one of several that crossed
-    if (another) this.#beatOf = now;
     for (const r of this.#regions) {
       for (const c of r.cells) {
         if (c.recent === 0 || now - c.at < busy) continue; // that is offered at the next beat
