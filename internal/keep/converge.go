@@ -7,11 +7,13 @@ import (
 
 // How hubs that have missed something of one another come to the same values: see Machine.
 
-// reconcile offers everything, after a while in which others may offer the same.
+// reconcile offers everything, after a while in which others may offer the same, and once more at the next beat: two parts that
+// have just met may be apart again before that, and the beat that both have heard tells of it no more.
 func (m *Machine) reconcile(now time.Duration) {
 	for _, r := range m.regions {
 		at := now + m.late(offerWithin)
 		for _, c := range r.cells {
+			c.recent = max(c.recent, 1)
 			c.offer(at)
 		}
 	}
@@ -67,10 +69,11 @@ func (m *Machine) HeardBeat(now time.Duration, text string) {
 	if m.knows(token) {
 		return // its own, or one that came twice
 	}
-	if !m.isLatest(before) {
+	met := !m.isLatest(before)
+	m.beat(now, token)
+	if met {
 		m.reconcile(now)
 	}
-	m.beat(now, token)
 }
 
 const beatDigits = WriterDigits

@@ -360,6 +360,7 @@ func (m *Machine) learn(now time.Duration, c *cell) {
 	c.known = true
 	if asked {
 		c.plan(toOffer, now+assure+m.random(assure/2))
+		c.recent = max(c.recent, 1) // as in reconcile
 	}
 	if c.own != nil {
 		m.assign(now, c)

@@ -259,8 +259,8 @@ export class Machine {
     if (space !== beatDigits || former.length > beatDigits || this.#cells.size === 0) return;
     if (this.#heard.some((beat) => beat.token === token)) return; // its own, or one that came twice
     const isLatest = this.#heard.some((beat) => beat.token === former && beat.round > this.#round - beatsOffered);
-    if (!isLatest) this.#reconcile(now); // from somewhere else, or from somebody who has missed something
     this.#beat(now, token);
+    if (!isLatest) this.#reconcile(now); // from somewhere else, or from somebody who has missed something
   }
 
   /** When tick is to be called; 0 for never. */
@@ -376,7 +376,10 @@ export class Machine {
     this.#asks(c, false);
     if (c.known) return;
     c.known = true;
-    if (asking) c.plan(Job.offer, now + assure + this.#random(assure / 2));
+    if (asking) {
+      c.plan(Job.offer, now + assure + this.#random(assure / 2));
+      c.recent = Math.max(c.recent, 1); // as in #reconcile
+    }
     if (c.own) this.#assign(now, c);
     else this.#do(Do.changed, c.name, c);
   }
@@ -424,11 +427,17 @@ export class Machine {
     return c.own ? Verdict.older : Verdict.newer; // older than that will be
   }
 
-  /** Offers everything, after a while in which others may offer the same. */
+  /**
+   * Offers everything, after a while in which others may offer the same, and once more at the next beat: two parts that have just
+   * met may be apart again before that, and the beat that both have heard tells of it no more.
+   */
   #reconcile(now: number): void {
     for (const r of this.#regions) {
       const at = now + this.#late(offerWithin);
-      for (const c of r.cells) c.offer(at);
+      for (const c of r.cells) {
+        c.recent = Math.max(c.recent, 1);
+        c.offer(at);
+      }
     }
   }
 
