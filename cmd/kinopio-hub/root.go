@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -36,7 +37,7 @@ func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 	if err == nil {
 		return 0
 	}
-	if !understood {
+	if _, usage := errors.AsType[*usageError](err); !understood && !usage {
 		err = &usageError{err: err, command: cmd.CommandPath()}
 	}
 	return report(stderr, err, cmd.CommandPath())
@@ -62,6 +63,9 @@ find it by its manifest and move to it without losing a message.`,
 		newDemoCommand(getenv),
 		newKeepCommand(getenv),
 		newLeafCommand(getenv),
+		newPubCommand(getenv),
+		newReqCommand(getenv),
+		newSubCommand(getenv),
 		newVersionCommand(),
 	)
 	return root
