@@ -61,12 +61,15 @@ find it by its manifest and move to it without losing a message.`,
 	root.AddCommand(
 		newCACommand(getenv),
 		newDemoCommand(getenv),
+		newGetCommand(getenv),
 		newKeepCommand(getenv),
 		newLeafCommand(getenv),
 		newPubCommand(getenv),
 		newReqCommand(getenv),
+		newSetCommand(getenv),
 		newSubCommand(getenv),
 		newVersionCommand(),
+		newWatchCommand(getenv),
 	)
 	return root
 }

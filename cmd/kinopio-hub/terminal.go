@@ -119,7 +119,7 @@ func (t *terminalFlags) session(cmd *cobra.Command, getenv env, use func(*sessio
 	switch {
 	case errors.Is(context.Cause(ctx), errReaderGone):
 		return nil
-	case err == nil:
+	case s.refused != nil:
 		err = s.refused
 	}
 	return explained(err)
@@ -203,7 +203,8 @@ func (s *session) wrong(err error) {
 		}
 		s.mu.Unlock()
 		if own {
-			return // It is the command's error.
+			s.end(err)
+			return
 		}
 		if strings.HasPrefix(denied.Subject, "_") {
 			return // What hubs tell each other: what it is good for goes without it.

@@ -471,6 +471,9 @@ func TestTerminalIsToldWhatIsNotPermitted(t *testing.T) {
 		{[]string{"sub", "shut.>", "--timeout", "10s"}, "shut.>"},
 		{[]string{"sub", "open.>", "--timeout", "100ms", "--quiet"}, ""},
 		{[]string{"req", "open.a"}, "_INBOX"},
+		{[]string{"set", "shut.a", "1"}, "shut.a"},
+		{[]string{"get", "shut.a"}, "shut.a"},
+		{[]string{"watch", "shut.a"}, "shut.a"},
 	} {
 		_, said, code := runTool(t, nil, append(c.args, "-s", url)...)
 		if (code != 0) != (c.want != "") || !strings.Contains(said, c.want) || (c.want == "") != (said == "") {
