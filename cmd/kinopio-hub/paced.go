@@ -61,6 +61,21 @@ func (p *paced) Write(b []byte) (int, error) {
 	}
 }
 
+// last writes b also when ctx has ended, unless the reader takes nothing.
+func (p *paced) last(b []byte) error {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	if p.closed || len(b) == 0 {
+		return nil
+	}
+	select {
+	case p.waiting <- append([]byte(nil), b...):
+		return nil
+	case <-time.After(outputEnd):
+		return errReaderGone
+	}
+}
+
 // finish waits until the reader has what was written: as long as it takes, unless the program is to end. Whoever prints has
 // ended, or ctx has.
 func (p *paced) finish() {

@@ -286,6 +286,12 @@ func (s *session) interrupted() error {
 	return nil
 }
 
+// failed reports whether the session ended for a reason that is neither its own nor a signal.
+func (s *session) failed() bool {
+	cause := context.Cause(s.ctx)
+	return cause != nil && !errors.Is(cause, errEnough) && !errors.Is(cause, context.Canceled)
+}
+
 // terminalFlush is how long what was published may take to the server.
 const terminalFlush = 30 * time.Second
 
