@@ -142,7 +142,7 @@ func (c *lsCommand) run(s *session, patterns []string, style style) error {
 	if style.colour && !c.json {
 		c.live(s, heard)
 	} else {
-		s.note("listening to %s at %s", strings.Join(patterns, ", "), s.hub.Status().Server)
+		s.note("listening to %s at %s", strings.Join(patterns, ", "), s.server())
 		s.wait()
 	}
 	if s.failed() {

@@ -53,6 +53,7 @@ A leaf is a small NATS server on the LAN, bridged to a backbone. Pages and progr
 find it by its manifest and move to it without losing a message.`,
 		Example: `  kinopio-hub demo --open
   kinopio-hub leaf start --discovery-namespace studio
+  kinopio-hub sub 'robot.>' --server nats://localhost:4222
   kinopio-hub leaf start --discovery-namespace studio --backbone-server nats://backbone.example.com:7422`,
 		SilenceErrors: true,
 		SilenceUsage:  true,

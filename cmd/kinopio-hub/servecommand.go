@@ -129,7 +129,7 @@ func (c *serveCommand) run(s *session, subject string) error {
 	if err != nil {
 		return fmt.Errorf("serve %s: %w", subject, err)
 	}
-	s.note("serving %s at %s. Ctrl-C ends it.", subject, s.hub.Status().Server)
+	s.note("serving %s at %s. Ctrl-C ends it.", subject, s.server())
 	s.wait()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), serveDrain)
 	defer cancel()

@@ -97,7 +97,7 @@ func (c *subCommand) run(s *session, subjects []string, style style) error {
 			return fmt.Errorf("listen to %s: %w", pattern, err)
 		}
 	}
-	s.note("listening to %s at %s. Ctrl-C ends it.", strings.Join(subjects, ", "), s.hub.Status().Server)
+	s.note("listening to %s at %s. Ctrl-C ends it.", strings.Join(subjects, ", "), s.server())
 	s.wait()
 	mu.Lock()
 	defer mu.Unlock()

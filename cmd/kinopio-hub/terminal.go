@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +14,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kinopio-hub/kinopio-hub/v3/hub"
+	"github.com/kinopio-hub/kinopio-hub/v3/transport"
+	"github.com/kinopio-hub/kinopio-hub/v3/transport/native"
 )
 
 // terminalConnect is how long the first connection is waited for.
@@ -29,7 +32,7 @@ type terminalFlags struct {
 func (t *terminalFlags) add(cmd *cobra.Command) {
 	t.connect.add(cmd)
 	f := cmd.Flags()
-	f.StringVar(&t.namespace, "discovery-namespace", "", "move to the leaf of this namespace that is found through the server")
+	f.StringVar(&t.namespace, "discovery-namespace", "", "move to the leaf of this namespace that is found through the server; without a server, the leaf on the LAN")
 	f.StringVar(&t.namespaceKey, "namespace-key", "", "public key of that namespace (kinopio-hub leaf key): only leaves that sign with it count")
 	f.BoolVarP(&t.quiet, "quiet", "q", false, "say nothing of the connection on standard error")
 	f.SortFlags = false
@@ -42,19 +45,24 @@ func (t *terminalFlags) add(cmd *cobra.Command) {
 	})
 }
 
-// complete says what is missing or does not fit together.
-func (t *terminalFlags) complete(getenv env) error {
+// complete says what is missing or does not fit together. Without a server, but with a namespace, a leaf is looked for on the
+// LAN: then only flags give credentials, as those of the environment are for other servers.
+func (t *terminalFlags) complete(getenv env) (onLAN bool, err error) {
+	flags := t.connect
 	if err := t.connect.complete(getenv); err != nil {
-		return err
+		return false, err
 	}
+	onLAN = len(t.connect.servers) == 0
 	switch {
-	case len(t.connect.servers) == 0:
-		return &usageError{err: errors.New("no server is given"),
-			hint: "name one: --server nats://localhost:4222, or --context"}
 	case t.namespaceKey != "" && t.namespace == "":
-		return &usageError{err: errors.New("--namespace-key without --discovery-namespace"), hint: "give both"}
+		return false, &usageError{err: errors.New("--namespace-key without --discovery-namespace"), hint: "give both"}
+	case onLAN && t.namespace == "":
+		return false, &usageError{err: errors.New("no server is given"),
+			hint: "name one: --server nats://localhost:4222, or --context, or the leaf on the LAN by --discovery-namespace"}
+	case onLAN:
+		t.connect.keepOnly(flags)
 	}
-	return nil
+	return onLAN, nil
 }
 
 // config is that of the hub. Its values are bytes, so that they are shown as they came.
@@ -64,6 +72,30 @@ func (t *terminalFlags) config(name string) (hub.Config, error) {
 	conf.FailFast = true
 	conf.Discovery = hub.Discovery{Enabled: t.namespace != "", Namespace: t.namespace, NamespaceKey: t.namespaceKey}
 	return conf, err
+}
+
+// find puts the leaf that is on the LAN into conf.
+func (t *terminalFlags) find(ctx context.Context, conf *hub.Config, getenv env) (*lanDialer, error) {
+	if conf.TLS == nil {
+		conf.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	if conf.TLS.RootCAs == nil {
+		roots, err := lanTrust(getenv)
+		if err != nil {
+			return nil, err
+		}
+		conf.TLS.RootCAs = roots
+	}
+	finder := &lanFinder{namespace: t.namespace, tls: conf.TLS, secrets: t.connect.secret(), named: t.connect.caFile != ""}
+	found, err := finder.find(ctx)
+	if err != nil {
+		return nil, err
+	}
+	d := &lanDialer{Dialer: native.Dialer{TLS: conf.TLS}, finder: finder, first: found, now: found}
+	conf.Servers, conf.Dialers = []string{found}, []transport.Dialer{d}
+	conf.Discovery.RequireBackbone = hub.BackboneNever // It is where the command is to be.
+	conf.ReconnectTimeout = lanPatience + lanFind + lanManifest
+	return d, nil
 }
 
 // bytesCodec leaves payloads as they are: a JSON number of 20 digits would not survive as a float64.
@@ -90,6 +122,7 @@ type session struct {
 	out   *paced
 	notes io.Writer // standard error
 	quiet bool
+	lan   *lanDialer // nil if the server was named
 
 	mu      sync.Mutex
 	own     map[string]bool // subjects of this command
@@ -102,7 +135,8 @@ var errEnough = errors.New("enough")
 // session runs use with a hub that is connected. An end by a signal, or by a reader who has gone, is none that use has to
 // report.
 func (t *terminalFlags) session(cmd *cobra.Command, getenv env, use func(*session) error) error {
-	if err := t.complete(getenv); err != nil {
+	onLAN, err := t.complete(getenv)
+	if err != nil {
 		return err
 	}
 	conf, err := t.config(cmd.CommandPath())
@@ -114,7 +148,12 @@ func (t *terminalFlags) session(cmd *cobra.Command, getenv env, use func(*sessio
 	notes := newOutput(cmd.ErrOrStderr())
 	defer notes.close()
 	s := &session{ctx: ctx, end: end, out: newPaced(cmd.Context(), ctx, end, cmd.OutOrStdout()), notes: notes, quiet: t.quiet, own: map[string]bool{}}
-	err = s.open(conf, use)
+	if onLAN {
+		s.lan, err = t.find(ctx, &conf, getenv)
+	}
+	if err == nil {
+		err = s.open(conf, use)
+	}
 	s.out.close()
 	switch {
 	case errors.Is(context.Cause(ctx), errReaderGone):
@@ -230,7 +269,7 @@ func (s *session) tell() {
 			s.note("the connection is lost: looking for a server")
 		case state == hub.StateConnected && lost:
 			lost = false
-			s.note("connected again, to %s", s.hub.Status().Server)
+			s.note("connected again, to %s", s.server())
 		case state == hub.StateError:
 			status := s.hub.Status()
 			s.end(&connectError{[]string{status.Server}, status.LastError})
@@ -242,6 +281,15 @@ func (s *session) tell() {
 		}
 	})
 	s.hub.OnMissing(func(m hub.Missing) { s.note("%d messages on %s were lost", m.Count(), m.Subject) })
+}
+
+// server is where the hub is.
+func (s *session) server() string {
+	at := s.hub.Status().Server
+	if s.lan != nil && sameServer(at, s.lan.first) {
+		return s.lan.leads()
+	}
+	return at
 }
 
 // wait returns when the command is to end.

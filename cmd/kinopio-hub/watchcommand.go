@@ -83,7 +83,7 @@ func (c *watchCommand) run(s *session, subjects []string, style style) error {
 			return fmt.Errorf("watch %s: %w", subject, err)
 		}
 	}
-	s.note("watching %s at %s. Ctrl-C ends it.", strings.Join(subjects, ", "), s.hub.Status().Server)
+	s.note("watching %s at %s. Ctrl-C ends it.", strings.Join(subjects, ", "), s.server())
 	s.wait()
 	mu.Lock()
 	defer mu.Unlock()
