@@ -108,3 +108,36 @@ func TestTerminalTrustsNoLeafWithoutTLS(t *testing.T) {
 		t.Errorf("exit code %d\n%s", code, said)
 	}
 }
+
+// With a server and a namespace the command moves to the leaf as a page does, and back when it goes, and nothing is lost or repeated.
+func TestTerminalMovesToTheLeafThroughItsSession(t *testing.T) {
+	cache := t.TempDir()
+	l := newLAN(t, 2, "--cache-dir", cache)
+	base := l.network.Host("backbone")
+	base.Play("backbone").Await("ready")
+	server := "nats://" + base.Address.String() + ":4222"
+	l.flags = append(l.flags, "--backbone-server", "nats://"+base.Address.String()+":7422")
+	l.start(0)
+	l.leads([]int{0})
+	sub := toolOn(t, l.hosts[1], cache, "sub", "robot.v", "--server", server, "--discovery-namespace", "test", "--count", "3")
+	sub.await("moved to wss://" + l.hosts[0].Address.String())
+	pub := func(value string) {
+		t.Helper()
+		if _, said, code := toolOn(t, base, cache, "pub", "robot.v", value, "--server", "nats://127.0.0.1:4222").end(); code != 0 {
+			t.Fatalf("exit code %d\n%s", code, said)
+		}
+	}
+	pub("1")
+	if got := sub.line(); got != "robot.v  1" {
+		t.Errorf("%q", got)
+	}
+	p := l.agents[0]
+	l.agents[0] = nil
+	p.Stop()
+	sub.await("moved to " + server)
+	pub("2")
+	pub("3")
+	if out, said, code := sub.end(); code != 0 || out != "robot.v  2\nrobot.v  3\n" {
+		t.Errorf("exit code %d, %q\n%s", code, out, said)
+	}
+}

@@ -118,13 +118,11 @@ func (c *census) tallies() (all []tally, others tally) {
 
 func (c *lsCommand) run(s *session, patterns []string, style style) error {
 	heard := &census{most: c.most, subjects: map[string]*tally{}, start: time.Now()}
-	patterns = slices.Compact(slices.Sorted(slices.Values(patterns)))
-	for i, pattern := range patterns {
-		for _, other := range patterns[:i] {
-			if covers(other, pattern) || covers(pattern, other) {
-				return &usageError{err: fmt.Errorf("patterns %q and %q: one contains the other, so that messages would count twice", other, pattern), hint: "give the wider one"}
-			}
-		}
+	patterns, err := apart(patterns)
+	if err != nil {
+		return err
+	}
+	for _, pattern := range patterns {
 		sub, err := s.hub.Subscribe(pattern, hub.SubOptions{Arrival: true}, func(m *hub.Message) {
 			if c.all || !internal(pattern, m.Subject) {
 				heard.count(m)
@@ -149,20 +147,6 @@ func (c *lsCommand) run(s *session, patterns []string, style style) error {
 		return nil // Why is said by the session.
 	}
 	return c.print(s, heard)
-}
-
-// covers reports whether all that matches narrow matches wide, too.
-func covers(wide, narrow string) bool {
-	w, n := strings.Split(wide, "."), strings.Split(narrow, ".")
-	for i, part := range w {
-		switch {
-		case part == ">":
-			return len(n) > i
-		case i >= len(n) || n[i] == ">" || part != "*" && part != n[i]:
-			return false
-		}
-	}
-	return len(w) == len(n)
 }
 
 // live draws the table again and again, in one place, and takes it away.

@@ -86,7 +86,10 @@ func (c *subCommand) run(s *session, subjects []string, style style) error {
 		}
 	}
 	defer s.stopAfter(c.timeout, errEnough)()
-	subjects = slices.Compact(slices.Sorted(slices.Values(subjects)))
+	subjects, err := apart(subjects)
+	if err != nil {
+		return err
+	}
 	for _, pattern := range subjects {
 		sub, err := s.hub.Subscribe(pattern, hub.SubOptions{Queue: c.queue}, take(pattern))
 		if err == nil {
@@ -110,4 +113,31 @@ func (c *subCommand) run(s *session, subjects []string, style style) error {
 // internal reports whether subject is what hubs tell each other, and not asked for by pattern.
 func internal(pattern, subject string) bool {
 	return !strings.HasPrefix(pattern, "_") && (strings.HasPrefix(subject, "_KH.") || strings.HasPrefix(subject, "_INBOX"))
+}
+
+// apart is patterns in their order, each once. One that contains another would bring messages twice.
+func apart(patterns []string) ([]string, error) {
+	patterns = slices.Compact(slices.Sorted(slices.Values(patterns)))
+	for i, pattern := range patterns {
+		for _, other := range patterns[:i] {
+			if covers(other, pattern) || covers(pattern, other) {
+				return nil, &usageError{err: fmt.Errorf("subjects %q and %q: one contains the other, so that messages would come twice", other, pattern), hint: "give the wider one"}
+			}
+		}
+	}
+	return patterns, nil
+}
+
+// covers reports whether all that matches narrow matches wide, too.
+func covers(wide, narrow string) bool {
+	w, n := strings.Split(wide, "."), strings.Split(narrow, ".")
+	for i, part := range w {
+		switch {
+		case part == ">":
+			return len(n) > i
+		case i >= len(n) || n[i] == ">" || part != "*" && part != n[i]:
+			return false
+		}
+	}
+	return len(w) == len(n)
 }

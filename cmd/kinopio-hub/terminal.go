@@ -65,27 +65,27 @@ func (t *terminalFlags) complete(getenv env) (onLAN bool, err error) {
 	return onLAN, nil
 }
 
-// config is that of the hub. Its values are bytes, so that they are shown as they came.
-func (t *terminalFlags) config(name string) (hub.Config, error) {
+// config is that of the hub. Its values are bytes, so that they are shown as they came. Without --ca-file this machine's own root
+// is trusted beside the system's: a leaf that runs here is one of its.
+func (t *terminalFlags) config(name string, getenv env) (hub.Config, error) {
 	conf, err := t.connect.config(name)
 	conf.Codec = bytesCodec{}
 	conf.FailFast = true
 	conf.Discovery = hub.Discovery{Enabled: t.namespace != "", Namespace: t.namespace, NamespaceKey: t.namespaceKey}
-	return conf, err
-}
-
-// find puts the leaf that is on the LAN into conf.
-func (t *terminalFlags) find(ctx context.Context, conf *hub.Config, getenv env) (*lanDialer, error) {
+	if err != nil {
+		return conf, err
+	}
 	if conf.TLS == nil {
 		conf.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
 	}
 	if conf.TLS.RootCAs == nil {
-		roots, err := lanTrust(getenv)
-		if err != nil {
-			return nil, err
-		}
-		conf.TLS.RootCAs = roots
+		conf.TLS.RootCAs, err = lanTrust(getenv)
 	}
+	return conf, err
+}
+
+// find puts the leaf that is on the LAN into conf.
+func (t *terminalFlags) find(ctx context.Context, conf *hub.Config) (*lanDialer, error) {
 	finder := &lanFinder{namespace: t.namespace, tls: conf.TLS, secrets: t.connect.secret(), named: t.connect.caFile != ""}
 	found, err := finder.find(ctx)
 	if err != nil {
@@ -139,7 +139,7 @@ func (t *terminalFlags) session(cmd *cobra.Command, getenv env, use func(*sessio
 	if err != nil {
 		return err
 	}
-	conf, err := t.config(cmd.CommandPath())
+	conf, err := t.config(cmd.CommandPath(), getenv)
 	if err != nil {
 		return err
 	}
@@ -149,7 +149,7 @@ func (t *terminalFlags) session(cmd *cobra.Command, getenv env, use func(*sessio
 	defer notes.close()
 	s := &session{ctx: ctx, end: end, out: newPaced(cmd.Context(), ctx, end, cmd.OutOrStdout()), notes: notes, quiet: t.quiet, own: map[string]bool{}}
 	if onLAN {
-		s.lan, err = t.find(ctx, &conf, getenv)
+		s.lan, err = t.find(ctx, &conf)
 	}
 	if err == nil {
 		err = s.open(conf, use)

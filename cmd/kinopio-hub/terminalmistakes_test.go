@@ -20,6 +20,7 @@ func TestTerminalMistakes(t *testing.T) {
 		{[]string{"sub", "x"}, exitUsage, "no server is given"},
 		{[]string{"sub"}, exitUsage, "requires at least 1 arg"},
 		{[]string{"sub", "a..b", "-s", url}, exitUsage, "empty part"},
+		{[]string{"sub", "a.>", "a.b", "-s", url}, exitUsage, "one contains the other"},
 		{[]string{"sub", "x", "-s", "ftp://u:hunter2@h"}, exitUsage, "--server"},
 		{[]string{"sub", "x", "-s", url, "--count", "-1"}, exitUsage, "--count -1: want 0 or more"},
 		{[]string{"sub", "x", "-s", url, "--timeout", "-1s"}, exitUsage, "--timeout -1s: want a time above 0"},

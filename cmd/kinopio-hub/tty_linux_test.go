@@ -134,3 +134,34 @@ func TestLsAtATerminal(t *testing.T) {
 	}
 	shown.await(t, strings.Repeat("n", 60)+"\r\n")
 }
+
+// A reader that takes nothing costs no more memory than is promised, and what is dropped is told.
+func TestSubWithAStuckReaderIsBounded(t *testing.T) {
+	s := plainServer(t, -1)
+	nc := client(t, s)
+	c := startTool(t, nil, "sub", "robot.>", "-s", s.ClientURL(), "--json")
+	c.await("listening to robot.>")
+	data := bytes.Repeat([]byte("x"), 100_000)
+	for range 4000 { // 400 MB
+		if err := nc.Publish("robot.v", data); err != nil {
+			t.Fatal(err)
+		}
+		if err := nc.Flush(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.await("slow consumer")
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", c.cmd.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, peak, _ := strings.Cut(string(status), "VmHWM:")
+	var kB int
+	if _, err := fmt.Sscan(peak, &kB); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("peak %d MB", kB/1000)
+	if kB > 300_000 {
+		t.Errorf("peak %d kB after 400 MB, want less than 300,000", kB)
+	}
+}
