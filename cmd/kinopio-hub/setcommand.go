@@ -116,11 +116,31 @@ func (c *setCommand) run(s *session, subject string, data []byte) error {
 	if err != nil {
 		return fmt.Errorf("set %s: %w", subject, err)
 	}
-	if c.hold {
+	switch {
+	case c.hold:
 		s.note("%s is set, and known here until Ctrl-C", subject)
 		s.wait()
+	case !c.remove && s.forgotten(ctx, subject):
+		s.warn("nobody else knows %s, so its value ends with this command: set it with --hold, or run kinopio-hub keep", subject)
 	}
 	return nil
+}
+
+// forgotten closes the hub, and looks with another one whether anybody knows a value then.
+func (s *session) forgotten(ctx context.Context, subject string) bool {
+	s.hub.Close()
+	h, err := hub.Open(ctx, s.conf)
+	if err != nil {
+		return false // Nothing is known of it.
+	}
+	defer h.Close()
+	i := strings.LastIndexByte(subject, '.')
+	v := h.Scope(subject[:i]).Variable(subject[i+1:])
+	if v.Ready(ctx) != nil {
+		return false
+	}
+	m := v.Meta()
+	return m.Known && !m.Exists
 }
 
 // getCommand is «kinopio-hub get».

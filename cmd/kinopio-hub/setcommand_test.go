@@ -155,3 +155,26 @@ func TestMistakesWithValues(t *testing.T) {
 		}
 	}
 }
+
+// A value that ends with the command that has set it is no surprise, and there is no warning where somebody keeps it.
+func TestSetWarnsWhenNobodyKeepsTheValue(t *testing.T) {
+	url := plainServer(t, -1).ClientURL()
+	out, said, code := runTool(t, nil, "set", "light.state", "1", "-s", url, "--quiet")
+	if code != 0 || out != "" || !strings.HasPrefix(said, "warning: nobody else knows light.state") {
+		t.Errorf("exit code %d, %q\n%s", code, out, said)
+	}
+	if _, said, code := runTool(t, nil, "set", "light.state", "--delete", "-s", url); code != 0 || said != "" {
+		t.Errorf("exit code %d\n%s", code, said)
+	}
+	keep := startTool(t, nil, "keep", "-s", url, "--memory")
+	for !strings.Contains(keep.line(), "  connected, with") {
+	}
+	for range 20 {
+		if _, said, code := runTool(t, nil, "set", "light.state", "2", "-s", url); code != 0 || said != "" {
+			t.Errorf("exit code %d\n%s", code, said)
+		}
+	}
+	if out, said, code := runTool(t, nil, "get", "light.state", "-s", url); code != 0 || out != "2\n" {
+		t.Errorf("exit code %d, %q\n%s", code, out, said)
+	}
+}

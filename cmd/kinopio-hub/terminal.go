@@ -117,6 +117,7 @@ func (bytesCodec) Decode(data []byte, into any) error {
 // A session is one command's hub and output.
 type session struct {
 	hub   *hub.Hub
+	conf  hub.Config
 	ctx   context.Context // ends by a signal, when nobody reads the output, and by end
 	end   context.CancelCauseFunc
 	out   *paced
@@ -171,7 +172,7 @@ func (s *session) open(conf hub.Config, use func(*session) error) error {
 		return err
 	}
 	defer h.Close() // Whoever observes has been told everything then.
-	s.hub = h
+	s.hub, s.conf = h, conf
 	h.OnError(s.wrong)
 	ctx, cancel := context.WithTimeout(s.ctx, terminalConnect)
 	defer cancel()
@@ -257,6 +258,11 @@ func (s *session) note(format string, args ...any) {
 	if !s.quiet {
 		fmt.Fprintf(s.notes, "%s\n", plain(strings.ReplaceAll(fmt.Sprintf(format, args...), "\n", " ")))
 	}
+}
+
+// warn says what is to be known of what was done, also when quiet.
+func (s *session) warn(format string, args ...any) {
+	fmt.Fprintf(s.notes, "warning: %s\n", oneLine(fmt.Sprintf(format, args...)))
 }
 
 // tell says where the hub is, from now on.
