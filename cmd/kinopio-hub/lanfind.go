@@ -26,8 +26,8 @@ const (
 	lanFind       = 5 * time.Second // For a leaf on the LAN to be heard and to answer.
 	lanManifest   = 2 * time.Second // For its manifest.
 	lanAsk        = 500 * time.Millisecond
-	lanAtOnce     = 4  // Manifests that are asked for side by side.
-	lanCandidates = 32 // Announcements that are followed up: anybody on the LAN may make more.
+	lanAtOnce     = 32  // Manifests that are asked for side by side.
+	lanCandidates = 256 // Announcements that are followed up: anybody on the LAN may make more.
 	manifestLimit = 64 << 10
 )
 

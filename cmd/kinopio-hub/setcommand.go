@@ -99,10 +99,6 @@ func (c *setCommand) run(s *session, subject string, data []byte) error {
 	if err != nil {
 		return err
 	}
-	// What is set now is the latest: the version before is to be known.
-	if err := s.known(v, c.timeout); err != nil {
-		return fmt.Errorf("set %s: %w", subject, err)
-	}
 	ctx, cancel := context.WithTimeout(s.ctx, c.timeout)
 	defer cancel()
 	if c.remove {
