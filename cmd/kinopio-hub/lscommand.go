@@ -122,6 +122,7 @@ func (c *lsCommand) run(s *session, patterns []string, style style) error {
 	if err != nil {
 		return err
 	}
+	s.mine(patterns...)
 	for _, pattern := range patterns {
 		sub, err := s.hub.Subscribe(pattern, hub.SubOptions{Arrival: true}, func(m *hub.Message) {
 			if c.all || !internal(pattern, m.Subject) {
@@ -129,7 +130,6 @@ func (c *lsCommand) run(s *session, patterns []string, style style) error {
 			}
 		})
 		if err == nil {
-			s.mine(pattern)
 			err = sub.Ready(s.ctx)
 		}
 		if err != nil && s.ctx.Err() == nil {
@@ -200,7 +200,7 @@ func (c *lsCommand) print(s *session, heard *census) error {
 		table(&b, all, 0)
 	}
 	if others.Messages > 0 {
-		s.note("%d messages were on more subjects than --max-subjects %d", others.Messages, c.most)
+		s.warn("%d messages were on more subjects than --max-subjects %d", others.Messages, c.most)
 	}
 	if len(all) == 0 {
 		s.note("nothing was published meanwhile; --for 30s listens for longer")

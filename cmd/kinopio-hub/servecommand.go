@@ -134,7 +134,7 @@ func (c *serveCommand) run(s *session, subject string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), serveDrain)
 	defer cancel()
 	if err := sub.Drain(ctx); err != nil {
-		s.note("not all requests were answered: %v", err)
+		s.warn("not all requests were answered: %v", err)
 	}
 	return nil
 }
@@ -167,7 +167,7 @@ func (c *serveCommand) answer(ctx context.Context, s *session, m *hub.Message) (
 		return nil, errors.New("the service has ended")
 	case errors.Is(err, exec.ErrWaitDelay): // Something that it has started in the background had its output, and has ended now.
 	case err != nil && cmd.ProcessState == nil:
-		s.note("serve %s: %v", m.Subject, err) // With paths, which are nobody else's.
+		s.warn("serve %s: %v", m.Subject, err) // With paths, which are nobody else's.
 		return nil, errors.New("the command could not be started")
 	case err != nil:
 		return nil, fmt.Errorf("the command failed: %v", cmd.ProcessState)
@@ -216,7 +216,7 @@ func (n *noted) Write(p []byte) (int, error) {
 
 func (n *noted) end() {
 	if len(n.line) > 0 {
-		n.s.note("%s", n.line)
+		n.s.say("%s", n.line)
 		n.line = n.line[:0]
 	}
 }

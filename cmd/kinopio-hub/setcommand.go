@@ -199,7 +199,7 @@ func (f *showFlags) value(subject string, data []byte, exists bool, now time.Tim
 	case f.raw:
 		return nil
 	case f.json:
-		d := messageDocument{Subject: subject, Exists: &exists, Time: now}
+		d := messageDocument{Subject: subject, Exists: &exists, Time: now.UTC()}
 		if exists {
 			d.Value, d.Base64 = jsonValue(data)
 		}

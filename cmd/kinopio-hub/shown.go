@@ -64,7 +64,7 @@ func (f *showFlags) show(m *hub.Message, now time.Time, style style) []byte {
 	case f.raw:
 		return rawFor(m.Data, style)
 	case f.json:
-		d := messageDocument{Subject: m.Subject, Headers: m.Header, Reply: m.Reply, Time: now}
+		d := messageDocument{Subject: m.Subject, Headers: m.Header, Reply: m.Reply, Time: now.UTC()}
 		d.Value, d.Base64 = jsonValue(m.Data)
 		return jsonLine(d)
 	}

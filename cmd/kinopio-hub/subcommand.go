@@ -90,10 +90,10 @@ func (c *subCommand) run(s *session, subjects []string, style style) error {
 	if err != nil {
 		return err
 	}
+	s.mine(subjects...)
 	for _, pattern := range subjects {
 		sub, err := s.hub.Subscribe(pattern, hub.SubOptions{Queue: c.queue}, take(pattern))
 		if err == nil {
-			s.mine(pattern)
 			err = sub.Ready(s.ctx)
 		}
 		if err != nil && s.ctx.Err() == nil {

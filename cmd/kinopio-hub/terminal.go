@@ -250,20 +250,23 @@ func (s *session) wrong(err error) {
 			return // What hubs tell each other: what it is good for goes without it.
 		}
 	}
-	s.note("%v", err)
+	s.warn("%v", err)
+}
+
+// say prints a line on standard error.
+func (s *session) say(format string, args ...any) {
+	fmt.Fprintf(s.notes, "%s\n", plain(strings.ReplaceAll(fmt.Sprintf(format, args...), "\n", " ")))
 }
 
 // note says something of the connection, unless that is not wanted.
 func (s *session) note(format string, args ...any) {
 	if !s.quiet {
-		fmt.Fprintf(s.notes, "%s\n", plain(strings.ReplaceAll(fmt.Sprintf(format, args...), "\n", " ")))
+		s.say(format, args...)
 	}
 }
 
 // warn says what is to be known of what was done, also when quiet.
-func (s *session) warn(format string, args ...any) {
-	fmt.Fprintf(s.notes, "warning: %s\n", oneLine(fmt.Sprintf(format, args...)))
-}
+func (s *session) warn(format string, args ...any) { s.say("warning: "+format, args...) }
 
 // tell says where the hub is, from now on.
 func (s *session) tell() {
@@ -286,7 +289,7 @@ func (s *session) tell() {
 			s.note("moved to %s: %s", m.To, m.Reason)
 		}
 	})
-	s.hub.OnMissing(func(m hub.Missing) { s.note("%d messages on %s were lost", m.Count(), m.Subject) })
+	s.hub.OnMissing(func(m hub.Missing) { s.warn("%d messages on %s were lost", m.Count(), m.Subject) })
 }
 
 // server is where the hub is.

@@ -150,7 +150,7 @@ func TestSubWithAStuckReaderIsBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	c.await("slow consumer")
+	c.await("warning: slow consumer")
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", c.cmd.Process.Pid))
 	if err != nil {
 		t.Fatal(err)
