@@ -49,7 +49,7 @@ var rooms = []room{
 	{"election/lab", nil, "what the election is tested on knows nothing of it"},
 	{"tlsca", []string{"internal/filelock", "internal/givenfile"}, "libraries do not know each other"},
 	{"wasm", []string{"hub", "transport", "transport/inbox", "internal/plainjson", "internal/bridge"}, "the bridge has its own dialer, and the page downloads all that it imports"},
-	{"cmd/kinopio-hub/...", []string{"internal/givenfile", "hub", "keeper", "transport", "transport/native", "leaf", "election", "tlsca", "cmd/kinopio-hub/..."}, "a command turns flags into calls of the libraries"},
+	{"cmd/kinopio-hub/...", []string{"internal/givenfile", "hub", "keeper", "transport", "transport/native", "leaf", "election", "election/mdns", "tlsca", "cmd/kinopio-hub/..."}, "a command turns flags into calls of the libraries"},
 	{"e2e/...", []string{"transport/transporttest", "election/lab", "conformance/lab", "e2e/..."}, "the end-to-end tests drive what was built, and do not link it; they start the peers of those tests that run in a browser"},
 	{"conformance/...", []string{"conformance/lab", "conformance/labapi"}, "what every platform is tested against knows nothing of ours"},
 	{"npm/test/...", nil, "what the npm package is tested against knows nothing of ours"},

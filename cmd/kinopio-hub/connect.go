@@ -206,6 +206,25 @@ func (c *connectFlags) check() error {
 	return nil
 }
 
+// secret reports whether a server is shown anything.
+func (c *connectFlags) secret() bool {
+	return c.creds+c.credsText+c.user+c.token+c.tokenText+c.nkey+c.certFile != ""
+}
+
+// keepOnly takes away what was not given by flags, which are what was there before complete.
+func (c *connectFlags) keepOnly(flags connectFlags) {
+	if flags.creds+flags.user+flags.token+flags.nkey == "" {
+		c.creds, c.credsText, c.nkey, c.nkeySeed = "", "", "", ""
+		c.user, c.password, c.passwordText, c.token, c.tokenText = "", "", "", "", ""
+	}
+	if flags.certFile == "" {
+		c.certFile, c.keyFile = "", ""
+	}
+	if flags.caFile == "" {
+		c.caFile = ""
+	}
+}
+
 // credsOf is a credentials file of a JWT and a seed.
 func credsOf(jwt, seed string) string {
 	return "-----BEGIN NATS USER JWT-----\n" + jwt + "\n------END NATS USER JWT------\n-----BEGIN USER NKEY SEED-----\n" + seed + "\n------END USER NKEY SEED------\n"

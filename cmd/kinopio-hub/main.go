@@ -1,5 +1,5 @@
-// Command kinopio-hub runs a leaf, shows the demo and looks after the local CA. It
-// turns flags into calls of the libraries beside it, prints, and sets the exit code:
+// Command kinopio-hub runs a leaf, shows the demo, looks after the local CA, and uses
+// variables and functions at the terminal. It turns flags into calls of the libraries beside it, prints, and sets the exit code:
 // 0 for success, 1 for an error, 2 for a command line that cannot be understood, 130
 // when a second signal has cut a clean end short.
 package main

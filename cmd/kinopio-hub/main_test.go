@@ -32,7 +32,7 @@ func TestMain(m *testing.M) {
 
 // roles are what a host of the lab may play.
 func roles() map[string]lab.Role {
-	all := map[string]lab.Role{"backbone": playBackbone, "hub": playHub, "finder": playFinder, "guest": playGuest, "peer": lab.PeerRole, "flood": playFlood, "liar": playLiar}
+	all := map[string]lab.Role{"backbone": playBackbone, "hub": playHub, "finder": playFinder, "guest": playGuest, "peer": lab.PeerRole, "flood": playFlood, "liar": playLiar, "impostor": playImpostor}
 	maps.Copy(all, systemRoles)
 	return all
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -36,7 +37,7 @@ func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 	if err == nil {
 		return 0
 	}
-	if !understood {
+	if _, usage := errors.AsType[*usageError](err); !understood && !usage {
 		err = &usageError{err: err, command: cmd.CommandPath()}
 	}
 	return report(stderr, err, cmd.CommandPath())
@@ -52,6 +53,7 @@ A leaf is a small NATS server on the LAN, bridged to a backbone. Pages and progr
 find it by its manifest and move to it without losing a message.`,
 		Example: `  kinopio-hub demo --open
   kinopio-hub leaf start --discovery-namespace studio
+  kinopio-hub sub 'robot.>' --server nats://localhost:4222
   kinopio-hub leaf start --discovery-namespace studio --backbone-server nats://backbone.example.com:7422`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -60,9 +62,17 @@ find it by its manifest and move to it without losing a message.`,
 	root.AddCommand(
 		newCACommand(getenv),
 		newDemoCommand(getenv),
+		newGetCommand(getenv),
 		newKeepCommand(getenv),
 		newLeafCommand(getenv),
+		newLsCommand(getenv),
+		newPubCommand(getenv),
+		newReqCommand(getenv),
+		newServeCommand(getenv),
+		newSetCommand(getenv),
+		newSubCommand(getenv),
 		newVersionCommand(),
+		newWatchCommand(getenv),
 	)
 	return root
 }
