@@ -35,9 +35,10 @@ type world struct {
 	trace  func(string, ...any)
 	failed []error
 	counts
-	broken string
-	fifo   map[[2]int]time.Duration
-	rough  time.Duration // when somebody was cut off for the last time, so that others may leave who have not
+	broken  string
+	records bool // what machines do
+	fifo    map[[2]int]time.Duration
+	rough   time.Duration // when somebody was cut off for the last time, so that others may leave who have not
 }
 
 // counts are messages, and the bytes of their payloads: those that were sent, and those that came to hubs.
@@ -50,7 +51,7 @@ func (c counts) minus(d counts) counts {
 type simHub struct {
 	w       *world
 	id      int
-	m       *Machine
+	m       *recorder
 	group   int // hubs of one group hear each other
 	online  bool
 	gone    bool // without a word
@@ -128,7 +129,7 @@ func (w *world) latency(a, b *simHub) time.Duration {
 func (w *world) join() *simHub {
 	h := &simHub{w: w, id: len(w.hubs), hears: map[Kind]time.Duration{}, sees: map[string]string{}}
 	rng := w.rng
-	h.m = New(fmt.Sprintf("%05dH%04d", rng.IntN(100_000), h.id), func(n time.Duration) time.Duration { return time.Duration(rng.Int64N(int64(n))) })
+	h.m = recordMachine(fmt.Sprintf("%05dH%04d", rng.IntN(100_000), h.id), rng, w.records)
 	w.hubs = append(w.hubs, h)
 	h.connect()
 	return h
@@ -305,9 +306,9 @@ func (h *simHub) ask() {
 	})
 }
 
-// play is a random life of a world.
-func play(seed uint64, broken string, trace func(string, ...any)) *world {
-	w := &world{now: time.Second, rng: rand.New(rand.NewPCG(seed, 1)), trace: trace, broken: broken, fifo: map[[2]int]time.Duration{}, rough: -time.Hour}
+// play is a random life of a world. With records what its machines do is written down.
+func play(seed uint64, broken string, trace func(string, ...any), records bool) *world {
+	w := &world{now: time.Second, rng: rand.New(rand.NewPCG(seed, 1)), trace: trace, broken: broken, records: records, fifo: map[[2]int]time.Duration{}, rough: -time.Hour}
 	r := w.rng
 	some := func() *simHub { return w.hubs[r.IntN(len(w.hubs))] }
 	for range 2 + r.IntN(6) {
@@ -491,7 +492,7 @@ func TestSimulatedWorldsKnowWhoIsHere(t *testing.T) {
 		if err != nil {
 			t.Fatalf("KINOPIO_SEED=%q: want a number that a failure has printed", text)
 		}
-		for _, err := range play(seed, "", t.Logf).failed {
+		for _, err := range play(seed, "", t.Logf, false).failed {
 			t.Error(err)
 		}
 		return
@@ -526,7 +527,7 @@ func simulate(n int, broken string) (failures []string, sent int64) {
 				if seed >= int64(n) {
 					return
 				}
-				w := play(uint64(seed), broken, nil)
+				w := play(uint64(seed), broken, nil, false)
 				total.Add(int64(w.sent))
 				if len(w.failed) > 0 {
 					mu.Lock()
