@@ -121,6 +121,8 @@ func crowd() *recorder {
 	m.Members(func(string, []byte) {})
 	now = m.until(now, now+7*time.Second)
 	m.HeardRoll(now, []byte("0000000001 1 MMMMMMMMMM 1 ?"))
+	now = m.until(now, now+2*time.Second)
+	m.HeardRoll(now, []byte("0000000002 1 MMMMMMMMMM 1 ?"))
 	m.until(now, now+18*time.Second)
 	m.Members(func(string, []byte) {})
 	return m
@@ -152,8 +154,31 @@ func listed() *recorder {
 	m.Heard(now, []byte("list AAAAAAAAAA 7 2 99999999999999999999\nBBBBBBBBBB 3 1\nx\n"))
 	m.Heard(now, []byte("list AAAAAAAAAA 7 2 2\nDDDDDDDDDD 1 2\n\xff\n\n"))
 	m.Effects()
-	m.until(now, now+time.Second)
+	now = m.until(now, now+time.Second)
 	m.Members(func(string, []byte) {})
+	// Lines that nobody writes end what is taken.
+	for _, text := range []string{
+		"gone AAAAAAAAAA\nshort 1\nAAAAAAAAAA 3", "gone AAAAAAAAAA\nBBBBBBBBBB x\nAAAAAAAAAA 3", "gone AAAAAAAAAA\n\nAAAAAAAAAA 3",
+		"left AAAAAAAAAA 3", "left AAAAAAAAAA 1048579", "left AAAAAAAAAA 1048580", "left MMMMMMMMMM 1",
+	} {
+		m.Heard(now, []byte(text))
+		m.Effects()
+	}
+	for _, text := range []string{"who AAAAAAAAAA 1 1 1\n", "who AAAAAAAAAA 1", "who short 1 1\n", "whom AAAAAAAAAA 1 1\n"} {
+		m.Listed(now, []byte(text+"EEEEEEEEEE 1 0\n\n"))
+		m.Effects()
+	}
+	// A list that this hub is on; who has said something lately is not taken off, and who has not is.
+	m.Heard(now, hereX("FFFFFFFFFF", 1, 0))
+	now = m.until(now, now+3*time.Second)
+	m.Heard(now, hereX("FFFFFFFFFF", 1, 0))
+	m.Heard(now, hereX("AAAAAAAAAA", 1048580, 0))
+	m.Heard(now, []byte("call AAAAAAAAAA 8 1 0"))
+	m.Effects()
+	m.Heard(now, []byte("list AAAAAAAAAA 8 1 1\nMMMMMMMMMM 1 0\n\n"))
+	m.Effects()
+	m.Members(func(string, []byte) {})
+	m.until(now, now+20*time.Second)
 	return m
 }
 

@@ -9,7 +9,6 @@ import { Message } from "./message.js";
 import { checkName, checkQueue, isWildcard } from "./names.js";
 import { KeptValue, type SetOptions, type VariableMeta } from "./keep/kept.js";
 import { before, unset } from "./keep/version.js";
-import type { Leased } from "./leases.js";
 import type { Sender } from "./session.js";
 import { Service, type Handler, type ServeOptions } from "./service.js";
 import { tend } from "./tended.js";
@@ -59,7 +58,7 @@ export interface ReqManyOptions {
  * for: a mere publisher costs no subscription, and neither does a look at a property. When nobody uses it any
  * more, that ends: see {@link release}.
  */
-export class Variable<T = any> implements Leased {
+export class Variable<T = any> {
   #core: HubCore;
   #feed: Feed;
   #wildcard: boolean;
@@ -107,7 +106,7 @@ export class Variable<T = any> implements Leased {
     this.#core = core;
     this.#wildcard = isWildcard(subject);
     this.#feed = new Feed(core.session, subject, this.#wildcard, (message) => this.#arrived(message), (error) => this.#deafened(error));
-    detachable(this, Variable.prototype, core.report, ["sub", "req", "reqMany", "serve", "ready"], (variable) => ({ subject: variable.subject, value: variable.toJSON() }));
+    detachable(this, Variable.prototype, core.report, ["sub", "req", "reqMany", "serve", "ready"], ["Variable", (variable) => ({ subject: variable.subject, value: variable.toJSON() })]);
   }
 
   /** @internal somebody wants the variable, whatever for */

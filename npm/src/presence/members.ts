@@ -150,9 +150,19 @@ export abstract class Members {
     return all;
   }
 
+  /** What is known of a member, also if that is this hub. */
+  entry(id: string): Entry | undefined {
+    return id !== this.id ? this.find(id) : this.joined ? this.self : undefined;
+  }
+
   /** Whether it is known who is here. */
   get knows(): boolean {
     return this.known;
+  }
+
+  /** Whether somebody wants to know it. */
+  get watches(): boolean {
+    return this.watched;
   }
 
   /** Whether this hub is a member. */

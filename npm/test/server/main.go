@@ -8,91 +8,194 @@
 //	kick     cut every connection
 //	clients  print {"clients":n} instead
 //
+// A hub in Go that is connected to it obeys, too:
+//
+//	join SCOPE JSON  be in the scope with that data; print {"id":"…"} instead
+//	members SCOPE    print [{"ID":"…","Data":…,"Self":…}] instead
+//	leave SCOPE      leave it
+//	end              close the hub
+//
 // At the end of standard input it ends.
 package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+
+	"github.com/kinopio-hub/kinopio-hub/v3/hub"
 )
 
+// settings are those of a server; ports are free ones where they are 0.
+type settings struct {
+	tcp, ws, cluster int
+	route            int // the port of another of the same cluster
+	maxPayload       int
+	leafNodes        bool
+	deny             string
+}
+
 func main() {
-	maxPayload := flag.Int("max-payload", server.MAX_PAYLOAD_SIZE, "largest message in bytes")
-	leafNodes := flag.Bool("leafnodes", false, "let leaves in, and print their URL as \"leaf\", too; it is another one after a restart")
+	var o settings
+	flag.IntVar(&o.maxPayload, "max-payload", server.MAX_PAYLOAD_SIZE, "largest message in bytes")
+	flag.BoolVar(&o.leafNodes, "leafnodes", false, "let leaves in, and print their URL as \"leaf\", too; it is another one after a restart")
+	flag.StringVar(&o.deny, "deny", "", "a pattern of subjects on which nobody may publish or subscribe")
+	twin := flag.Bool("twin", false, "start a second server, of one cluster with it, and print its WebSocket URL as \"twin\", too")
 	flag.Parse()
-	s, err := start(0, 0, *maxPayload, *leafNodes)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "error:", err)
-		os.Exit(1)
+	if *twin {
+		o.cluster = server.RANDOM_PORT
 	}
-	info, err := s.PortsInfo(10*time.Second), error(nil)
+	s := must(start(o))
+	info := s.PortsInfo(10 * time.Second)
 	if info == nil {
-		fmt.Fprintln(os.Stderr, "error: no listeners")
-		os.Exit(1)
+		fail(fmt.Errorf("no listeners"))
 	}
-	tcp, ws := port(info.Nats[0]), port(info.WebSocket[0])
+	o.tcp, o.ws = port(info.Nats[0]), port(info.WebSocket[0])
 	urls := map[string]string{
-		"tcp": fmt.Sprintf("nats://127.0.0.1:%d", tcp),
-		"ws":  fmt.Sprintf("ws://127.0.0.1:%d", ws),
+		"tcp": fmt.Sprintf("nats://127.0.0.1:%d", o.tcp),
+		"ws":  fmt.Sprintf("ws://127.0.0.1:%d", o.ws),
 	}
-	if *leafNodes {
-		about, err := s.Varz(nil)
-		if err != nil {
-			fmt.Fprintln(os.Stderr, "error:", err)
-			os.Exit(1)
-		}
-		urls["leaf"] = fmt.Sprintf("nats://127.0.0.1:%d", about.LeafNode.Port)
+	if o.leafNodes {
+		urls["leaf"] = fmt.Sprintf("nats://127.0.0.1:%d", must(s.Varz(nil)).LeafNode.Port)
+	}
+	if *twin {
+		o.cluster = port(info.Cluster[0])
+		second := must(start(settings{cluster: server.RANDOM_PORT, route: o.cluster, maxPayload: o.maxPayload}))
+		defer second.Shutdown()
+		urls["twin"] = fmt.Sprintf("ws://127.0.0.1:%d", port(second.PortsInfo(10 * time.Second).WebSocket[0]))
 	}
 	print(urls)
 	stop := func() {
 		s.Shutdown()
 		s.WaitForShutdown()
 	}
+	member := &member{server: urls["tcp"]}
 	lines := bufio.NewScanner(os.Stdin)
 	for lines.Scan() {
-		switch lines.Text() {
+		words := strings.SplitN(lines.Text(), " ", 3)
+		var answer any
+		var err error
+		switch words[0] {
 		case "restart":
 			stop()
-			s, err = start(tcp, ws, *maxPayload, *leafNodes)
+			s, err = start(o)
 		case "stop":
 			stop()
 		case "start":
-			s, err = start(tcp, ws, *maxPayload, *leafNodes)
+			s, err = start(o)
 		case "kick":
 			err = kick(s)
 		case "clients":
-			print(map[string]int{"clients": s.NumClients()})
-			continue
+			answer = map[string]int{"clients": s.NumClients()}
+		default:
+			answer, err = member.obey(words)
 		}
 		if err != nil {
-			fmt.Fprintln(os.Stderr, "error:", err)
-			os.Exit(1)
+			fail(err)
 		}
-		fmt.Println("ok")
+		if answer != nil {
+			print(answer)
+		} else {
+			fmt.Println("ok")
+		}
 	}
+	member.end()
 	stop()
 }
 
-func start(tcp, ws, maxPayload int, leafNodes bool) (*server.Server, error) {
-	if tcp == 0 {
-		tcp, ws = server.RANDOM_PORT, server.RANDOM_PORT
+func fail(err error) {
+	fmt.Fprintln(os.Stderr, "error:", err)
+	os.Exit(1)
+}
+
+func must[T any](value T, err error) T {
+	if err != nil {
+		fail(err)
+	}
+	return value
+}
+
+// A member is a hub in Go, from the first time on that it is told something.
+type member struct {
+	server string
+	hub    *hub.Hub
+}
+
+func (m *member) obey(words []string) (answer any, err error) {
+	if words[0] == "end" {
+		m.end()
+		return nil, nil
+	}
+	if len(words) < 2 {
+		return nil, fmt.Errorf("%q: want one of the words that the command's comment has", words)
+	}
+	if m.hub == nil {
+		if m.hub, err = hub.Open(context.Background(), hub.Config{Servers: []string{m.server}}); err != nil {
+			return nil, err
+		}
+	}
+	here := m.hub.Scope(words[1]).Presence()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	switch words[0] {
+	case "join":
+		if err := here.Join(json.RawMessage(words[2])); err != nil {
+			return nil, err
+		}
+		for _, one := range here.Members() {
+			if one.Self {
+				return map[string]string{"id": one.ID}, nil
+			}
+		}
+		return nil, fmt.Errorf("the hub has joined, and is no member")
+	case "members":
+		err := here.Ready(ctx)
+		return here.Members(), err
+	case "leave":
+		return nil, here.Leave()
+	}
+	return nil, fmt.Errorf("%q: unknown", words[0])
+}
+
+func (m *member) end() {
+	if m.hub != nil {
+		_ = m.hub.Close() // it has no error
+		m.hub = nil
+	}
+}
+
+func start(set settings) (*server.Server, error) {
+	if set.tcp == 0 {
+		set.tcp, set.ws = server.RANDOM_PORT, server.RANDOM_PORT
 	}
 	o := &server.Options{
 		Host:       "127.0.0.1",
-		Port:       tcp,
+		Port:       set.tcp,
 		NoLog:      true,
 		NoSigs:     true,
-		MaxPayload: int32(maxPayload),
-		Websocket:  server.WebsocketOpts{Host: "127.0.0.1", Port: ws, NoTLS: true},
+		MaxPayload: int32(set.maxPayload),
+		Websocket:  server.WebsocketOpts{Host: "127.0.0.1", Port: set.ws, NoTLS: true},
 	}
-	if leafNodes {
+	if set.leafNodes {
 		o.LeafNode = server.LeafNodeOpts{Host: "127.0.0.1", Port: server.RANDOM_PORT}
+	}
+	if set.cluster != 0 {
+		o.Cluster = server.ClusterOpts{Name: "twins", Host: "127.0.0.1", Port: set.cluster}
+	}
+	if set.route != 0 {
+		o.Routes = server.RoutesFromStr(fmt.Sprintf("nats://127.0.0.1:%d", set.route))
+	}
+	if set.deny != "" {
+		denied := &server.SubjectPermission{Deny: []string{set.deny}}
+		o.Users = []*server.User{{Username: "u", Password: "p", Permissions: &server.Permissions{Publish: denied, Subscribe: denied}}}
+		o.NoAuthUser = "u"
 	}
 	s, err := server.NewServer(o)
 	if err != nil {
