@@ -61,6 +61,7 @@ type simHub struct {
 	hears   map[Kind]time.Duration
 	sees    map[string]string // members and their data, by what the machine has told
 	timer   time.Duration
+	heldUp  bool // its timers
 	session int
 }
 
@@ -197,7 +198,7 @@ func (h *simHub) do() {
 	if next := h.m.Next(); next != 0 && (h.timer == 0 || next < h.timer || h.timer < w.now) {
 		h.timer = next
 		w.after(max(0, next-w.now), func() {
-			if h.timer != next || h.gone {
+			if h.timer != next || h.gone || h.heldUp {
 				return
 			}
 			h.timer = 0
@@ -548,5 +549,33 @@ func TestSimulationFindsWhatIsBroken(t *testing.T) {
 		if failures, _ := simulate(300, broken); len(failures) == 0 {
 			t.Errorf("with %s all of 300 worlds are right: the simulation shows nothing", broken)
 		}
+	}
+}
+
+// A hidden page, whose timers the browser holds up, calls nobody, and answers. Who looks on does not see it leave.
+func TestHiddenMemberStays(t *testing.T) {
+	w := &world{now: time.Second, rng: rand.New(rand.NewPCG(1, 1)), fifo: map[[2]int]time.Duration{}, rough: -time.Hour}
+	hidden, looks := w.join(), w.join()
+	hidden.m.Join(w.now, []byte("hidden"))
+	hidden.do()
+	looks.m.Watch(w.now)
+	looks.do()
+	w.run(w.now + 10*time.Second)
+	hidden.heldUp = true
+	before := w.counts
+	w.run(w.now + 5*time.Minute)
+	if len(looks.sees) != 1 {
+		t.Errorf("who looks on sees %v", looks.sees)
+	}
+	if n := w.counts.minus(before).sent; n > 100 {
+		t.Errorf("%d messages were sent in 5 minutes: want at most 100", n)
+	}
+	hidden.gone = true
+	w.run(w.now + Detected)
+	if len(looks.sees) != 0 {
+		t.Errorf("15 s after its end who looks on sees %v", looks.sees)
+	}
+	for _, err := range w.failed {
+		t.Error(err)
 	}
 }

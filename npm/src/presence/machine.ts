@@ -1,5 +1,5 @@
 import {
-  answerWithin, askAgain, believe, callEvery, Do, listPause, listWithin, Members, misses, sayWithin, settle, silence,
+  answerWithin, askAgain, believe, callEvery, Do, listPause, listWithin, Members, misses, sayWithin, settle, silence, wonder,
 } from "./members.js";
 import { chunk, chunks, cut, cutEntry, entriesOf, hashOf, isId, most, mostJump, parseSeq } from "./wire.js";
 
@@ -156,6 +156,10 @@ export class Machine extends Members {
       this.#onWho.add(entry.id);
       this.#whoHash = (this.#whoHash ^ hashOf(entry)) >>> 0;
     }
+    if (!this.joined) {
+      this.called = now; // who answers could be asked, too
+      this.wondered = false;
+    }
     const last = part === parts;
     if (from === this.id) {
       this.askAt = Math.min(this.askAt, now + askAgain / 2); // it has been asked itself
@@ -205,7 +209,10 @@ export class Machine extends Members {
   next(): number {
     if (!this.online || !this.active) return 0;
     const or = (at: number) => (at === 0 ? never : at);
-    let at = this.joined ? this.callAt : this.called + silence;
+    let at = this.called + silence;
+    if (this.joined) at = this.callAt;
+    else if (this.#wonders) at = this.called + wonder;
+    else if (this.asking) at = this.askAt;
     at = Math.min(at, this.asking ? this.askAt : never, or(this.countAt), or(this.sayAt), or(this.listAt), or(this.hereAt));
     if (this.doubted > 0) for (const { goneAt } of this.others) at = Math.min(at, or(goneAt));
     return at;
@@ -224,13 +231,26 @@ export class Machine extends Members {
     }
     if (this.hereAt !== 0 && this.hereAt <= now) this.here();
     this.#believeGone(now);
-    if (this.joined) this.#tickMember(now);
-    else if (now >= this.called + silence) this.#nobody(now);
+    if (this.joined) {
+      this.#tickMember(now);
+    } else if (this.#wonders) {
+      if (now < this.called + wonder) return;
+      this.wondered = true;
+      this.ask(now);
+    } else if (now >= this.called + silence && !this.asking) {
+      this.#nobody(now);
+    }
+  }
+
+  /** Whether this hub, which is no member, asks before it believes that nobody is here. */
+  get #wonders(): boolean {
+    return this.others.length > 0 && !this.wondered;
   }
 
   /** Nobody calls, so that nobody is here but those who have come since. */
   #nobody(now: number): void {
     this.called = now;
+    this.wondered = false;
     for (let i = 0; i < this.others.length; ) {
       const { heard, since } = this.others[i]!;
       const last = Math.max(heard, since);

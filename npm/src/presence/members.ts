@@ -43,6 +43,7 @@ const rankStep = 200 * ms;
 const rankMost = 5;
 export const believe = 500 * ms;
 export const silence = 14_500 * ms;
+export const wonder = 8000 * ms;
 export const spread = 200 * ms;
 export const settle = 1000 * ms;
 export const askForMs = 2000;
@@ -114,6 +115,7 @@ export abstract class Members {
   protected contradicted = 0;
   protected called = 0; // the last call, of anybody
   protected caller = ""; // whose it was
+  protected wondered = false; // nobody has called for a while, and this hub, which is no member, has asked since
   protected callAt = 0; // when this hub calls, unless another does
   protected calling = false; // it was the last who did
   protected countAt = 0; // when to count the answers; 0: that is done
@@ -340,6 +342,7 @@ export abstract class Members {
   protected heardCall(now: number, from: string): void {
     this.called = now;
     this.caller = from;
+    this.wondered = false;
     this.plan();
   }
 

@@ -347,7 +347,7 @@ export class Presence<T = any> {
   /** Answers a question. If that fails, who asks asks again. */
   #answer(id: number): void {
     if (id === 0) return;
-    for (const text of this.#machine.asked()) this.#core.session.respond(id, bytesOfText(text)).catch(() => {});
+    for (const text of this.#driver.do((machine) => machine.asked())) this.#core.session.respond(id, bytesOfText(text)).catch(() => {});
   }
 
   /** Tells a watcher of a member what it does not know yet; without an entry, that it has left. */
