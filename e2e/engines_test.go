@@ -57,6 +57,7 @@ var promises = map[string]promise{
 	"hidden":            {play: TestHiddenTabIsNotIdleForAMinute},
 	"visible":           {play: TestVisibleAgainChecksTheLinkAtOnce, short: true},
 	"silence":           {play: TestSilentServerIsFoundByPings, short: true},
+	"gone":              {play: TestPageThatGoesIsSeenToLeaveAtOnce},
 	"back":              {play: TestPageFromTheBackForwardCacheRecovers, short: true, not: engine.Firefox}, // it keeps no page with a WebSocket
 }
 
