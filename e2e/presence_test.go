@@ -1,85 +1,117 @@
 package e2e
 
 import (
-	"context"
+	"bufio"
 	"fmt"
+	"maps"
 	"net/http"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/kinopio-hub/kinopio-hub/v3/hub"
 )
 
 // atOnce is well below the time after which others notice that a member has gone without a word.
 const atOnce = 8 * time.Second
 
-// lookOn opens a hub that sees who is in the scope room of a server, and returns what waits until those are the members with
-// these data, and one member's id.
-func lookOn(t *testing.T, server string) (waitFor func(what string, limit time.Duration, data ...string), id func() string) {
+// onlooker is a program in Go that sees who is in the scope room: examples/go-presence.
+type onlooker struct {
+	t       *testing.T
+	mu      sync.Mutex
+	here    map[string]string // data by ids
+	left    int
+	changed chan struct{}
+}
+
+func startOnlooker(t *testing.T, server string) *onlooker {
 	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	t.Cleanup(cancel)
-	h, err := hub.Open(ctx, hub.Config{Servers: []string{server}})
+	program := filepath.Join(t.TempDir(), "onlooker")
+	if said, err := exec.Command("go", "build", "-o", program, "../examples/go-presence").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, said)
+	}
+	o := &onlooker{t: t, here: map[string]string{}, changed: make(chan struct{}, 1)}
+	command := exec.Command(program, server)
+	in, err := command.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = h.Close() })
-	var mu sync.Mutex
-	here := map[string]string{}
-	changed := make(chan struct{}, 1)
-	if _, err := h.Scope("room").Presence().OnChange(func(c hub.PresenceChange) {
-		mu.Lock()
-		defer mu.Unlock()
-		if here[c.Member.ID] = fmt.Sprint(c.Member.Data); c.Kind == hub.MemberLeft {
-			delete(here, c.Member.ID)
-		}
-		select {
-		case changed <- struct{}{}:
-		default:
-		}
-	}); err != nil {
+	out, err := command.StdoutPipe()
+	if err != nil {
 		t.Fatal(err)
 	}
-	are := func(data []string) bool {
-		mu.Lock()
-		defer mu.Unlock()
-		rest := map[string]int{}
-		for _, one := range here {
-			rest[one]++
-		}
-		for _, one := range data {
-			rest[one]--
-		}
-		for _, n := range rest {
-			if n != 0 {
-				return false
-			}
-		}
-		return true
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
 	}
-	return func(what string, limit time.Duration, data ...string) {
-			t.Helper()
-			start := time.Now()
-			deadline := time.After(limit)
-			for !are(data) {
-				select {
-				case <-changed:
-				case <-deadline:
-					mu.Lock()
-					defer mu.Unlock()
-					t.Fatalf("%s: not within %v: here are %v, want %v", what, limit, here, data)
-				}
-			}
-			t.Logf("%s: seen after %v", what, time.Since(start).Round(time.Millisecond))
-		}, func() string {
-			mu.Lock()
-			defer mu.Unlock()
-			for id := range here {
-				return id
-			}
-			return ""
+	read := make(chan struct{})
+	t.Cleanup(func() {
+		_ = in.Close() // which ends it
+		<-read
+		if err := command.Wait(); err != nil {
+			t.Error(err)
 		}
+	})
+	go func() {
+		defer close(read)
+		for lines := bufio.NewScanner(out); lines.Scan(); {
+			o.take(strings.SplitN(lines.Text(), " ", 3))
+		}
+	}()
+	return o
+}
+
+// take takes a line: what has happened, an id, and data as JSON.
+func (o *onlooker) take(words []string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if words[0] == "left" {
+		delete(o.here, words[1])
+		o.left++
+	} else {
+		o.here[words[1]] = words[2]
+	}
+	select {
+	case o.changed <- struct{}{}:
+	default:
+	}
+}
+
+// sees waits until the members are those with these data, which are words.
+func (o *onlooker) sees(what string, limit time.Duration, data ...string) {
+	o.t.Helper()
+	start, deadline := time.Now(), time.After(limit)
+	for !o.are(data) {
+		select {
+		case <-o.changed:
+		case <-deadline:
+			o.mu.Lock()
+			defer o.mu.Unlock()
+			o.t.Fatalf("%s: not within %v: here are %v, want %v", what, limit, o.here, data)
+		}
+	}
+	o.t.Logf("%s: seen after %v", what, time.Since(start).Round(time.Millisecond))
+}
+
+func (o *onlooker) are(data []string) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	all := slices.Sorted(maps.Values(o.here))
+	var want []string
+	for _, one := range data {
+		want = append(want, strconv.Quote(one))
+	}
+	slices.Sort(want)
+	return slices.Equal(all, want)
+}
+
+// ids are those of the members, and how many have left.
+func (o *onlooker) ids() (ids []string, left int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Sorted(maps.Keys(o.here)), o.left
 }
 
 func TestPageThatGoesIsSeenToLeaveAtOnce(t *testing.T) {
@@ -88,7 +120,7 @@ func TestPageThatGoesIsSeenToLeaveAtOnce(t *testing.T) {
 	l := lab{remote: remote, routes: &routes{}}
 	l.page = serveLab(t, l.routes, nil)
 	l.browser = openBrowser(t, "")
-	waitFor, _ := lookOn(t, remote.client)
+	looks := startOnlooker(t, remote.client)
 	join := func(data string) {
 		l.goTo(l.page.URL + "/")
 		eval[bool](l.browser, fmt.Sprintf(`(async () => {
@@ -96,14 +128,14 @@ func TestPageThatGoesIsSeenToLeaveAtOnce(t *testing.T) {
 			hub.room.presence.join(%q);
 			return (await hub.room.presence.ready(0)).some(({ self }) => self);
 		})()`, remote.websocket, data))
-		waitFor(data+" joins", patience, data)
+		looks.sees(data+" joins", patience, data)
 	}
 	join("first")
 	l.goTo(l.page.URL + "/kinopio-hub.global.js")
-	waitFor("a page that is left", atOnce)
+	looks.sees("a page that is left", atOnce)
 	join("second")
 	eval[any](l.browser, `(setTimeout(() => location.reload()), null)`)
-	waitFor("a page that is reloaded", atOnce)
+	looks.sees("a page that is reloaded", atOnce)
 	join("third")
 	// A tab is closed.
 	l.routes.set("/tab", func(w http.ResponseWriter, _ *http.Request) {
@@ -118,24 +150,24 @@ func TestPageThatGoesIsSeenToLeaveAtOnce(t *testing.T) {
 		const link = document.body.appendChild(Object.assign(document.createElement("a"), { href: "/tab", target: "_blank", rel: "opener" }));
 		link.click();
 	})()`)
-	waitFor("a tab is opened", patience, "third", "tab")
+	looks.sees("a tab is opened", patience, "third", "tab")
 	eval[any](l.browser, `hub.room.close.pub("now").then(() => hub.flush())`)
-	waitFor("a tab that is closed", atOnce, "third")
+	looks.sees("a tab that is closed", atOnce, "third")
 }
 
 func TestPageFromTheBackForwardCacheIsAMemberAgain(t *testing.T) {
 	t.Parallel()
 	l, _ := newLife(t, ``)
-	waitFor, id := lookOn(t, l.remote.client)
+	looks := startOnlooker(t, l.remote.client)
 	eval[bool](l.browser, `(hub.room.presence.join("page"), true)`)
-	waitFor("the page joins", patience, "page")
-	first := id()
+	looks.sees("the page joins", patience, "page")
+	first, _ := looks.ids()
 	l.goTo(l.page.URL + "/kinopio-hub.global.js")
-	waitFor("the page goes", atOnce)
+	looks.sees("the page goes", atOnce)
 	eval[any](l.browser, `(setTimeout(() => history.back()), null)`)
 	l.waitForEvent("the page is back from the cache", `window.happened?.includes("restored") === true`)
-	waitFor("the page comes back", patience, "page")
-	if again := id(); again != first {
+	looks.sees("the page comes back", patience, "page")
+	if again, _ := looks.ids(); !slices.Equal(again, first) {
 		t.Errorf("the member was %s, and is %s", first, again)
 	}
 }
@@ -144,31 +176,14 @@ func TestPageFromTheBackForwardCacheIsAMemberAgain(t *testing.T) {
 func TestHiddenPageStaysAMember(t *testing.T) {
 	t.Parallel()
 	l, _ := newLife(t, ``)
-	waitFor, _ := lookOn(t, l.remote.client)
+	looks := startOnlooker(t, l.remote.client)
 	eval[bool](l.browser, `(hub.room.presence.join("page"), true)`)
-	waitFor("the page joins", patience, "page")
+	looks.sees("the page joins", patience, "page")
 	l.hide()
-	h, err := hub.Open(t.Context(), hub.Config{Servers: []string{l.remote.client}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = h.Close() }()
-	left := make(chan string, 1)
-	if _, err := h.Scope("room").Presence().OnChange(func(c hub.PresenceChange) {
-		if c.Kind == hub.MemberLeft {
-			select {
-			case left <- fmt.Sprint(c.Member.Data):
-			default:
-			}
-		}
-	}); err != nil {
-		t.Fatal(err)
-	}
-	select {
-	case who := <-left:
-		t.Errorf("%s was seen to leave, and is hidden", who)
-	case <-time.After(25 * time.Second): // well beyond what a member may be silent for
+	time.Sleep(25 * time.Second) // well beyond what a member may be silent for
+	if _, left := looks.ids(); left != 0 {
+		t.Errorf("the page was seen to leave %d times, and is hidden", left)
 	}
 	l.show()
-	waitFor("the page is still there", patience, "page")
+	looks.sees("the page is still there", patience, "page")
 }

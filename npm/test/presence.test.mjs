@@ -1,10 +1,13 @@
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { execFileSync, spawn } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
 import { after, before, test } from "node:test";
 import { inspect } from "node:util";
 import KinopioHub from "../dist/index.mjs";
-import { collector, dist, rejects, source, startServer, until } from "./helpers.mjs";
+import { collector, dist, rejects, root, source, startServer, until } from "./helpers.mjs";
 
 // What Go's machine of presence has done, written down by internal/presence.
 const { lives } = JSON.parse(readFileSync(new URL("../../conformance/presence.json", import.meta.url), "utf8"));
@@ -134,30 +137,54 @@ test("members join, change and leave, and who comes later learns who is there", 
     assert.ok(!book.news.some((one) => one.startsWith("left \"Bob\"")), "who has ended it is not called back");
   }));
 
-test("hubs in Go and in JavaScript see each other", () =>
+/** Starts the Go program of examples/go-presence: a hub in the scope «room». */
+async function startGo() {
+  const folder = mkdtempSync(join(tmpdir(), "kinopio-presence-"));
+  const program = join(folder, process.platform === "win32" ? "member.exe" : "member");
+  execFileSync("go", ["build", "-o", program, "../examples/go-presence"], { cwd: root, stdio: "inherit" });
+  const child = spawn(program, [server.tcp], { stdio: ["pipe", "pipe", "inherit"] });
+  const ended = new Promise((resolve) => child.once("close", resolve));
+  const here = new Map(); // what it says, by id
+  createInterface({ input: child.stdout }).on("line", (line) => {
+    const [, kind, id, data] = /^(\w+) (\w+) (.*)$/.exec(line);
+    assert.equal(here.has(id), kind !== "joined", line);
+    if (kind === "left") here.delete(id);
+    else here.set(id, JSON.parse(data));
+  });
+  const stop = async () => {
+    child.stdin.end();
+    await ended;
+    rmSync(folder, { recursive: true, force: true });
+  };
+  return { here, is: (data) => child.stdin.write(`${data}\n`), stop };
+}
+
+test("hubs in Go and in JavaScript see each other", { timeout: 120_000 }, () =>
   withHubs(2, async (hub, late) => {
-    const book = follow(hub.both.presence);
-    const { id } = JSON.parse(await server.tell('join both {"in":"Go"}'));
-    await until(() => book.is({ in: "Go" }));
-    hub.both.presence.join({ in: "JavaScript" });
-    const [self] = hub.both.presence.members.filter((one) => one.self);
-    let members;
-    await until(async () => (members = JSON.parse(await server.tell("members both"))).length === 2);
-    const want = [{ ID: id, Data: { in: "Go" }, Self: true }, { ID: self.id, Data: { in: "JavaScript" }, Self: false }];
-    assert.deepEqual(members, want.sort((a, b) => (a.ID < b.ID ? -1 : 1)));
-    assert.deepEqual((await late.both.presence.ready()).map((one) => one.id), members.map((one) => one.ID));
-    await server.tell('join both {"in":"Go","now":"twice"}');
-    await until(() => book.is({ in: "Go", now: "twice" }, { in: "JavaScript" }));
-    hub.both.presence.update("changed");
-    await until(async () => JSON.parse(await server.tell("members both")).some((one) => one.Data === "changed"));
-    await server.tell("leave both");
-    await until(() => book.is("changed"));
-    await server.tell('join both "again"');
-    await until(() => book.is("changed", "again"));
-    hub.both.presence.leave();
-    await until(async () => JSON.parse(await server.tell("members both")).length === 1);
-    await server.tell("end"); // it is closed, and so leaves
-    await until(() => book.is());
+    const go = await startGo();
+    try {
+      const book = follow(hub.room.presence);
+      go.is('{"in":"Go"}');
+      await until(() => book.is({ in: "Go" }));
+      hub.room.presence.join({ in: "JavaScript" });
+      await until(() => go.here.size === 2);
+      assert.deepEqual(Object.fromEntries(go.here), Object.fromEntries(book.here), "ids and data");
+      assert.deepEqual((await late.room.presence.ready()).map(({ id }) => id), [...go.here.keys()].sort());
+      go.is("é 😀");
+      await until(() => book.is("é 😀", { in: "JavaScript" }));
+      hub.room.presence.update("changed");
+      await until(() => [...go.here.values()].includes("changed"));
+      go.is("");
+      await until(() => book.is("changed"));
+      go.is("again");
+      await until(() => book.is("changed", "again"));
+      hub.room.presence.leave();
+      await until(() => go.here.size === 1);
+      await go.stop(); // its hub is closed, and so leaves
+      await until(() => book.is());
+    } finally {
+      await go.stop();
+    }
   }));
 
 test("who reconnects or moves stays, and who is killed leaves within 15 s", { timeout: 120_000 }, async (t) => {

@@ -8,29 +8,18 @@
 //	kick     cut every connection
 //	clients  print {"clients":n} instead
 //
-// A hub in Go that is connected to it obeys, too:
-//
-//	join SCOPE JSON  be in the scope with that data; print {"id":"…"} instead
-//	members SCOPE    print [{"ID":"…","Data":…,"Self":…}] instead
-//	leave SCOPE      leave it
-//	end              close the hub
-//
 // At the end of standard input it ends.
 package main
 
 import (
 	"bufio"
-	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
-
-	"github.com/kinopio-hub/kinopio-hub/v3/hub"
 )
 
 // settings are those of a server; ports are free ones where they are 0.
@@ -76,13 +65,10 @@ func main() {
 		s.Shutdown()
 		s.WaitForShutdown()
 	}
-	member := &member{server: urls["tcp"]}
 	lines := bufio.NewScanner(os.Stdin)
 	for lines.Scan() {
-		words := strings.SplitN(lines.Text(), " ", 3)
-		var answer any
 		var err error
-		switch words[0] {
+		switch lines.Text() {
 		case "restart":
 			stop()
 			s, err = start(o)
@@ -93,20 +79,14 @@ func main() {
 		case "kick":
 			err = kick(s)
 		case "clients":
-			answer = map[string]int{"clients": s.NumClients()}
-		default:
-			answer, err = member.obey(words)
+			print(map[string]int{"clients": s.NumClients()})
+			continue
 		}
 		if err != nil {
 			fail(err)
 		}
-		if answer != nil {
-			print(answer)
-		} else {
-			fmt.Println("ok")
-		}
+		fmt.Println("ok")
 	}
-	member.end()
 	stop()
 }
 
@@ -120,55 +100,6 @@ func must[T any](value T, err error) T {
 		fail(err)
 	}
 	return value
-}
-
-// A member is a hub in Go, from the first time on that it is told something.
-type member struct {
-	server string
-	hub    *hub.Hub
-}
-
-func (m *member) obey(words []string) (answer any, err error) {
-	if words[0] == "end" {
-		m.end()
-		return nil, nil
-	}
-	if len(words) < 2 {
-		return nil, fmt.Errorf("%q: want one of the words that the command's comment has", words)
-	}
-	if m.hub == nil {
-		if m.hub, err = hub.Open(context.Background(), hub.Config{Servers: []string{m.server}}); err != nil {
-			return nil, err
-		}
-	}
-	here := m.hub.Scope(words[1]).Presence()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-	defer cancel()
-	switch words[0] {
-	case "join":
-		if err := here.Join(json.RawMessage(words[2])); err != nil {
-			return nil, err
-		}
-		for _, one := range here.Members() {
-			if one.Self {
-				return map[string]string{"id": one.ID}, nil
-			}
-		}
-		return nil, fmt.Errorf("the hub has joined, and is no member")
-	case "members":
-		err := here.Ready(ctx)
-		return here.Members(), err
-	case "leave":
-		return nil, here.Leave()
-	}
-	return nil, fmt.Errorf("%q: unknown", words[0])
-}
-
-func (m *member) end() {
-	if m.hub != nil {
-		_ = m.hub.Close() // it has no error
-		m.hub = nil
-	}
 }
 
 func start(set settings) (*server.Server, error) {
