@@ -349,8 +349,13 @@ func (m *Machine) all() []record {
 
 // Unanswered: nobody is here who could answer.
 func (m *Machine) Unanswered(now time.Duration) {
-	if m.asking {
-		m.learned()
+	if !m.asking {
+		return
+	}
+	first := !m.known
+	m.learned()
+	if first && m.joined && m.hereAt == 0 {
+		m.hereAt = now + spread // who has asked meanwhile was not answered, either
 	}
 }
 

@@ -169,7 +169,7 @@ func (r *recorder) Listed(now time.Duration, text []byte) bool {
 func (r *recorder) Unanswered(now time.Duration) {
 	r.Machine.Unanswered(now)
 	if r.records {
-		r.note("unanswered", nil)
+		r.note("unanswered", nil, now)
 	}
 }
 

@@ -56,7 +56,8 @@ type simHub struct {
 	online  bool
 	gone    bool // without a word
 	wentAt  time.Duration
-	leftAt  time.Duration // it has said so
+	leftAt  time.Duration // it has left,
+	unsaid  bool          // and could not say so
 	away    []span        // when it had no connection
 	hears   map[Kind]time.Duration
 	sees    map[string]string // members and their data, by what the machine has told
@@ -256,8 +257,12 @@ func (h *simHub) checkLeft(id string) {
 		return
 	}
 	for _, o := range w.hubs {
+		known := mostLatency // after it has left
+		if o.unsaid {
+			known = Detected + blip
+		}
 		if o.m.id == id && o.m.joined && !o.gone && o != h && o.group == h.group &&
-			w.now > o.leftAt+mostLatency && o.absent() <= blip && h.absent() <= blip {
+			w.now > o.leftAt+known && o.absent() <= blip && h.absent() <= blip {
 			w.fail("hub %s: %s leaves, and is here", h.m.id, id)
 		}
 	}
@@ -340,7 +345,7 @@ func play(seed uint64, broken string, trace func(string, ...any), records bool) 
 		case n < 7:
 			what = fmt.Sprintf("hub %s leaves", h.m.id)
 			h.m.Leave(w.now)
-			h.leftAt = w.now
+			h.leftAt, h.unsaid = w.now, !h.online
 			h.do()
 		case n < 8:
 			what = fmt.Sprintf("hub %s watches %v", h.m.id, !h.m.watched)
@@ -577,5 +582,26 @@ func TestHiddenMemberStays(t *testing.T) {
 	}
 	for _, err := range w.failed {
 		t.Error(err)
+	}
+}
+
+// Who looks at a scope in the moment in which its first member comes knows that one soon.
+func TestLooksAsTheFirstMemberComes(t *testing.T) {
+	for after := range 60 {
+		w := &world{now: time.Second, rng: rand.New(rand.NewPCG(uint64(after), 1)), fifo: map[[2]int]time.Duration{}, rough: -time.Hour}
+		first, looks := w.join(), w.join()
+		w.run(w.now + time.Second)
+		first.m.Join(w.now, []byte("first"))
+		first.do()
+		w.run(w.now + time.Duration(after)*time.Millisecond)
+		looks.m.Watch(w.now)
+		looks.do()
+		w.run(w.now + time.Second)
+		if len(looks.sees) != 1 {
+			t.Errorf("who looks %d ms after it sees %v a second later", after, looks.sees)
+		}
+		for _, err := range w.failed {
+			t.Error(err)
+		}
 	}
 }

@@ -31,7 +31,7 @@ const methods = {
   heard: (m, now, text) => m.heard(now, given(text)),
   heardRoll: (m, now, text) => m.heardRoll(now, given(text)),
   listed: (m, now, text) => m.listed(now, given(text)),
-  unanswered: (m) => m.unanswered(),
+  unanswered: (m, now) => m.unanswered(now),
   asked: (m) => m.asked().map(shown),
   knows: (m) => m.knows,
 };

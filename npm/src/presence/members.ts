@@ -325,8 +325,11 @@ export abstract class Members {
   }
 
   /** Nobody is here who could answer. */
-  unanswered(): void {
-    if (this.asking) this.learned();
+  unanswered(now: number): void {
+    if (!this.asking) return;
+    const first = !this.known;
+    this.learned();
+    if (first && this.joined && this.hereAt === 0) this.hereAt = now + spread; // who has asked meanwhile was not answered, either
   }
 
   protected learned(): void {

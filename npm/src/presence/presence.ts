@@ -340,7 +340,7 @@ export class Presence<T = any> {
     const sink: Sink = (rows, row) => this.#heard((machine, now) => machine.listed(now, textOfBytes(rows.bytes(row))));
     session.requestMany(whoPrefix + this.scope, "", askForMs, 0, undefined, sink).catch(({ code, message }: KinopioError) => {
       if (code === "PERMISSION_DENIED") this.refused(message);
-      if (["PERMISSION_DENIED", "NO_RESPONDERS", "INVALID_NAME"].includes(code)) this.#heard((machine) => machine.unanswered());
+      if (["PERMISSION_DENIED", "NO_RESPONDERS", "INVALID_NAME"].includes(code)) this.#heard((machine, now) => machine.unanswered(now));
     });
   }
 
