@@ -78,6 +78,11 @@ func (h *simHub) absent() (sum time.Duration) {
 	return sum
 }
 
+// missed says whether it had no connection when something was said.
+func (h *simHub) missed(at time.Duration) bool {
+	return slices.ContainsFunc(h.away, func(s span) bool { return s.from <= at+mostLatency && s.to >= at })
+}
+
 type event struct {
 	at     time.Duration
 	serial int
@@ -258,7 +263,7 @@ func (h *simHub) checkLeft(id string) {
 	}
 	for _, o := range w.hubs {
 		known := mostLatency // after it has left
-		if o.unsaid {
+		if o.unsaid || h.missed(o.leftAt) {
 			known = Detected + blip
 		}
 		if o.m.id == id && o.m.joined && !o.gone && o != h && o.group == h.group &&

@@ -77,7 +77,7 @@ export class Presence<T = any> {
   /**
    * Makes this hub a member, with data of at most 1024 bytes as a value is encoded; of a member it is {@link update}. Without a
    * connection it is one as soon as there is one. It is one until leave, or the end of the hub or its page, which all see
-   * at once; when its process dies or its machine loses the network, all see it leave within 15 s. A hub that moves
+   * at once (of a page in Firefox within 15 s); when its process dies or its machine loses the network, all see it leave within 15 s. A hub that moves
    * or reconnects stays, and so does a page that comes back.
    *
    * @throws KinopioError INVALID_VALUE, INVALID_NAME for a scope with a wildcard, DISPOSED
