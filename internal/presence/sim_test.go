@@ -349,8 +349,10 @@ func play(seed uint64, broken string, trace func(string, ...any), records bool) 
 			h.do()
 		case n < 7:
 			what = fmt.Sprintf("hub %s leaves", h.m.id)
+			if h.m.Member() {
+				h.leftAt, h.unsaid = w.now, !h.online
+			}
 			h.m.Leave(w.now)
-			h.leftAt, h.unsaid = w.now, !h.online
 			h.do()
 		case n < 8:
 			what = fmt.Sprintf("hub %s watches %v", h.m.id, !h.m.watched)
