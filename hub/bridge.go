@@ -10,10 +10,10 @@ var _ = func() bool {
 	return true
 }()
 
-// KeepValues leaves values to the bridge: the version of a set value is an ordinary header, in both directions. denied is
-// called on a link's goroutine for each message that the server did not permit to publish on subject, of which OnError
-// tells once, and with subjects of the hub's own that are about values; link when the hub has a connection after it had
-// none, or is in another system, and with false when it has none. It is to be called before Open.
+// KeepValues leaves values and presence to the bridge: the version of a set value is an ordinary header, in both
+// directions. denied is called on a link's goroutine for each message that the server did not permit to publish on
+// subject, of which OnError tells once, and with subjects of the hub's own that are about these; link when the hub has a
+// connection after it had none, or is in another system, and with false when it has none. It is to be called before Open.
 func (bridgeFunctions) KeepValues(cfg *Config, denied func(subject string), link func(online bool)) {
 	cfg.onDenied, cfg.onLink = denied, link
 }

@@ -12,7 +12,7 @@ type keeper interface {
 	// intake is locked.
 	take(m *Message)
 	passes(e *entry, r receivers, m *Message) bool
-	// denied takes what the server does not permit of ownPrefix, if that is about values, unpublished that of the
+	// denied takes what the server does not permit of ownPrefix, if that is the keeper's affair, unpublished that of the
 	// program's, and warn tells of it.
 	denied(v *PermissionError) bool
 	unpublished(subject string)
@@ -32,7 +32,7 @@ func (h *Hub) keeper() keeper {
 }
 
 // nobody is the keeper of a hub that has no variable: what is set are messages. Or values are the bridge's, which sees
-// their versions as headers, and is told what it cannot see.
+// their versions as headers, and is told what it cannot see; so is presence.
 type nobody struct{ h *Hub }
 
 func (n nobody) online()  { n.link(true) }
@@ -58,6 +58,9 @@ func (n nobody) denied(v *PermissionError) bool {
 		return false
 	}
 	_, about := n.h.deniedValues(v)
+	if !about {
+		_, about = n.h.deniedPresence(v)
+	}
 	if about {
 		n.h.cfg.onDenied(v.Subject)
 	}

@@ -148,20 +148,28 @@ func (ps *presences) farewell(l *link) {
 }
 
 func (ps *presences) denied(v *PermissionError) bool {
-	for _, prefix := range []string{herePrefix, rollPrefix, whoPrefix} {
-		scope, ok := strings.CutPrefix(v.Subject, prefix)
-		if !ok {
-			continue
-		}
-		ps.hub.requests.fail(v, func(q *request) bool { return v.Publish && q.subject == v.Subject })
-		ps.mu.Lock()
-		p := ps.byScope[scope].Value()
-		ps.mu.Unlock()
-		if p != nil {
-			v.needs = "; presence needs to publish and subscribe to " + herePrefix + scope + ", " + rollPrefix + scope + " and " + whoPrefix + scope + "; see docs/permissions.md"
-			p.warned.Do(func() { ps.hub.report(v) })
-		}
-		return true
+	scope, about := ps.hub.deniedPresence(v)
+	if !about {
+		return false
 	}
-	return false
+	ps.mu.Lock()
+	p := ps.byScope[scope].Value()
+	ps.mu.Unlock()
+	if p != nil {
+		v.needs = "; presence needs to publish and subscribe to " + herePrefix + scope + ", " + rollPrefix + scope + " and " + whoPrefix + scope + "; see docs/permissions.md"
+		p.warned.Do(func() { ps.hub.report(v) })
+	}
+	return true
+}
+
+// deniedPresence says whether what the server does not permit is about who is in a scope, and lets the question fail that
+// was not permitted.
+func (h *Hub) deniedPresence(v *PermissionError) (scope string, about bool) {
+	for _, prefix := range []string{herePrefix, rollPrefix, whoPrefix} {
+		if scope, about = strings.CutPrefix(v.Subject, prefix); about {
+			h.requests.fail(v, func(q *request) bool { return v.Publish && q.subject == v.Subject })
+			return scope, true
+		}
+	}
+	return "", false
 }

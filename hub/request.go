@@ -69,7 +69,8 @@ func (h *Hub) RequestMany(out OutMsg, window time.Duration, max int, each func(*
 func (h *Hub) requestMany(ctx context.Context, out OutMsg, window time.Duration, max int, each func(*Message), done func(error)) (cancel func()) {
 	left := max
 	return h.request(ctx, out, window, &request{
-		done: func(_ *Message, err error) { done(err) },
+		quiet: strings.HasPrefix(out.Subject, whoPrefix),
+		done:  func(_ *Message, err error) { done(err) },
 		each: func(m *Message) bool {
 			each(m)
 			left--

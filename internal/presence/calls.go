@@ -127,7 +127,7 @@ func (m *Machine) call(now time.Duration, f []string) {
 
 // heardCall notes a call, and when this hub calls if no other comes.
 func (m *Machine) heardCall(now time.Duration, from string) {
-	m.called, m.caller = now, from
+	m.called, m.caller, m.wondered = now, from, false
 	m.plan()
 }
 
@@ -183,6 +183,9 @@ func (m *Machine) Listed(now time.Duration, text []byte) (last bool) {
 			m.onWho[r.id] = true
 			m.whoHash ^= r.hash()
 		}
+	}
+	if !m.joined {
+		m.called, m.wondered = now, false // who answers could be asked, too
 	}
 	if f[1] == m.id { // it has been asked itself
 		m.askAt = min(m.askAt, now+askAgain/2)
@@ -242,8 +245,15 @@ func (m *Machine) Next() (at time.Duration) {
 	if !m.online || !m.Active() {
 		return 0
 	}
-	if at = m.called + silence; m.joined {
+	switch {
+	case m.joined:
 		at = m.callAt
+	case m.wonders():
+		at = m.called + wonder
+	case m.asking:
+		at = m.askAt
+	default:
+		at = m.called + silence
 	}
 	sooner := func(t time.Duration, is bool) {
 		if is {
@@ -278,16 +288,25 @@ func (m *Machine) Tick(now time.Duration) {
 		m.here()
 	}
 	m.believeGone(now)
-	if m.joined {
+	switch {
+	case m.joined:
 		m.tickMember(now)
-	} else if now >= m.called+silence {
+	case m.wonders():
+		if now >= m.called+wonder {
+			m.wondered = true
+			m.ask(now)
+		}
+	case now >= m.called+silence && !m.asking:
 		m.nobody(now)
 	}
 }
 
+// wonders says whether this hub, which is no member, asks before it believes that nobody is here.
+func (m *Machine) wonders() bool { return len(m.members) > 0 && !m.wondered }
+
 // nobody calls, so that nobody is here but those who have come since.
 func (m *Machine) nobody(now time.Duration) {
-	m.called = now
+	m.called, m.wondered = now, false
 	for i := 0; i < len(m.members); {
 		if last := max(m.members[i].heard, m.members[i].since); last+silence <= now {
 			m.take(now, i)

@@ -17,6 +17,7 @@ import (
 //   - One of the members calls: every four seconds it asks all, and each answers to it alone. Who does not answer three
 //     calls, of which the later ones follow sooner, is gone, which the caller tells all. So a member costs one message in
 //     four seconds, however many there are.
+//   - Who is no member and hears no call asks: browsers hold up the timers of hidden pages, which still answer.
 //   - When no call comes, the next one calls, in the order of ids. Of two who call, as when two parts have met, the one
 //     with the lower id goes on.
 //   - A call says how many are known and which, by a hash. Who knows others asks, and if that does not help says so in
@@ -48,6 +49,7 @@ type Machine struct {
 	contradicted    time.Duration
 	called          time.Duration // the last call, of anybody
 	caller          string        // whose it was
+	wondered        bool          // nobody has called for a while, and this hub, which is no member, has asked since
 	callAt          time.Duration // when this hub calls, unless another does
 	calling         bool          // it was the last who did,
 	tenure          time.Duration // since then
@@ -114,8 +116,8 @@ const (
 	rankStep, rankMost = 200 * time.Millisecond, 5
 	// believe is how long who is said to be gone has to say something else.
 	believe = 500 * time.Millisecond
-	// silence is how long no call comes before nobody is here.
-	silence = 14500 * time.Millisecond
+	// silence is how long no call comes before nobody is here, and wonder before who is no member asks whether that is so.
+	silence, wonder = 14500 * time.Millisecond, 8 * time.Second
 	// spread is how long it may take until others reach who listens.
 	spread = 200 * time.Millisecond
 	// settle is for how long after a change others may not know it.
@@ -347,8 +349,13 @@ func (m *Machine) all() []record {
 
 // Unanswered: nobody is here who could answer.
 func (m *Machine) Unanswered(now time.Duration) {
-	if m.asking {
-		m.learned()
+	if !m.asking {
+		return
+	}
+	first := !m.known
+	m.learned()
+	if first && m.joined && m.hereAt == 0 {
+		m.hereAt = now + spread // who has asked meanwhile was not answered, either
 	}
 }
 

@@ -35,9 +35,10 @@ type world struct {
 	trace  func(string, ...any)
 	failed []error
 	counts
-	broken string
-	fifo   map[[2]int]time.Duration
-	rough  time.Duration // when somebody was cut off for the last time, so that others may leave who have not
+	broken  string
+	records bool // what machines do
+	fifo    map[[2]int]time.Duration
+	rough   time.Duration // when somebody was cut off for the last time, so that others may leave who have not
 }
 
 // counts are messages, and the bytes of their payloads: those that were sent, and those that came to hubs.
@@ -50,16 +51,18 @@ func (c counts) minus(d counts) counts {
 type simHub struct {
 	w       *world
 	id      int
-	m       *Machine
+	m       *recorder
 	group   int // hubs of one group hear each other
 	online  bool
 	gone    bool // without a word
 	wentAt  time.Duration
-	leftAt  time.Duration // it has said so
+	leftAt  time.Duration // it has left,
+	unsaid  bool          // and could not say so
 	away    []span        // when it had no connection
 	hears   map[Kind]time.Duration
 	sees    map[string]string // members and their data, by what the machine has told
 	timer   time.Duration
+	heldUp  bool // its timers
 	session int
 }
 
@@ -73,6 +76,11 @@ func (h *simHub) absent() (sum time.Duration) {
 		}
 	}
 	return sum
+}
+
+// missed says whether it had no connection when something was said.
+func (h *simHub) missed(at time.Duration) bool {
+	return slices.ContainsFunc(h.away, func(s span) bool { return s.from <= at+mostLatency && s.to >= at })
 }
 
 type event struct {
@@ -128,7 +136,7 @@ func (w *world) latency(a, b *simHub) time.Duration {
 func (w *world) join() *simHub {
 	h := &simHub{w: w, id: len(w.hubs), hears: map[Kind]time.Duration{}, sees: map[string]string{}}
 	rng := w.rng
-	h.m = New(fmt.Sprintf("%05dH%04d", rng.IntN(100_000), h.id), func(n time.Duration) time.Duration { return time.Duration(rng.Int64N(int64(n))) })
+	h.m = recordMachine(fmt.Sprintf("%05dH%04d", rng.IntN(100_000), h.id), rng, w.records)
 	w.hubs = append(w.hubs, h)
 	h.connect()
 	return h
@@ -196,7 +204,7 @@ func (h *simHub) do() {
 	if next := h.m.Next(); next != 0 && (h.timer == 0 || next < h.timer || h.timer < w.now) {
 		h.timer = next
 		w.after(max(0, next-w.now), func() {
-			if h.timer != next || h.gone {
+			if h.timer != next || h.gone || h.heldUp {
 				return
 			}
 			h.timer = 0
@@ -254,8 +262,12 @@ func (h *simHub) checkLeft(id string) {
 		return
 	}
 	for _, o := range w.hubs {
+		known := mostLatency // after it has left
+		if o.unsaid || h.missed(o.leftAt) {
+			known = Detected + blip
+		}
 		if o.m.id == id && o.m.joined && !o.gone && o != h && o.group == h.group &&
-			w.now > o.leftAt+mostLatency && o.absent() <= blip && h.absent() <= blip {
+			w.now > o.leftAt+known && o.absent() <= blip && h.absent() <= blip {
 			w.fail("hub %s: %s leaves, and is here", h.m.id, id)
 		}
 	}
@@ -305,9 +317,9 @@ func (h *simHub) ask() {
 	})
 }
 
-// play is a random life of a world.
-func play(seed uint64, broken string, trace func(string, ...any)) *world {
-	w := &world{now: time.Second, rng: rand.New(rand.NewPCG(seed, 1)), trace: trace, broken: broken, fifo: map[[2]int]time.Duration{}, rough: -time.Hour}
+// play is a random life of a world. With records what its machines do is written down.
+func play(seed uint64, broken string, trace func(string, ...any), records bool) *world {
+	w := &world{now: time.Second, rng: rand.New(rand.NewPCG(seed, 1)), trace: trace, broken: broken, records: records, fifo: map[[2]int]time.Duration{}, rough: -time.Hour}
 	r := w.rng
 	some := func() *simHub { return w.hubs[r.IntN(len(w.hubs))] }
 	for range 2 + r.IntN(6) {
@@ -337,8 +349,10 @@ func play(seed uint64, broken string, trace func(string, ...any)) *world {
 			h.do()
 		case n < 7:
 			what = fmt.Sprintf("hub %s leaves", h.m.id)
+			if h.m.Member() {
+				h.leftAt, h.unsaid = w.now, !h.online
+			}
 			h.m.Leave(w.now)
-			h.leftAt = w.now
 			h.do()
 		case n < 8:
 			what = fmt.Sprintf("hub %s watches %v", h.m.id, !h.m.watched)
@@ -491,7 +505,7 @@ func TestSimulatedWorldsKnowWhoIsHere(t *testing.T) {
 		if err != nil {
 			t.Fatalf("KINOPIO_SEED=%q: want a number that a failure has printed", text)
 		}
-		for _, err := range play(seed, "", t.Logf).failed {
+		for _, err := range play(seed, "", t.Logf, false).failed {
 			t.Error(err)
 		}
 		return
@@ -526,7 +540,7 @@ func simulate(n int, broken string) (failures []string, sent int64) {
 				if seed >= int64(n) {
 					return
 				}
-				w := play(uint64(seed), broken, nil)
+				w := play(uint64(seed), broken, nil, false)
 				total.Add(int64(w.sent))
 				if len(w.failed) > 0 {
 					mu.Lock()
@@ -546,6 +560,55 @@ func TestSimulationFindsWhatIsBroken(t *testing.T) {
 	for _, broken := range []string{"no calls", "no lists"} {
 		if failures, _ := simulate(300, broken); len(failures) == 0 {
 			t.Errorf("with %s all of 300 worlds are right: the simulation shows nothing", broken)
+		}
+	}
+}
+
+// A hidden page, whose timers the browser holds up, calls nobody, and answers. Who looks on does not see it leave.
+func TestHiddenMemberStays(t *testing.T) {
+	w := &world{now: time.Second, rng: rand.New(rand.NewPCG(1, 1)), fifo: map[[2]int]time.Duration{}, rough: -time.Hour}
+	hidden, looks := w.join(), w.join()
+	hidden.m.Join(w.now, []byte("hidden"))
+	hidden.do()
+	looks.m.Watch(w.now)
+	looks.do()
+	w.run(w.now + 10*time.Second)
+	hidden.heldUp = true
+	before := w.counts
+	w.run(w.now + 5*time.Minute)
+	if len(looks.sees) != 1 {
+		t.Errorf("who looks on sees %v", looks.sees)
+	}
+	if n := w.counts.minus(before).sent; n > 100 {
+		t.Errorf("%d messages were sent in 5 minutes: want at most 100", n)
+	}
+	hidden.gone = true
+	w.run(w.now + Detected)
+	if len(looks.sees) != 0 {
+		t.Errorf("15 s after its end who looks on sees %v", looks.sees)
+	}
+	for _, err := range w.failed {
+		t.Error(err)
+	}
+}
+
+// Who looks at a scope in the moment in which its first member comes knows that one soon.
+func TestLooksAsTheFirstMemberComes(t *testing.T) {
+	for after := range 60 {
+		w := &world{now: time.Second, rng: rand.New(rand.NewPCG(uint64(after), 1)), fifo: map[[2]int]time.Duration{}, rough: -time.Hour}
+		first, looks := w.join(), w.join()
+		w.run(w.now + time.Second)
+		first.m.Join(w.now, []byte("first"))
+		first.do()
+		w.run(w.now + time.Duration(after)*time.Millisecond)
+		looks.m.Watch(w.now)
+		looks.do()
+		w.run(w.now + time.Second)
+		if len(looks.sees) != 1 {
+			t.Errorf("who looks %d ms after it sees %v a second later", after, looks.sees)
+		}
+		for _, err := range w.failed {
+			t.Error(err)
 		}
 	}
 }

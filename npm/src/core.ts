@@ -1,5 +1,6 @@
 import type { KinopioError } from "./errors.js";
 import { isOwn, Keeping } from "./keep/keeping.js";
+import { Presences } from "./presence/presences.js";
 import type { Service } from "./service.js";
 import type { Session } from "./session.js";
 import type { Subscription } from "./subscription.js";
@@ -28,6 +29,7 @@ export class HubCore {
   readonly leases: Leases;
   #variables: Weakly<Variable>;
   #keeping: Keeping | undefined;
+  #presences: Presences | undefined;
 
   constructor(session: Session, timeout: number, noEcho: boolean, linger: number, readLinger: number, disposed: Promise<never>, report: (error: KinopioError) => void) {
     this.linger = linger;
@@ -60,13 +62,25 @@ export class HubCore {
     return (this.#keeping ??= new Keeping(this.session));
   }
 
+  /** Who is in the scopes of the hub, from the first time on that somebody wants to know it. */
+  get presences(): Presences {
+    return (this.#presences ??= new Presences(this));
+  }
+
+  /** Says to others that the hub is about to end. */
+  farewell(): void {
+    this.#presences?.farewell();
+  }
+
   /** There is a connection after there was none, or to another system; or there is none. */
   linked(on: boolean): void {
     this.#keeping?.link(on);
+    this.#presences?.link(on);
   }
 
   /** The server does not permit what was published on a subject, or, of the hub's own ones, to subscribe there. */
   denied(subject: string): void {
+    if (this.#presences?.denied(subject)) return;
     if (isOwn(subject)) this.#keeping?.warn(subject);
     else this.#variables.peek(subject)?.denied();
   }
@@ -74,6 +88,7 @@ export class HubCore {
   /** Ends every handle. */
   end(error: KinopioError): void {
     this.#keeping?.end(error);
+    this.#presences?.end();
     this.leases.end();
     for (const subscription of [...this.handles]) subscription.unsubscribe();
     for (const service of [...this.services]) service.abandon();

@@ -14,20 +14,20 @@ const prepared = /* @__PURE__ */ new WeakSet<object>();
 /**
  * Called by the constructor, makes the methods of an object work when they are taken off it
  * (`const { pub } = variable`), and when they are called on a proxy of it: private fields are on neither.
- * Consoles show it as what `shown` returns. The promises of the methods in `forgettable` may be forgotten.
+ * Consoles show it under a name, as what `shown` returns. The promises of the methods in `forgettable` may be forgotten.
  */
 export function detachable<T extends object>(
   object: object,
   prototype: T,
   report: (error: KinopioError) => void,
   forgettable: readonly string[],
-  shown?: (object: T) => object,
+  shown?: readonly [name: string, as: (object: T) => object],
 ): void {
   Object.defineProperty(object, itself, { value: () => object });
   Object.defineProperty(object, reportTo, { value: report });
   if (prepared.has(prototype)) return;
   prepared.add(prototype);
-  if (shown) shownAs(prototype, "Variable", shown);
+  if (shown) shownAs(prototype, ...shown);
   for (const [name, { value: method, configurable }] of Object.entries(Object.getOwnPropertyDescriptors(prototype))) {
     if (typeof method !== "function" || name === "constructor" || name === "toJSON" || !configurable) continue;
     const keep = (on: object, value: unknown) => Object.defineProperty(on, name, { value, writable: true, configurable: true });

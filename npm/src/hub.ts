@@ -204,6 +204,7 @@ export class HubBase {
   dispose(): Promise<void> {
     const it = this[inner];
     if (!it.disposing) {
+      it.core.farewell();
       it.disposing = it.session.dispose();
       if (it.session.dead) it.end(it.session.dead);
     }

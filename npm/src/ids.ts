@@ -15,3 +15,13 @@ export class Ids {
     return this.#last;
   }
 }
+
+/** So many of the digits, at random. */
+export function randomDigits(length: number, digits: string): string {
+  const fair = 256 - (256 % digits.length);
+  let text = "";
+  while (text.length < length) {
+    for (const byte of crypto.getRandomValues(new Uint8Array(16))) if (byte < fair && text.length < length) text += digits[byte % digits.length];
+  }
+  return text;
+}

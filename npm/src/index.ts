@@ -12,6 +12,7 @@ export type { Scope } from "./scope.js";
 export type { RemoteFunction, TypedScope, TypedVariable } from "./schema.js";
 export type { Variable, VariableOptions, PubOptions, ReqOptions, ReqManyOptions } from "./variable.js";
 export type { SetOptions, VariableMeta } from "./keep/kept.js";
+export type { Member, Presence, PresenceChange } from "./presence/presence.js";
 export type { Subscription, SubCallback, SubOptions } from "./subscription.js";
 export type { Service, Handler, ServeOptions } from "./service.js";
 export type { Message } from "./message.js";

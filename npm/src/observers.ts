@@ -21,13 +21,16 @@ export class Observers<T> {
 
   /** Calls all; one that throws keeps no other from being called. */
   tell(event: T, failed: (thrown: unknown) => void): void {
-    for (const { callback } of this.#list) {
-      try {
-        const result: unknown = callback(event);
-        if (typeof (result as PromiseLike<unknown>)?.then === "function") (result as PromiseLike<unknown>).then(undefined, failed);
-      } catch (thrown) {
-        failed(thrown);
-      }
-    }
+    for (const { callback } of this.#list) callBack(callback, event, failed);
+  }
+}
+
+/** Calls back; what is thrown, or what the promise rejects with that comes of it, goes to `failed`. */
+export function callBack<T>(callback: (event: T) => unknown, event: T, failed: (thrown: unknown) => void): void {
+  try {
+    const result = callback(event);
+    if (typeof (result as PromiseLike<unknown>)?.then === "function") (result as PromiseLike<unknown>).then(undefined, failed);
+  } catch (thrown) {
+    failed(thrown);
   }
 }

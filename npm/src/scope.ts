@@ -1,5 +1,6 @@
 import type { HubCore } from "./core.js";
 import { checkName } from "./names.js";
+import type { Presence } from "./presence/presence.js";
 import { shownAs } from "./detach.js";
 import { withChildren } from "./properties.js";
 import type { Variable, VariableOptions } from "./variable.js";
@@ -40,6 +41,11 @@ export class ScopeBase {
     variable.mention();
     if (options.distinct !== undefined) variable.distinct = options.distinct;
     return variable;
+  }
+
+  /** Who is in this scope. To look at the property begins nothing. */
+  get presence(): Presence {
+    return this.#core.presences.get(this.name);
   }
 
   /** @internal the variable, that nobody has asked for: whoever looks at a property wants nothing yet */

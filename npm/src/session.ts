@@ -348,6 +348,11 @@ export class Session implements Client {
     if (refused) throw refused;
   }
 
+  /** Hands over at once what was written. */
+  hurry(): void {
+    this.#flush();
+  }
+
   /** Tells of what needs attention. */
   warn(line: string): void {
     this.#listener.log("warn", line);

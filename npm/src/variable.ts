@@ -106,7 +106,7 @@ export class Variable<T = any> {
     this.#core = core;
     this.#wildcard = isWildcard(subject);
     this.#feed = new Feed(core.session, subject, this.#wildcard, (message) => this.#arrived(message), (error) => this.#deafened(error));
-    detachable(this, Variable.prototype, core.report, ["sub", "req", "reqMany", "serve", "ready"], (variable) => ({ subject: variable.subject, value: variable.toJSON() }));
+    detachable(this, Variable.prototype, core.report, ["sub", "req", "reqMany", "serve", "ready"], ["Variable", (variable) => ({ subject: variable.subject, value: variable.toJSON() })]);
   }
 
   /** @internal somebody wants the variable, whatever for */

@@ -1,5 +1,7 @@
 import type { Payload } from "../codec.js";
+import { Driver } from "../driver.js";
 import { KinopioError } from "../errors.js";
+import { randomDigits } from "../ids.js";
 import type { Session } from "../session.js";
 import { askForMs, Do, Machine, Verdict, type Effect, type VerdictOf } from "./machine.js";
 import { parseStamp, stampText, type Stamp } from "./version.js";
@@ -28,22 +30,14 @@ export interface Follower {
   learned(stamp: Stamp, data: Payload, own: boolean, refused: boolean): void;
 }
 
-/** How late the machine may be told the time before it is told later still. */
-const graceMs = 200;
-
 /** What becomes of a value that was set. */
 type Settle = (error?: KinopioError) => void;
 
 const textEncoder = /* @__PURE__ */ new TextEncoder();
 const digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-/** 7 random digits, as hubs are called. */
-function randomName(): string {
-  let text = "";
-  // 248 is the last multiple of 62 in a byte.
-  while (text.length < 7) for (const byte of crypto.getRandomValues(new Uint8Array(16))) if (byte < 248 && text.length < 7) text += digits[byte % 62];
-  return text;
-}
+/** As hubs are called. */
+const randomName = (): string => randomDigits(7, digits);
 
 /** What a message says of the version of its value; undefined if it says nothing, or what nobody writes. */
 export function stampOf(headers: Readonly<Record<string, readonly string[]>>): Stamp | undefined {
@@ -56,20 +50,17 @@ export function stampOf(headers: Readonly<Record<string, readonly string[]>>): S
 export class Keeping {
   #session: Session;
   #machine = new Machine(randomName, (n) => Math.floor(Math.random() * n), randomName);
+  #driver: Driver<Effect, Machine>;
   #followers = new Map<string, Follower>();
   #settling = new Map<number, { settle: Settle; size: number }>(); // of values that are to be sent
   #serial = 0;
   #refused = new Set<string>(); // first parts that the server does not permit to be asked for
   #subscriptions = new Map<string, number>();
   #warned = false;
-  #running = false;
-  #scheduled = false;
-  #timer: ReturnType<typeof setTimeout> | undefined;
-  #due = 0; // when the machine wants to be told the time; 0: never
-  #late = 0; // since when that is known to be late
 
   constructor(session: Session) {
     this.#session = session;
+    this.#driver = new Driver(this.#machine, () => session.dead !== undefined, (effect) => this.#effect(effect));
     if (session.linked) this.link(true);
   }
 
@@ -108,7 +99,7 @@ export class Keeping {
     this.#settling.set(id, { settle, size });
     this.#session.keptBytes += size;
     this.#do((machine, now) => machine.set(now, subject, data, deleted, id));
-    this.#run(); // before what is published next
+    this.#driver.run(); // before what is published next
   }
 
   /** Says what a set value is that has come. */
@@ -137,7 +128,7 @@ export class Keeping {
 
   /** The hub has ended. */
   end(error: KinopioError): void {
-    clearTimeout(this.#timer);
+    this.#driver.end();
     this.#followers.clear();
     for (const { settle } of this.#settling.values()) settle(error);
     this.#settling.clear();
@@ -145,58 +136,7 @@ export class Keeping {
   }
 
   #do<T>(what: (machine: Machine, now: number) => T): T {
-    const result = what(this.#machine, Math.round(performance.now() * 1e6));
-    if (!this.#scheduled) {
-      this.#scheduled = true;
-      queueMicrotask(() => {
-        this.#scheduled = false;
-        this.#run();
-        this.#arm();
-      });
-    }
-    return result;
-  }
-
-  /** Does what the machine asks for. */
-  #run(): void {
-    if (this.#running) return; // who runs already does that, too
-    this.#running = true;
-    try {
-      for (let effects; !this.#session.dead && (effects = this.#machine.effects()).length > 0; ) for (const effect of effects) this.#effect(effect);
-    } finally {
-      this.#running = false;
-    }
-  }
-
-  /** Sees to it that the machine is told the time. */
-  #arm(): void {
-    const next = this.#machine.next() / 1e6;
-    if (this.#session.dead || next === 0) return;
-    const now = performance.now();
-    if (this.#due !== 0 && now > this.#due + graceMs) this.#look(now); // timers of hidden pages are late
-    if (this.#timer !== undefined && this.#due <= next) return; // it asks again
-    clearTimeout(this.#timer);
-    this.#due = next;
-    this.#wakeIn(Math.max(1, next - now));
-  }
-
-  #wakeIn(ms: number): void {
-    this.#timer = setTimeout(() => {
-      this.#timer = undefined;
-      this.#look(performance.now());
-    }, ms);
-    (this.#timer as { unref?(): void }).unref?.(); // in Node it keeps no process alive
-  }
-
-  /** Tells the machine the time. If that is late, what may have come while nothing was done here comes first. */
-  #look(now: number): void {
-    if (now > this.#due + graceMs && this.#late === 0) this.#late = now;
-    if (this.#late !== 0 && now < this.#late + graceMs) {
-      if (this.#timer === undefined) this.#wakeIn(graceMs);
-      return;
-    }
-    this.#due = this.#late = 0;
-    this.#do((machine, at) => machine.tick(at));
+    return this.#driver.do(what);
   }
 
   #effect({ kind, name, stamp, data, id }: Effect): void {

@@ -22,32 +22,43 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
+// settings are those of a server; ports are free ones where they are 0.
+type settings struct {
+	tcp, ws, cluster int
+	route            int // the port of another of the same cluster
+	maxPayload       int
+	leafNodes        bool
+	deny             string
+}
+
 func main() {
-	maxPayload := flag.Int("max-payload", server.MAX_PAYLOAD_SIZE, "largest message in bytes")
-	leafNodes := flag.Bool("leafnodes", false, "let leaves in, and print their URL as \"leaf\", too; it is another one after a restart")
+	var o settings
+	flag.IntVar(&o.maxPayload, "max-payload", server.MAX_PAYLOAD_SIZE, "largest message in bytes")
+	flag.BoolVar(&o.leafNodes, "leafnodes", false, "let leaves in, and print their URL as \"leaf\", too; it is another one after a restart")
+	flag.StringVar(&o.deny, "deny", "", "a pattern of subjects on which nobody may publish or subscribe")
+	twin := flag.Bool("twin", false, "start a second server, of one cluster with it, and print its WebSocket URL as \"twin\", too")
 	flag.Parse()
-	s, err := start(0, 0, *maxPayload, *leafNodes)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "error:", err)
-		os.Exit(1)
+	if *twin {
+		o.cluster = server.RANDOM_PORT
 	}
-	info, err := s.PortsInfo(10*time.Second), error(nil)
+	s := must(start(o))
+	info := s.PortsInfo(10 * time.Second)
 	if info == nil {
-		fmt.Fprintln(os.Stderr, "error: no listeners")
-		os.Exit(1)
+		fail(fmt.Errorf("no listeners"))
 	}
-	tcp, ws := port(info.Nats[0]), port(info.WebSocket[0])
+	o.tcp, o.ws = port(info.Nats[0]), port(info.WebSocket[0])
 	urls := map[string]string{
-		"tcp": fmt.Sprintf("nats://127.0.0.1:%d", tcp),
-		"ws":  fmt.Sprintf("ws://127.0.0.1:%d", ws),
+		"tcp": fmt.Sprintf("nats://127.0.0.1:%d", o.tcp),
+		"ws":  fmt.Sprintf("ws://127.0.0.1:%d", o.ws),
 	}
-	if *leafNodes {
-		about, err := s.Varz(nil)
-		if err != nil {
-			fmt.Fprintln(os.Stderr, "error:", err)
-			os.Exit(1)
-		}
-		urls["leaf"] = fmt.Sprintf("nats://127.0.0.1:%d", about.LeafNode.Port)
+	if o.leafNodes {
+		urls["leaf"] = fmt.Sprintf("nats://127.0.0.1:%d", must(s.Varz(nil)).LeafNode.Port)
+	}
+	if *twin {
+		o.cluster = port(info.Cluster[0])
+		second := must(start(settings{cluster: server.RANDOM_PORT, route: o.cluster, maxPayload: o.maxPayload}))
+		defer second.Shutdown()
+		urls["twin"] = fmt.Sprintf("ws://127.0.0.1:%d", port(second.PortsInfo(10 * time.Second).WebSocket[0]))
 	}
 	print(urls)
 	stop := func() {
@@ -56,14 +67,15 @@ func main() {
 	}
 	lines := bufio.NewScanner(os.Stdin)
 	for lines.Scan() {
+		var err error
 		switch lines.Text() {
 		case "restart":
 			stop()
-			s, err = start(tcp, ws, *maxPayload, *leafNodes)
+			s, err = start(o)
 		case "stop":
 			stop()
 		case "start":
-			s, err = start(tcp, ws, *maxPayload, *leafNodes)
+			s, err = start(o)
 		case "kick":
 			err = kick(s)
 		case "clients":
@@ -71,28 +83,50 @@ func main() {
 			continue
 		}
 		if err != nil {
-			fmt.Fprintln(os.Stderr, "error:", err)
-			os.Exit(1)
+			fail(err)
 		}
 		fmt.Println("ok")
 	}
 	stop()
 }
 
-func start(tcp, ws, maxPayload int, leafNodes bool) (*server.Server, error) {
-	if tcp == 0 {
-		tcp, ws = server.RANDOM_PORT, server.RANDOM_PORT
+func fail(err error) {
+	fmt.Fprintln(os.Stderr, "error:", err)
+	os.Exit(1)
+}
+
+func must[T any](value T, err error) T {
+	if err != nil {
+		fail(err)
+	}
+	return value
+}
+
+func start(set settings) (*server.Server, error) {
+	if set.tcp == 0 {
+		set.tcp, set.ws = server.RANDOM_PORT, server.RANDOM_PORT
 	}
 	o := &server.Options{
 		Host:       "127.0.0.1",
-		Port:       tcp,
+		Port:       set.tcp,
 		NoLog:      true,
 		NoSigs:     true,
-		MaxPayload: int32(maxPayload),
-		Websocket:  server.WebsocketOpts{Host: "127.0.0.1", Port: ws, NoTLS: true},
+		MaxPayload: int32(set.maxPayload),
+		Websocket:  server.WebsocketOpts{Host: "127.0.0.1", Port: set.ws, NoTLS: true},
 	}
-	if leafNodes {
+	if set.leafNodes {
 		o.LeafNode = server.LeafNodeOpts{Host: "127.0.0.1", Port: server.RANDOM_PORT}
+	}
+	if set.cluster != 0 {
+		o.Cluster = server.ClusterOpts{Name: "twins", Host: "127.0.0.1", Port: set.cluster}
+	}
+	if set.route != 0 {
+		o.Routes = server.RoutesFromStr(fmt.Sprintf("nats://127.0.0.1:%d", set.route))
+	}
+	if set.deny != "" {
+		denied := &server.SubjectPermission{Deny: []string{set.deny}}
+		o.Users = []*server.User{{Username: "u", Password: "p", Permissions: &server.Permissions{Publish: denied, Subscribe: denied}}}
+		o.NoAuthUser = "u"
 	}
 	s, err := server.NewServer(o)
 	if err != nil {

@@ -1,6 +1,6 @@
 // What the types promise; tsc checks it (npm run check:types), nothing runs it.
 import KinopioHub, { KinopioError, KINOPIO_STATE_EVENT, KinopioHub as Named } from "kinopio-hub";
-import type { Codec, HubState, KinopioErrorCode, KinopioOptions, Message, Missing, Scope, Service, Subscription, Variable } from "kinopio-hub";
+import type { Codec, HubState, KinopioErrorCode, KinopioOptions, Member, Message, Missing, Presence, PresenceChange, Scope, Service, Subscription, Variable } from "kinopio-hub";
 import { enableAutoLeaf, startLeafNode } from "kinopio-hub/leaf";
 
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
@@ -35,6 +35,21 @@ new KinopioHub({ numbers: false, repair: { bytes: -1, ageMs: 1000, waitMs: 1000 
 
 same<typeof hub.users, Scope>(true);
 same<typeof hub.users.online, Variable<any>>(true);
+same<typeof hub.users.presence, Presence<any>>(true);
+
+const room: Presence<{ name: string }> = hub.room.presence;
+room.join({ name: "Ada" });
+// @ts-expect-error data of another kind
+room.update({ nick: "Ada" });
+// @ts-expect-error members are for reading
+room.members.push();
+same<typeof room.members, readonly Member<{ name: string }>[]>(true);
+export const alone: Promise<boolean> = room.ready(500).then((members) => members.every(({ self }) => self));
+export const endOfRoom: () => void = room.onChange((change) => {
+  same<typeof change, PresenceChange<{ name: string }>>(true);
+  same<typeof change.kind, "joined" | "changed" | "left">(true);
+  change.member.data.name.trim();
+});
 
 export async function answers(): Promise<number> {
   const service = await hub.math.double.serve((n: number) => n * 2);

@@ -65,7 +65,7 @@ void new Robot().robot.pose.ready();
 // Names that objects have, or that others ask them for, are what they are everywhere.
 interface Taken {
   state: { name: string; battery: number; then: number; toString: number };
-  robot: { name: string; getVariable: number; battery: number };
+  robot: { name: string; getVariable: number; presence: number; battery: number };
 }
 const taken = new KinopioHub<Taken>();
 same<typeof taken.state, import("kinopio-hub").HubState>(true);
@@ -76,4 +76,6 @@ void taken.robot.name.pub("x");
 void taken.getScope("state").then.pub(1);
 void taken.getScope("state").battery.pub(1);
 void taken.getScope("robot").getVariable("name").pub("x");
+void taken.getScope("robot").getVariable("presence").pub(1);
+taken.getScope("robot").presence.join({ any: "data" });
 hub.robot.battery.subscribe({ next: (level) => same<typeof level, number | null>(true) }).unsubscribe();
