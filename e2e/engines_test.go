@@ -57,7 +57,7 @@ var promises = map[string]promise{
 	"hidden":            {play: TestHiddenTabIsNotIdleForAMinute},
 	"visible":           {play: TestVisibleAgainChecksTheLinkAtOnce, short: true},
 	"silence":           {play: TestSilentServerIsFoundByPings, short: true},
-	"gone":              {play: TestPageThatGoesIsSeenToLeaveAtOnce, not: engine.Firefox}, // it closes WebSockets before it tells the page
+	"gone":              {play: TestPageThatGoesIsSeenToLeaveAtOnce, not: engine.Firefox},                  // it closes WebSockets before it tells the page
 	"back":              {play: TestPageFromTheBackForwardCacheRecovers, short: true, not: engine.Firefox}, // it keeps no page with a WebSocket
 }
 
