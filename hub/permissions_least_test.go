@@ -202,10 +202,12 @@ func seen(p *hub.Presence, n int) error {
 // playPresenceWatcher comes after a member has come, and sees another come, and both leave.
 func playPresenceWatcher(t *testing.T, p *server.Permissions) error {
 	s := startServer(t, permitting(p))
-	first, second := administrator(t, s).Scope("room").Presence(), administrator(t, s).Scope("room").Presence()
+	a := administrator(t, s)
+	first, second, called := a.Scope("room").Presence(), administrator(t, s).Scope("room").Presence(), callsIn(t, a)
 	if err := errors.Join(first.Join(1), first.Ready(soon(t))); err != nil {
 		t.Fatal(err)
 	}
+	called() // it has said that it came, and will say nothing for some seconds
 	h := openHub(t, hub.Config{Servers: []string{as("u", s)}})
 	told := complaints(h)
 	room := h.Scope("room").Presence()
@@ -223,30 +225,39 @@ func playPresenceWatcher(t *testing.T, p *server.Permissions) error {
 	return errors.Join(seen(room, 0), complained(h, told))
 }
 
-// playPresenceMember comes when another member calls already, stays when one has died without a word, and calls when the other has left.
-func playPresenceMember(t *testing.T, p *server.Permissions) error {
-	s := startServer(t, permitting(p))
-	a := administrator(t, s)
-	first, called := a.Scope("room").Presence(), make(chan any, 1)
+// callsIn returns what waits for the next call of a member of the scope "room" that a hears.
+func callsIn(t *testing.T, a *hub.Hub) (next func()) {
+	t.Helper()
+	calls := make(chan any)
 	if _, err := a.Subscribe("_KH.here.room", hub.SubOptions{}, func(m *hub.Message) {
 		if strings.HasPrefix(string(m.Data), "call ") {
 			select {
-			case called <- nil:
+			case calls <- nil: // somebody waits
 			default:
 			}
 		}
-	}); err != nil || first.Join(1) != nil {
+	}); err != nil {
 		t.Fatal(err)
 	}
-	awaitCall := func() {
+	return func() {
 		t.Helper()
 		select {
-		case <-called:
+		case <-calls:
 		case <-soon(t).Done():
 			t.Fatal("nobody calls")
 		}
 	}
-	awaitCall()
+}
+
+// playPresenceMember comes when another member calls already, stays when one has died without a word, and calls when the other has left.
+func playPresenceMember(t *testing.T, p *server.Permissions) error {
+	s := startServer(t, permitting(p))
+	a := administrator(t, s)
+	first, called := a.Scope("room").Presence(), callsIn(t, a)
+	if err := first.Join(1); err != nil {
+		t.Fatal(err)
+	}
+	called()
 	h := openHub(t, hub.Config{Servers: []string{as("u", s)}})
 	told := complaints(h)
 	room := h.Scope("room").Presence()
@@ -278,11 +289,7 @@ func playPresenceMember(t *testing.T, p *server.Permissions) error {
 	if err := errors.Join(seen(room, 1), complained(h, told)); err != nil {
 		return err
 	}
-	select { // one of the other's calls
-	case <-called:
-	default:
-	}
-	awaitCall()
+	called()
 	last := administrator(t, s).Scope("room").Presence() // which nobody else can answer
 	if err := last.Ready(soon(t)); err != nil {
 		t.Fatal(err)
