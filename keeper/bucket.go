@@ -26,7 +26,6 @@ const storeTimeout = 10 * time.Second
 type Bucket struct {
 	name string
 	js   jetstream.JetStream
-	kv   jetstream.KeyValue
 }
 
 // OpenBucket opens a bucket, and makes it if there is none. nc is the caller's to close.
@@ -35,14 +34,14 @@ func OpenBucket(ctx context.Context, nc *nats.Conn, name string) (*Bucket, error
 	if err != nil {
 		return nil, err
 	}
-	kv, err := js.KeyValue(ctx, name)
+	_, err = js.KeyValue(ctx, name)
 	if errors.Is(err, jetstream.ErrBucketNotFound) {
-		kv, err = js.CreateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: name, Description: "values that hubs have set", History: 1})
+		_, err = js.CreateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: name, Description: "values that hubs have set", History: 1})
 	}
 	if err != nil {
 		return nil, fmt.Errorf("bucket %q: %w", name, err)
 	}
-	return &Bucket{name, js, kv}, nil
+	return &Bucket{name, js}, nil
 }
 
 func (b *Bucket) subject(key string) string { return "$KV." + b.name + "." + key }
@@ -100,9 +99,15 @@ func (b *Bucket) value(m jetstream.Msg) (hub.KeptValue, bool) {
 // putAtOnce bounds the changes that are on their way to the server.
 const putAtOnce = 256
 
-// put stores changes, and takes out of them what is stored.
+// put stores changes, and takes out of them what is stored. Its error is that of the first that could not be: one that the
+// bucket refuses keeps none of the others from it.
 func (b *Bucket) put(ctx context.Context, changes map[string]change) error {
 	var firstErr error
+	failed := func(subject string, err error) {
+		if firstErr == nil {
+			firstErr = fmt.Errorf("store %s: %w", subject, err)
+		}
+	}
 	sent := map[string]jetstream.PubAckFuture{}
 	confirm := func() {
 		for subject, ack := range sent {
@@ -110,15 +115,16 @@ func (b *Bucket) put(ctx context.Context, changes map[string]change) error {
 			case <-ack.Ok():
 				delete(changes, subject)
 			case err := <-ack.Err():
-				firstErr = errors.Join(firstErr, fmt.Errorf("store %s: %w", subject, err))
+				failed(subject, err)
 			case <-ctx.Done():
-				firstErr = errors.Join(firstErr, fmt.Errorf("store %s: %w", subject, ctx.Err()))
+				failed(subject, ctx.Err())
 			}
 		}
 		clear(sent)
 	}
 	for subject, c := range changes {
-		if ctx.Err() != nil || firstErr != nil {
+		if ctx.Err() != nil {
+			failed(subject, ctx.Err())
 			break
 		}
 		m := nats.NewMsg(b.subject(keyOf(subject)))
@@ -135,20 +141,14 @@ func (b *Bucket) put(ctx context.Context, changes map[string]change) error {
 		}
 		ack, err := b.js.PublishMsgAsync(m)
 		if err != nil {
-			firstErr = fmt.Errorf("store %s: %w", subject, err)
-			break
+			failed(subject, err)
+			continue
 		}
 		if sent[subject] = ack; len(sent) == putAtOnce {
 			confirm()
 		}
 	}
 	confirm()
-	if firstErr == nil {
-		firstErr = ctx.Err()
-	}
-	if len(changes) == 0 {
-		return nil
-	}
 	return firstErr
 }
 

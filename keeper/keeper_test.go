@@ -260,3 +260,33 @@ func TestFoldersThatCannotBeUsed(t *testing.T) {
 		}
 	}
 }
+
+// A value that the bucket does not take is kept in memory, told, and keeps no other from being stored.
+func TestValueThatABucketRefusesKeepsNoOtherFromIt(t *testing.T) {
+	s := start(t, func(o *server.Options) { o.JetStream, o.StoreDir = true, t.TempDir() })
+	nc, err := nats.Connect(s.ClientURL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := js.CreateKeyValue(soon(t), jetstream.KeyValueConfig{Bucket: "small", MaxValueSize: 100}); err != nil {
+		t.Fatal(err)
+	}
+	bucket, err := keeper.OpenBucket(soon(t), nc, "small")
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := open(t, s, keeper.Config{Bucket: bucket})
+	set(t, s, "large", strings.Repeat("x", 1000))
+	for i := range 3 {
+		set(t, s, fmt.Sprint("n", i), i)
+	}
+	waitFor(t, "all others to be stored", func() bool { got := k.Status(); return got.Values == 4 && got.Unstored == 1 })
+	if got := k.Status(); !strings.Contains(got.LastError, "s.large") {
+		t.Errorf("it says %q, want which value is not stored", got.LastError)
+	}
+}
